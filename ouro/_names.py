@@ -1,0 +1,58 @@
+"""Which names of asyncio are ouro's, and which stay asyncio's own.
+
+NATIVE is the table of replacements: room of the sources -> module of asyncio
+-> names.  The extension exports each under the same name, or under the one
+after "="; a name that it does not have (yet) is left alone.  ASYNCIO lists
+the public names that ouro takes from asyncio on purpose.  The surface table
+(docs/surface.md) is made from both; a test fails on a name in neither.
+"""
+
+NATIVE = {
+    "task": {
+        "base_futures": "isfuture",
+        "futures": """
+            Future wrap_future future_add_to_awaited_by
+            future_discard_from_awaited_by""",
+        "coroutines": "iscoroutine iscoroutinefunction",
+        "tasks": """
+            Task create_task current_task all_tasks ensure_future sleep
+            gather _GatheringFuture shield wait wait_for as_completed
+            _AsCompletedIterator run_coroutine_threadsafe
+            eager_task_factory create_eager_task_factory
+            _register_task _unregister_task _register_eager_task
+            _unregister_eager_task _enter_task _leave_task
+            _swap_current_task""",
+        "timeouts": "Timeout timeout timeout_at",
+        "taskgroups": "TaskGroup",
+        "graph": """
+            FrameCallGraphEntry FutureCallGraph capture_call_graph
+            format_call_graph print_call_graph""",
+    },
+    "loop": {
+        "events": """
+            Handle TimerHandle get_running_loop _get_running_loop
+            _set_running_loop get_event_loop _get_event_loop
+            new_event_loop""",
+        "unix_events": "_UnixSelectorEventLoop=Loop",
+        "base_events": "Server",
+        "runners": "Runner run",
+        "threads": "to_thread",
+    },
+    "sync": {
+        "locks": "Lock Event Condition Semaphore BoundedSemaphore Barrier",
+        "queues": "Queue PriorityQueue LifoQueue",
+    },
+    "net": {
+        "subprocess": """
+            Process SubprocessStreamProtocol create_subprocess_exec
+            create_subprocess_shell""",
+        "trsock": "TransportSocket",
+        "sslproto": "SSLProtocol",
+        "staggered": "staggered_race",
+    },
+    "streams": {
+        "streams": """
+            StreamReader StreamWriter StreamReaderProtocol open_connection
+            start_server open_unix_connection start_unix_server""",
+    },
+}

@@ -1,0 +1,62 @@
+"""Incremental build of ouro._ouro for the running Python.
+
+usage: dev_build.py TOP OUT MODE      MODE: plain | asan
+
+Objects go to OUT/obj, the package to OUT/ouro (Python files are links, so
+edits show at once).  An object is compiled again when its source, or any
+header of the tree, is newer.
+"""
+
+import concurrent.futures
+import pathlib
+import subprocess
+import sys
+import sysconfig
+
+import flags
+
+MODES = {"plain": [*flags.OPTIMIZE, "-g"], "asan": flags.SANITIZE}
+COMMON = [*flags.STANDARD, "-fPIC", *flags.WARNINGS]
+
+
+def main():
+    top, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+    flags = COMMON + MODES[sys.argv[3]]
+    include = ["-I" + str(top / "src"),
+               "-I" + sysconfig.get_paths()["include"]]
+    newest_header = max((h.stat().st_mtime for h in top.glob("src/**/*.h")),
+                        default=0)
+    objects, stale = [], []
+    for source in sorted(top.glob("src/**/*.c")):
+        obj = out / "obj" / source.relative_to(top / "src").with_suffix(".o")
+        obj.parent.mkdir(parents=True, exist_ok=True)
+        objects.append(obj)
+        newest = max(source.stat().st_mtime, newest_header)
+        if not obj.exists() or obj.stat().st_mtime < newest:
+            stale.append((source, obj))
+
+    def compile_one(pair):
+        source, obj = pair
+        command = ["gcc", *flags, *include, "-c", str(source), "-o", str(obj)]
+        return subprocess.run(command).returncode
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        if any(list(pool.map(compile_one, stale))):
+            sys.exit("dev-build: compilation failed")
+    package = out / "ouro"
+    package.mkdir(exist_ok=True)
+    for file in (top / "ouro").iterdir():
+        link = package / file.name
+        if file.suffix in (".py", ".pyi", ".typed") and not link.exists():
+            link.symlink_to(file)
+    target = package / ("_ouro" + sysconfig.get_config_var("EXT_SUFFIX"))
+    if stale or not target.exists():
+        command = ["gcc", "-shared", "-pthread", *MODES[sys.argv[3]],
+                   *map(str, objects), "-o", str(target)]
+        if subprocess.run(command).returncode:
+            sys.exit("dev-build: linking failed")
+    print(f"built {target} ({len(stale)} compiled)")
+
+
+if __name__ == "__main__":
+    main()
