@@ -1,0 +1,44 @@
+/* args.h - arguments of functions that stand in for Python functions.
+ *
+ * asyncio's functions are written in Python, so a wrong call says what Python
+ * says: "f() missing 1 required positional argument: 'x'".  A signature is a
+ * constant table; parsing fills an array of borrowed references, NULL where
+ * an optional argument was not given.
+ */
+#ifndef OURO_ARGS_H
+#define OURO_ARGS_H
+
+#include "base/compat.h"
+
+#include <stdbool.h>
+
+enum { OURO_ARGS_MAX = 24 };
+
+typedef struct ouro_signature {
+    const char *qualname; /* as Python's messages show it, without () */
+    int skip_self;  /* 1 for methods: self counts in "takes N ... given" */
+    int positional; /* how many of `names` may be given by position */
+    int required;   /* the first `required` of those must be given */
+    /* Keyword-only names follow the positional ones; `required_keywords`
+     * of them, the first, must be given. */
+    int required_keywords;
+    const char *names[OURO_ARGS_MAX + 1]; /* NULL terminated */
+    bool varargs; /* *args: the surplus starts at args[positional] */
+    bool varkeywords; /* **kwds: see ouro_keywords() */
+} ouro_signature;
+
+/* 0, or -1 with Python's TypeError.  ret has one place for each name. */
+int ouro_parse(const ouro_signature *signature, PyObject *const *args,
+               Py_ssize_t nargs, PyObject *kwnames, PyObject **ret);
+
+/* The same from a tuple and a dict (tp_init). */
+int ouro_parse_init(const ouro_signature *signature, PyObject *args,
+                    PyObject *kwargs, PyObject **ret);
+
+/* The keywords of a call that no name of the signature takes, for **kwds: a
+ * new dict, or NULL with an exception.  values are those of kwnames, that is
+ * args + nargs.  signature NULL: all of them. */
+PyObject *ouro_keywords(const ouro_signature *signature,
+                        PyObject *const *values, PyObject *kwnames);
+
+#endif

@@ -1,0 +1,447 @@
+/* await.c - drives the bodies of coroutines written in C.
+ *
+ * Values go down from the driver (a task, an awaiting coroutine) through
+ * send/throw/close to what the body waits for, an iterator in self->waiting,
+ * and what that yields comes back up unchanged.  When it ends, the body goes
+ * on: poll() with the result in self->value, abort() with the exception set.
+ *
+ * The rules are those of coroutine objects: one driver at a time, nothing
+ * after the end, GeneratorExit closes what is waited for, StopIteration does
+ * not leave a body.
+ */
+#include "base/awaitdrive.h"
+
+/* --- what a body waits for ------------------------------------------- */
+
+/* A coroutine that somebody else awaits has a cr_await. */
+static int
+check_not_awaited(PyObject *coroutine)
+{
+    PyObject *awaited = PyObject_GetAttrString(coroutine, "cr_await");
+    if (awaited == NULL) {
+        return -1;
+    }
+    Py_DECREF(awaited);
+    if (awaited != Py_None) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "coroutine is being awaited already");
+        return -1;
+    }
+    return 0;
+}
+
+/* A generator decorated with types.coroutine may be awaited itself. */
+static bool
+is_generator_coroutine(PyObject *object)
+{
+    if (!PyGen_CheckExact(object)) {
+        return false;
+    }
+    PyCodeObject *code = PyGen_GetCode((PyGenObject *)object);
+    bool iterable = (code->co_flags & CO_ITERABLE_COROUTINE) != 0;
+    Py_DECREF(code);
+    return iterable;
+}
+
+/* The iterator that `await object` would drive, or NULL with the TypeError
+ * of await. */
+static PyObject *
+awaitable_iterator(PyObject *object)
+{
+    if (PyCoro_CheckExact(object)) {
+        return check_not_awaited(object) < 0 ? NULL : Py_NewRef(object);
+    }
+    if (is_generator_coroutine(object)) {
+        return Py_NewRef(object);
+    }
+    PyAsyncMethods *async = Py_TYPE(object)->tp_as_async;
+    if (async == NULL || async->am_await == NULL) {
+        PyErr_Format(PyExc_TypeError,
+                     "object %.100s can't be used in 'await' expression",
+                     Py_TYPE(object)->tp_name);
+        return NULL;
+    }
+    PyObject *iterator = async->am_await(object);
+    if (iterator == NULL) {
+        return NULL;
+    }
+    if (PyCoro_CheckExact(iterator) || is_generator_coroutine(iterator)) {
+        PyErr_SetString(PyExc_TypeError, "__await__() returned a coroutine");
+        Py_DECREF(iterator);
+        return NULL;
+    }
+    if (!PyIter_Check(iterator)) {
+        PyErr_Format(PyExc_TypeError,
+                     "__await__() returned non-iterator of type '%.100s'",
+                     Py_TYPE(iterator)->tp_name);
+        Py_DECREF(iterator);
+        return NULL;
+    }
+    return iterator;
+}
+
+/* If the current exception is StopIteration, take its value and clear it. */
+static bool
+fetch_stop_iteration(PyObject **ret)
+{
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        return false;
+    }
+    PyObject *exception = PyErr_GetRaisedException();
+    *ret = Py_NewRef(((PyStopIterationObject *)exception)->value);
+    Py_DECREF(exception);
+    return true;
+}
+
+void
+ouro_set_stop_iteration(PyObject *value)
+{
+    if (value == Py_None) {
+        PyErr_SetNone(PyExc_StopIteration);
+        return;
+    }
+    /* An instance: a tuple would be unpacked into arguments, an exception
+     * taken for the StopIteration itself. */
+    PyObject *exception = PyObject_CallOneArg(PyExc_StopIteration, value);
+    if (exception != NULL) {
+        PyErr_SetObject(PyExc_StopIteration, exception);
+        Py_DECREF(exception);
+    }
+}
+
+/* Call iterator.throw(exception).  Without such a method, the exception is
+ * raised where the iterator is waited for. */
+static PySendResult
+iterator_throw(AwaitObject *self, PyObject *iterator, PyObject *exception,
+               PyObject **ret)
+{
+    if (Py_TYPE(iterator) == Py_TYPE(self)) {
+        return ouro_await_throw((AwaitObject *)iterator, exception, ret);
+    }
+    ouro_state *st = ouro_state_of((PyObject *)self);
+    PyObject *throw;
+    if (PyObject_GetOptionalAttr(iterator, st->str.throw, &throw) < 0) {
+        return PYGEN_ERROR;
+    }
+    if (throw == NULL) {
+        ouro_raise(exception);
+        return PYGEN_ERROR;
+    }
+    *ret = PyObject_CallOneArg(throw, exception);
+    Py_DECREF(throw);
+    if (*ret != NULL) {
+        return PYGEN_NEXT;
+    }
+    return fetch_stop_iteration(ret) ? PYGEN_RETURN : PYGEN_ERROR;
+}
+
+/* Call iterator.close() if it has one. */
+static int
+iterator_close(AwaitObject *self, PyObject *iterator)
+{
+    ouro_state *st = ouro_state_of((PyObject *)self);
+    PyObject *close, *result;
+    if (PyObject_GetOptionalAttr(iterator, st->str.close, &close) < 0) {
+        PyErr_WriteUnraisable(iterator);
+        return 0;
+    }
+    if (close == NULL) {
+        return 0;
+    }
+    result = PyObject_CallNoArgs(close);
+    Py_DECREF(close);
+    if (result == NULL) {
+        return -1;
+    }
+    Py_DECREF(result);
+    return 0;
+}
+
+/* --- the body ------------------------------------------------------------ */
+
+void
+ouro_await_clear_body(AwaitObject *self)
+{
+    Py_CLEAR(self->owner);
+    Py_CLEAR(self->a);
+    Py_CLEAR(self->b);
+    Py_CLEAR(self->c);
+    Py_CLEAR(self->value);
+    Py_CLEAR(self->waiting);
+}
+
+/* PEP 479: a StopIteration would be taken for a return. */
+static void
+replace_stop_iteration(void)
+{
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        return;
+    }
+    PyObject *cause = PyErr_GetRaisedException();
+    PyErr_SetString(PyExc_RuntimeError, "coroutine raised StopIteration");
+    PyObject *error = PyErr_GetRaisedException();
+    PyException_SetCause(error, Py_NewRef(cause));
+    PyException_SetContext(error, cause);
+    PyErr_SetRaisedException(error);
+}
+
+static PySendResult
+finish(AwaitObject *self, PySendResult result)
+{
+    self->state = AWAIT_CLOSED;
+    ouro_await_clear_body(self);
+    if (result == PYGEN_ERROR) {
+        replace_stop_iteration();
+    }
+    return result;
+}
+
+static PySendResult
+suspend(AwaitObject *self)
+{
+    self->state = AWAIT_SUSPENDED;
+    return PYGEN_NEXT;
+}
+
+/* The exception that is set arrives in the body where it waits. */
+static await_status
+body_abort(AwaitObject *self, PyObject **ret)
+{
+    Py_CLEAR(self->waiting);
+    Py_CLEAR(self->value);
+    return self->kind->abort == NULL ? AWAIT_ERROR
+                                     : self->kind->abort(self, ret);
+}
+
+/* What is waited for ended with the value (stolen). */
+static await_status
+body_go_on(AwaitObject *self, PyObject *value, PyObject **ret)
+{
+    Py_CLEAR(self->waiting);
+    Py_XSETREF(self->value, value);
+    return self->kind->poll(self, ret);
+}
+
+/* Go on from what poll() or abort() returned to the next yield or the end.
+ * *ret is in and out. */
+static PySendResult
+body_drive(AwaitObject *self, await_status status, PyObject **ret)
+{
+    for (;;) {
+        PyObject *awaitable, *value;
+        switch (status) {
+        case AWAIT_ERROR:
+            return finish(self, PYGEN_ERROR);
+        case AWAIT_RETURN:
+            return finish(self, PYGEN_RETURN);
+        case AWAIT_YIELD:
+            *ret = Py_NewRef(Py_None);
+            return suspend(self);
+        case AWAIT_FUTURE:
+        case AWAIT_DELEGATE:
+            break;
+        }
+        awaitable = *ret;
+        self->waiting = awaitable_iterator(awaitable);
+        Py_DECREF(awaitable);
+        if (self->waiting == NULL) {
+            status = body_abort(self, ret);
+            continue;
+        }
+        switch (PyIter_Send(self->waiting, Py_None, &value)) {
+        case PYGEN_NEXT:
+            *ret = value;
+            return suspend(self);
+        case PYGEN_RETURN:
+            status = body_go_on(self, value, ret);
+            break;
+        case PYGEN_ERROR:
+            status = body_abort(self, ret);
+            break;
+        }
+    }
+}
+
+/* --- what a driver does ------------------------------------------------- */
+
+static PySendResult
+refuse(PyObject *exception, const char *message)
+{
+    PyErr_SetString(exception, message);
+    return PYGEN_ERROR;
+}
+
+static PySendResult
+send_first(AwaitObject *self, PyObject *arg, PyObject **ret)
+{
+    if (arg != Py_None) {
+        return refuse(
+            PyExc_TypeError,
+            "can't send non-None value to a just-started coroutine");
+    }
+    self->state = AWAIT_RUNNING;
+    return body_drive(self, self->kind->poll(self, ret), ret);
+}
+
+static PySendResult
+send_again(AwaitObject *self, PyObject *arg, PyObject **ret)
+{
+    PyObject *value;
+    self->state = AWAIT_RUNNING;
+    if (self->held) {
+        self->held = false;
+        *ret = self->value;
+        self->value = NULL;
+        return suspend(self);
+    }
+    if (self->waiting == NULL) {
+        return body_drive(self, body_go_on(self, Py_NewRef(arg), ret), ret);
+    }
+    switch (PyIter_Send(self->waiting, arg, &value)) {
+    case PYGEN_NEXT:
+        *ret = value;
+        return suspend(self);
+    case PYGEN_RETURN:
+        return body_drive(self, body_go_on(self, value, ret), ret);
+    case PYGEN_ERROR:
+        break;
+    }
+    return body_drive(self, body_abort(self, ret), ret);
+}
+
+PySendResult
+ouro_await_send(AwaitObject *self, PyObject *arg, PyObject **ret)
+{
+    *ret = NULL;
+    switch (self->state) {
+    case AWAIT_CREATED:
+        return send_first(self, arg, ret);
+    case AWAIT_SUSPENDED:
+        return send_again(self, arg, ret);
+    case AWAIT_RUNNING:
+        return refuse(PyExc_ValueError, "coroutine already executing");
+    default:
+        return refuse(PyExc_RuntimeError,
+                      "cannot reuse already awaited coroutine");
+    }
+}
+
+/* Throw into what is waited for.  NEXT: it goes on waiting. */
+static PySendResult
+throw_down(AwaitObject *self, PyObject *exception, PyObject **ret)
+{
+    if (self->waiting == NULL) {
+        ouro_raise(exception);
+        return PYGEN_ERROR;
+    }
+    if (PyErr_GivenExceptionMatches(exception, PyExc_GeneratorExit)) {
+        if (iterator_close(self, self->waiting) == 0) {
+            ouro_raise(exception);
+        }
+        return PYGEN_ERROR;
+    }
+    return iterator_throw(self, self->waiting, exception, ret);
+}
+
+static PySendResult
+throw_suspended(AwaitObject *self, PyObject *exception, PyObject **ret)
+{
+    PyObject *value;
+    self->state = AWAIT_RUNNING;
+    if (self->held) {
+        self->held = false;
+        Py_CLEAR(self->value);
+    }
+    switch (throw_down(self, exception, &value)) {
+    case PYGEN_NEXT:
+        *ret = value;
+        return suspend(self);
+    case PYGEN_RETURN:
+        return body_drive(self, body_go_on(self, value, ret), ret);
+    case PYGEN_ERROR:
+        break;
+    }
+    return body_drive(self, body_abort(self, ret), ret);
+}
+
+PySendResult
+ouro_await_throw(AwaitObject *self, PyObject *exception, PyObject **ret)
+{
+    *ret = NULL;
+    switch (self->state) {
+    case AWAIT_CREATED:
+        ouro_raise(exception);
+        return finish(self, PYGEN_ERROR);
+    case AWAIT_SUSPENDED:
+        return throw_suspended(self, exception, ret);
+    case AWAIT_RUNNING:
+        return refuse(PyExc_ValueError, "coroutine already executing");
+    default:
+        return refuse(PyExc_RuntimeError,
+                      "cannot reuse already awaited coroutine");
+    }
+}
+
+/* From 3.13, close() returns what a body that catches GeneratorExit does. */
+static PyObject *
+close_suspended(AwaitObject *self)
+{
+    PyObject *result, *exit = PyObject_CallNoArgs(PyExc_GeneratorExit);
+    if (exit == NULL) {
+        return NULL;
+    }
+    PySendResult sent = throw_suspended(self, exit, &result);
+    Py_DECREF(exit);
+    if (sent == PYGEN_NEXT) {
+        Py_DECREF(result);
+        PyErr_SetString(PyExc_RuntimeError,
+                        "coroutine ignored GeneratorExit");
+        return NULL;
+    }
+    if (sent == PYGEN_RETURN) {
+        if (ouro_state_of((PyObject *)self)->has.minor >= 13) {
+            return result;
+        }
+        Py_DECREF(result);
+        Py_RETURN_NONE;
+    }
+    if (!PyErr_ExceptionMatches(PyExc_GeneratorExit)) {
+        return NULL;
+    }
+    PyErr_Clear();
+    Py_RETURN_NONE;
+}
+
+PyObject *
+ouro_await_close(AwaitObject *self)
+{
+    switch (self->state) {
+    case AWAIT_CREATED:
+        finish(self, PYGEN_RETURN);
+        Py_RETURN_NONE;
+    case AWAIT_SUSPENDED:
+        return close_suspended(self);
+    case AWAIT_RUNNING:
+        refuse(PyExc_ValueError, "coroutine already executing");
+        return NULL;
+    default:
+        Py_RETURN_NONE;
+    }
+}
+
+await_status
+ouro_await_start(AwaitObject *self, PyObject **ret)
+{
+    switch (ouro_await_send(self, Py_None, ret)) {
+    case PYGEN_RETURN:
+        return AWAIT_RETURN;
+    case PYGEN_NEXT:
+        self->value = *ret;
+        self->held = true;
+        *ret = Py_NewRef((PyObject *)self);
+        return AWAIT_DELEGATE;
+    case PYGEN_ERROR:
+        break;
+    }
+    return AWAIT_ERROR;
+}

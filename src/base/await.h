@@ -1,0 +1,96 @@
+/* await.h - coroutines in C: what q.get() or lock.acquire() return.
+ *
+ * An AwaitObject is to a function of ours what a coroutine object is to an
+ * `async def`: it has send/throw/close/__await__ and the cr_* attributes, is
+ * a Coroutine to collections.abc, warns when it is never awaited, and cannot
+ * be awaited twice.  Calling the function only makes it; its body runs at the
+ * first send.
+ *
+ * A body is a small state machine of two functions.  poll() runs it from
+ * where it stands (self->step) to its end or to where it must wait; abort()
+ * is called instead when an exception is thrown in at the place where it
+ * waits (a cancellation, or the error of what it waited for), and cleans up.
+ *
+ * Waiting is done on a real future (asyncio's or ours: anything with
+ * _asyncio_future_blocking), or on another awaitable, whose result is then in
+ * self->value.  A body that need not wait returns at once: no future is made.
+ */
+#ifndef OURO_AWAIT_H
+#define OURO_AWAIT_H
+
+#include "base/ouro.h"
+
+typedef struct AwaitObject AwaitObject;
+
+typedef enum await_status {
+    AWAIT_ERROR = -1, /* an exception is set: the body is finished */
+    AWAIT_RETURN = 0, /* *ret is the result (owned): the body is finished */
+    AWAIT_FUTURE = 1, /* *ret is a pending future (owned) to wait for; then
+                         poll() again, or abort() if the future failed */
+    AWAIT_DELEGATE = 2, /* *ret is an awaitable (owned), e.g. a coroutine, to
+                           drive to its end; then poll() with its result in
+                           self->value, or abort() with its exception set */
+    AWAIT_YIELD = 3,  /* give way for one turn, as a bare yield does */
+} await_status;
+
+typedef struct await_kind {
+    const char *name;     /* "get" */
+    const char *qualname; /* "Queue.get" */
+    await_status (*poll)(AwaitObject *self, PyObject **ret);
+    /* The exception is set.  To let it pass: clean up, return AWAIT_ERROR
+     * with it (or another) set.  May also swallow it and return as poll()
+     * does.  NULL: there is nothing to clean up. */
+    await_status (*abort)(AwaitObject *self, PyObject **ret);
+} await_kind;
+
+/* Bodies use owner, a, b, c (owned references or NULL; the collector sees
+ * them), n, deadline and step as they like; all start as zero. */
+struct AwaitObject {
+    PyObject_HEAD
+    const await_kind *kind;
+    PyObject *owner;
+    PyObject *a;
+    PyObject *b;
+    PyObject *c;
+    PyObject *value;   /* what the last delegate returned */
+    PyObject *waiting; /* the future or iterator it waits for */
+    double deadline;
+    Py_ssize_t n;
+    int step;
+    unsigned char state; /* await.c's */
+    bool held;           /* ouro_await_start() holds a yield back in value */
+    PyObject *extras;    /* dict: __name__, __qualname__, cr_origin; or NULL */
+    PyObject *weakrefs;
+};
+
+/* A new coroutine whose body will run at its first send.  owner is taken a
+ * reference of; may be NULL. */
+AwaitObject *ouro_await_new(ouro_state *st, const await_kind *kind,
+                            PyObject *owner);
+
+/* Run a new coroutine of ours from within a body as far as it goes at once:
+ * AWAIT_RETURN or AWAIT_ERROR if it ended, or AWAIT_DELEGATE with a new
+ * reference to itself if it has to wait: nothing is lost, the body goes on by
+ * returning that from its poll(). */
+await_status ouro_await_start(AwaitObject *self, PyObject **ret);
+
+/* Async methods and functions.  Adds to a type (or module) one descriptor
+ * each, with METHOD_DESCRIPTOR and vectorcall, settable attributes, and the
+ * mark by which asyncio.iscoroutinefunction() and inspect's know it. */
+typedef struct ouro_async_def {
+    const char *name;
+    /* METH_FASTCALL | METH_KEYWORDS; checks the arguments alone and returns
+     * an AwaitObject. For functions self is the module. */
+    PyCFunctionFastWithKeywords call;
+    const char *doc; /* with the text signature: "get($self, /)\n--\n\n..." */
+} ouro_async_def;
+
+int ouro_add_async_methods(ouro_state *st, PyTypeObject *type,
+                           const ouro_async_def *methods);
+int ouro_add_async_functions(ouro_state *st, PyObject *module,
+                             const ouro_async_def *functions);
+
+int ouro_await_setup(PyObject *module, ouro_state *st);
+int ouro_asyncmethod_setup(PyObject *module, ouro_state *st);
+
+#endif

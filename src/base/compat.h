@@ -1,0 +1,113 @@
+/* compat.h - the one place that knows which CPython this is compiled for.
+ *
+ * Layouts and spellings of the C API only.  What asyncio's behaviour is
+ * depends on the version that runs: see features in state.h.
+ */
+#ifndef OURO_COMPAT_H
+#define OURO_COMPAT_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#if PY_VERSION_HEX < 0x030b0000
+#error "ouro needs CPython 3.11 or newer"
+#endif
+
+/* 3.12 has the *_exception pairs; 3.11 the triples. */
+#if PY_VERSION_HEX < 0x030c0000
+
+/* The current exception, owned and with its traceback set, or NULL; it is
+ * no longer current. */
+static inline PyObject *
+PyErr_GetRaisedException(void)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (type == NULL) {
+        return NULL;
+    }
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(value, traceback);
+        Py_DECREF(traceback);
+    }
+    Py_DECREF(type);
+    return value;
+}
+
+/* Makes an exception current; steals the reference. */
+static inline void
+PyErr_SetRaisedException(PyObject *exception)
+{
+    if (exception == NULL) {
+        PyErr_Restore(NULL, NULL, NULL);
+        return;
+    }
+    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(exception)), exception,
+                  PyException_GetTraceback(exception));
+}
+
+static inline PyCodeObject *
+PyGen_GetCode(PyGenObject *generator)
+{
+    return (PyCodeObject *)Py_NewRef(generator->gi_code);
+}
+
+#endif
+
+#if PY_VERSION_HEX < 0x030d0000
+
+typedef _PyCFunctionFastWithKeywords PyCFunctionFastWithKeywords;
+
+static inline int
+PyObject_GetOptionalAttr(PyObject *object, PyObject *name, PyObject **ret)
+{
+    return _PyObject_LookupAttr(object, name, ret);
+}
+
+static inline int
+PyDict_GetItemRef(PyObject *dict, PyObject *key, PyObject **ret)
+{
+    *ret = Py_XNewRef(PyDict_GetItemWithError(dict, key));
+    if (*ret != NULL) {
+        return 1;
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static inline int
+PyWeakref_GetRef(PyObject *reference, PyObject **ret)
+{
+    PyObject *object = PyWeakref_GetObject(reference);
+    if (object == NULL) {
+        *ret = NULL;
+        return -1;
+    }
+    *ret = object == Py_None ? NULL : Py_NewRef(object);
+    return *ret != NULL;
+}
+
+static inline PyObject *
+PyList_GetItemRef(PyObject *list, Py_ssize_t index)
+{
+    return Py_XNewRef(PyList_GetItem(list, index));
+}
+
+#endif
+
+/* A reused object must not carry the collector's "finalized" mark over to
+ * its next life: the word before the object that holds it. */
+static inline void
+ouro_gc_forget_finalized(PyObject *object)
+{
+    ((uintptr_t *)object)[-1] = 0;
+}
+
+#if PY_VERSION_HEX >= 0x030e0000
+#define OURO_TASKS_PER_THREAD 1 /* current tasks live in the thread state */
+#else
+#define OURO_TASKS_PER_THREAD 0
+#endif
+
+#endif

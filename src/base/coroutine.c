@@ -1,0 +1,506 @@
+/* coroutine.c - the Python type of coroutines written in C: their slots,
+ * methods, attributes, and the end of their life.  What they do when driven
+ * is in await.c.
+ */
+#include "base/awaitdrive.h"
+
+enum { FREE_AWAITS_MAX = 256 };
+
+static AwaitObject *
+as_await(PyObject *object)
+{
+    return (AwaitObject *)object;
+}
+
+/* --- overrides ---------------------------------------------------------- */
+
+/* What a rarely used attribute was set to, or NULL; borrowed. */
+static PyObject *
+get_extra(AwaitObject *self, const char *name)
+{
+    return self->extras == NULL ? NULL
+                                : PyDict_GetItemString(self->extras, name);
+}
+
+static int
+set_extra(AwaitObject *self, const char *name, PyObject *value)
+{
+    if (self->extras == NULL) {
+        self->extras = PyDict_New();
+        if (self->extras == NULL) {
+            return -1;
+        }
+    }
+    return PyDict_SetItemString(self->extras, name, value);
+}
+
+/* --- origin --------------------------------------------------------------- */
+
+/* (filename, line, function) of a frame. */
+static PyObject *
+describe_frame(PyFrameObject *frame)
+{
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    PyObject *entry = Py_BuildValue("OiO", code->co_filename,
+                                    PyFrame_GetLineNumber(frame),
+                                    code->co_name);
+    Py_DECREF(code);
+    return entry;
+}
+
+/* Where a coroutine is made: the innermost `depth` frames. */
+static PyObject *
+describe_origin(int depth)
+{
+    PyObject *list = PyList_New(0), *origin;
+    PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
+    if (list == NULL) {
+        Py_XDECREF(frame);
+        return NULL;
+    }
+    for (int i = 0; i < depth && frame != NULL; i++) {
+        PyObject *entry = describe_frame(frame);
+        int error = entry == NULL ? -1 : PyList_Append(list, entry);
+        PyFrameObject *back = PyFrame_GetBack(frame);
+        Py_XDECREF(entry);
+        Py_SETREF(frame, back);
+        if (error < 0) {
+            Py_XDECREF(frame);
+            Py_DECREF(list);
+            return NULL;
+        }
+    }
+    Py_XDECREF(frame);
+    origin = PyList_AsTuple(list);
+    Py_DECREF(list);
+    return origin;
+}
+
+/* sys.set_coroutine_origin_tracking_depth() is in force. */
+static int
+record_origin(AwaitObject *self, int depth)
+{
+    PyObject *origin = describe_origin(depth);
+    if (origin == NULL) {
+        return -1;
+    }
+    int error = set_extra(self, "cr_origin", origin);
+    Py_DECREF(origin);
+    return error;
+}
+
+/* --- life ----------------------------------------------------------------- */
+
+AwaitObject *
+ouro_await_new(ouro_state *st, const await_kind *kind, PyObject *owner)
+{
+    PyTypeObject *type = st->types.Await;
+    PyObject *object = ouro_freelist_pop(&st->free_awaits, type);
+    if (object != NULL) {
+        PyObject_GC_Track(object);
+    }
+    else {
+        object = type->tp_alloc(type, 0);
+        if (object == NULL) {
+            return NULL;
+        }
+    }
+    AwaitObject *self = as_await(object);
+    self->kind = kind;
+    self->owner = Py_XNewRef(owner);
+    int depth = PyThreadState_Get()->coroutine_origin_tracking_depth;
+    if (depth > 0 && record_origin(self, depth) < 0) {
+        self->state = AWAIT_CLOSED;
+        Py_DECREF(self);
+        return NULL;
+    }
+    return self;
+}
+
+static int
+await_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    AwaitObject *self = as_await(object);
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->owner);
+    Py_VISIT(self->a);
+    Py_VISIT(self->b);
+    Py_VISIT(self->c);
+    Py_VISIT(self->value);
+    Py_VISIT(self->waiting);
+    Py_VISIT(self->extras);
+    return 0;
+}
+
+static int
+await_clear(PyObject *object)
+{
+    AwaitObject *self = as_await(object);
+    self->state = AWAIT_CLOSED;
+    ouro_await_clear_body(self);
+    Py_CLEAR(self->extras);
+    return 0;
+}
+
+static PyObject *
+call_warn_unawaited(PyObject *coroutine)
+{
+    PyObject *warnings = PyImport_ImportModule("warnings");
+    if (warnings == NULL) {
+        return NULL;
+    }
+    PyObject *result = PyObject_CallMethod(
+        warnings, "_warn_unawaited_coroutine", "O", coroutine);
+    Py_DECREF(warnings);
+    return result;
+}
+
+/* As CPython does for its own coroutines: through the warnings module, which
+ * adds where it was created; directly if that is broken. */
+static void
+warn_never_awaited(AwaitObject *self)
+{
+    PyObject *result = call_warn_unawaited((PyObject *)self);
+    if (result != NULL) {
+        Py_DECREF(result);
+        return;
+    }
+    bool warned = PyErr_ExceptionMatches(PyExc_RuntimeWarning);
+    PyErr_WriteUnraisable((PyObject *)self);
+    if (!warned
+        && PyErr_WarnFormat(PyExc_RuntimeWarning, 1,
+                            "coroutine '%s' was never awaited",
+                            self->kind->qualname)
+               < 0) {
+        PyErr_WriteUnraisable((PyObject *)self);
+    }
+}
+
+static void
+await_finalize(PyObject *object)
+{
+    AwaitObject *self = as_await(object);
+    PyObject *error;
+    if (self->state == AWAIT_CLOSED) {
+        return;
+    }
+    error = PyErr_GetRaisedException();
+    if (self->state == AWAIT_CREATED) {
+        warn_never_awaited(self);
+    }
+    else {
+        PyObject *result = ouro_await_close(self);
+        if (result == NULL) {
+            PyErr_WriteUnraisable(object);
+        }
+        Py_XDECREF(result);
+    }
+    PyErr_SetRaisedException(error);
+}
+
+static void
+await_dealloc(PyObject *object)
+{
+    AwaitObject *self = as_await(object);
+    PyTypeObject *type = Py_TYPE(object);
+    if (self->state != AWAIT_CLOSED
+        && PyObject_CallFinalizerFromDealloc(object) < 0) {
+        return;
+    }
+    PyObject_GC_UnTrack(object);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(object);
+    }
+    await_clear(object);
+    /* The collector may have taken the type apart before its last object. */
+    if (((PyHeapTypeObject *)type)->ht_module == NULL
+        || !ouro_freelist_push(&ouro_state_of_type(type)->free_awaits, object,
+                               FREE_AWAITS_MAX)) {
+        type->tp_free(object);
+    }
+    Py_DECREF(type);
+}
+
+/* --- slots and methods ------------------------------------------------ */
+
+static PyObject *
+await_await(PyObject *object)
+{
+    AwaitObject *self = as_await(object);
+    if (self->state == AWAIT_SUSPENDED && !self->held) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "coroutine is being awaited already");
+        return NULL;
+    }
+    return Py_NewRef(object);
+}
+
+static PySendResult
+await_am_send(PyObject *object, PyObject *arg, PyObject **ret)
+{
+    return ouro_await_send(as_await(object), arg, ret);
+}
+
+/* From 3.12 the interpreter awaits through this: NULL without an exception
+ * is a return of None. */
+static PyObject *
+await_iternext(PyObject *object)
+{
+    PyObject *result;
+    switch (ouro_await_send(as_await(object), Py_None, &result)) {
+    case PYGEN_NEXT:
+        return result;
+    case PYGEN_RETURN:
+        if (result != Py_None) {
+            ouro_set_stop_iteration(result);
+        }
+        Py_DECREF(result);
+        return NULL;
+    case PYGEN_ERROR:
+        break;
+    }
+    return NULL;
+}
+
+/* What send() and throw() answer in Python. */
+static PyObject *
+method_result(PySendResult sent, PyObject *result)
+{
+    if (sent == PYGEN_RETURN) {
+        ouro_set_stop_iteration(result);
+        Py_CLEAR(result);
+    }
+    return sent == PYGEN_ERROR ? NULL : result;
+}
+
+static PyObject *
+await_send(PyObject *object, PyObject *arg)
+{
+    PyObject *result;
+    PySendResult sent = ouro_await_send(as_await(object), arg, &result);
+    return method_result(sent, result);
+}
+
+/* The exception that throw(type, value, traceback) means: a new reference. */
+static PyObject *
+thrown_exception(PyObject *type, PyObject *value, PyObject *traceback)
+{
+    if (traceback == Py_None) {
+        traceback = NULL;
+    }
+    else if (traceback != NULL && !PyTraceBack_Check(traceback)) {
+        PyErr_SetString(PyExc_TypeError,
+                        "throw() third argument must be a traceback object");
+        return NULL;
+    }
+    PyObject *exception = NULL;
+    if (PyExceptionClass_Check(type)) {
+        PyErr_Restore(Py_NewRef(type), Py_XNewRef(value), NULL);
+        exception = PyErr_GetRaisedException();
+    }
+    else if (!PyExceptionInstance_Check(type)) {
+        PyErr_Format(PyExc_TypeError,
+                     "exceptions must be classes or instances deriving from "
+                     "BaseException, not %s",
+                     Py_TYPE(type)->tp_name);
+    }
+    else if (value != NULL && value != Py_None) {
+        PyErr_SetString(PyExc_TypeError,
+                        "instance exception may not have a separate value");
+    }
+    else {
+        exception = Py_NewRef(type);
+    }
+    if (exception != NULL && traceback != NULL) {
+        PyException_SetTraceback(exception, traceback);
+    }
+    return exception;
+}
+
+static PyObject *
+await_throw(PyObject *object, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *result;
+    if (nargs < 1 || nargs > 3) {
+        return PyErr_Format(PyExc_TypeError, "throw expected at %s, got %zd",
+                            nargs < 1 ? "least 1 argument"
+                                      : "most 3 arguments",
+                            nargs);
+    }
+    if (nargs > 1 && ouro_state_of(object)->has.minor >= 12
+        && PyErr_WarnEx(PyExc_DeprecationWarning,
+                        "the (type, exc, tb) signature of throw() is "
+                        "deprecated, use the single-arg signature instead.",
+                        1)
+               < 0) {
+        return NULL;
+    }
+    PyObject *exception = thrown_exception(args[0], nargs > 1 ? args[1] : NULL,
+                                           nargs > 2 ? args[2] : NULL);
+    if (exception == NULL) {
+        return NULL;
+    }
+    PySendResult sent = ouro_await_throw(as_await(object), exception, &result);
+    Py_DECREF(exception);
+    return method_result(sent, result);
+}
+
+static PyObject *
+await_close(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    return ouro_await_close(as_await(object));
+}
+
+static PyObject *
+await_repr(PyObject *object)
+{
+    PyObject *qualname = get_extra(as_await(object), "__qualname__");
+    if (qualname != NULL) {
+        return PyUnicode_FromFormat("<coroutine object %S at %p>", qualname,
+                                    object);
+    }
+    return PyUnicode_FromFormat("<coroutine object %s at %p>",
+                                as_await(object)->kind->qualname, object);
+}
+
+static PyMethodDef await_methods[] = {
+    {"send", await_send, METH_O,
+     "send(arg) -> send 'arg' into coroutine,\n"
+     "return next iterated value or raise StopIteration."},
+    {"throw", (PyCFunction)(void (*)(void))await_throw, METH_FASTCALL,
+     "throw(value)\nthrow(type[,value[,traceback]])\n\n"
+     "Raise exception in coroutine, return next iterated value or raise\n"
+     "StopIteration."},
+    {"close", await_close, METH_NOARGS,
+     "close() -> raise GeneratorExit inside coroutine."},
+    {NULL},
+};
+
+/* --- attributes ------------------------------------------------------------ */
+
+static PyObject *
+get_name(PyObject *object, const char *attribute, const char *name)
+{
+    PyObject *value = get_extra(as_await(object), attribute);
+    return value != NULL ? Py_NewRef(value) : PyUnicode_FromString(name);
+}
+
+static int
+set_name(PyObject *object, const char *attribute, PyObject *value)
+{
+    if (value == NULL || !PyUnicode_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "%s must be set to a string object",
+                     attribute);
+        return -1;
+    }
+    return set_extra(as_await(object), attribute, value);
+}
+
+static PyObject *
+await_get_name(PyObject *object, void *Py_UNUSED(closure))
+{
+    return get_name(object, "__name__", as_await(object)->kind->name);
+}
+
+static int
+await_set_name(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
+{
+    return set_name(object, "__name__", value);
+}
+
+static PyObject *
+await_get_qualname(PyObject *object, void *Py_UNUSED(closure))
+{
+    return get_name(object, "__qualname__", as_await(object)->kind->qualname);
+}
+
+static int
+await_set_qualname(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
+{
+    return set_name(object, "__qualname__", value);
+}
+
+static PyObject *
+await_get_await(PyObject *object, void *Py_UNUSED(closure))
+{
+    PyObject *waiting = as_await(object)->waiting;
+    return Py_NewRef(waiting != NULL ? waiting : Py_None);
+}
+
+static PyObject *
+await_get_origin(PyObject *object, void *Py_UNUSED(closure))
+{
+    PyObject *origin = get_extra(as_await(object), "cr_origin");
+    return Py_NewRef(origin != NULL ? origin : Py_None);
+}
+
+static PyObject *
+await_get_none(PyObject *object, void *Py_UNUSED(closure))
+{
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+await_get_running(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(as_await(object)->state == AWAIT_RUNNING);
+}
+
+static PyObject *
+await_get_suspended(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(as_await(object)->state == AWAIT_SUSPENDED);
+}
+
+static PyGetSetDef await_getset[] = {
+    {"__name__", await_get_name, await_set_name, "name of the coroutine"},
+    {"__qualname__", await_get_qualname, await_set_qualname,
+     "qualified name of the coroutine"},
+    {"cr_await", await_get_await, NULL,
+     "object being awaited on, or None"},
+    {"cr_origin", await_get_origin, NULL, NULL},
+    {"cr_frame", await_get_none, NULL, NULL},
+    {"cr_code", await_get_none, NULL, NULL},
+    {"cr_running", await_get_running, NULL, NULL},
+    {"cr_suspended", await_get_suspended, NULL, NULL},
+    {NULL},
+};
+
+static PyMemberDef await_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(AwaitObject, weakrefs),
+     READONLY},
+    {NULL},
+};
+
+static PyType_Slot await_slots[] = {
+    {Py_tp_traverse, await_traverse},
+    {Py_tp_clear, await_clear},
+    {Py_tp_finalize, await_finalize},
+    {Py_tp_dealloc, await_dealloc},
+    {Py_tp_repr, await_repr},
+    {Py_tp_iternext, await_iternext},
+    {Py_am_await, await_await},
+    {Py_am_send, await_am_send},
+    {Py_tp_methods, await_methods},
+    {Py_tp_getset, await_getset},
+    {Py_tp_members, await_members},
+    {0, NULL},
+};
+
+static PyType_Spec await_spec = {
+    .name = "ouro.coroutine",
+    .basicsize = sizeof(AwaitObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = await_slots,
+};
+
+int
+ouro_await_setup(PyObject *module, ouro_state *st)
+{
+    if (ouro_add_type(module, &await_spec, NULL, false, &st->types.Await)
+        < 0) {
+        return -1;
+    }
+    return ouro_asyncmethod_setup(module, st);
+}
