@@ -1,0 +1,146 @@
+/* inbox.c - jobs from other threads (see inbox.h).
+ *
+ * Nothing gets lost between a post and a wait, because each side first says
+ * what it does and then looks at the other: a poster sets `pending` (or
+ * `woken`) and then looks at `waiting`; the loop sets `waiting` and then
+ * looks at `pending`.  All of these are sequentially consistent, so at least
+ * one of the two sees the other.
+ */
+#include "sys/inbox.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+int
+ou_inbox_open(ou_inbox *inbox)
+{
+    *inbox = (ou_inbox){.event_fd = -1};
+    int result = pthread_mutex_init(&inbox->lock, NULL);
+    if (result != 0) {
+        return -result;
+    }
+    inbox->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (inbox->event_fd < 0) {
+        result = -errno;
+        pthread_mutex_destroy(&inbox->lock);
+        return result;
+    }
+    return 0;
+}
+
+void
+ou_inbox_close(ou_inbox *inbox)
+{
+    /* The last poster may still be about to leave the lock. */
+    pthread_mutex_lock(&inbox->lock);
+    int event_fd = inbox->event_fd;
+    inbox->event_fd = -1;
+    pthread_mutex_unlock(&inbox->lock);
+    if (event_fd >= 0) {
+        close(event_fd);
+    }
+    pthread_mutex_destroy(&inbox->lock);
+}
+
+/* The lock must be held: it keeps event_fd open. */
+static void
+inbox_signal(ou_inbox *inbox)
+{
+    if (atomic_exchange(&inbox->waiting, false) && inbox->event_fd >= 0) {
+        /* Fails only if the counter is about to overflow, and then the
+         * eventfd is readable anyway. */
+        ssize_t written =
+            write(inbox->event_fd, &(uint64_t){1}, sizeof(uint64_t));
+        (void)written;
+    }
+}
+
+void
+ou_inbox_post(ou_inbox *inbox, ou_job *job)
+{
+    pthread_mutex_lock(&inbox->lock);
+    ou_queue_push(&inbox->jobs, job);
+    atomic_store(&inbox->pending, true);
+    inbox_signal(inbox);
+    pthread_mutex_unlock(&inbox->lock);
+}
+
+void
+ou_inbox_wake(ou_inbox *inbox)
+{
+    pthread_mutex_lock(&inbox->lock);
+    atomic_store(&inbox->woken, true);
+    inbox_signal(inbox);
+    pthread_mutex_unlock(&inbox->lock);
+}
+
+bool
+ou_inbox_prepare_wait(ou_inbox *inbox)
+{
+    atomic_store(&inbox->waiting, true);
+    bool woken = atomic_exchange(&inbox->woken, false);
+    if (woken || atomic_load(&inbox->pending)) {
+        atomic_store(&inbox->waiting, false);
+        return false;
+    }
+    return true;
+}
+
+void
+ou_inbox_finish_wait(ou_inbox *inbox)
+{
+    atomic_store(&inbox->waiting, false);
+    atomic_store(&inbox->woken, false);
+}
+
+void
+ou_inbox_drain(ou_inbox *inbox)
+{
+    uint64_t count;
+    ssize_t got = read(inbox->event_fd, &count, sizeof(count));
+    (void)got;
+}
+
+void
+ou_inbox_collect(ou_inbox *inbox, ou_queue *ready)
+{
+    pthread_mutex_lock(&inbox->lock);
+    ou_queue_append(ready, &inbox->jobs);
+    atomic_store(&inbox->pending, false);
+    pthread_mutex_unlock(&inbox->lock);
+}
+
+int
+ou_inbox_visit(ou_inbox *inbox, void *visitor)
+{
+    pthread_mutex_lock(&inbox->lock);
+    int result = ou_queue_visit(&inbox->jobs, visitor);
+    pthread_mutex_unlock(&inbox->lock);
+    return result;
+}
+
+void
+ou_inbox_before_fork(ou_inbox *inbox)
+{
+    pthread_mutex_lock(&inbox->lock);
+}
+
+void
+ou_inbox_after_fork_parent(ou_inbox *inbox)
+{
+    pthread_mutex_unlock(&inbox->lock);
+}
+
+void
+ou_inbox_after_fork(ou_inbox *inbox)
+{
+    /* The thread that held the lock may not exist here: begin anew. */
+    pthread_mutex_init(&inbox->lock, NULL);
+    atomic_store(&inbox->waiting, false);
+    if (inbox->event_fd >= 0) {
+        close(inbox->event_fd);
+        inbox->event_fd = -1;
+    }
+}

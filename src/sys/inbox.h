@@ -1,0 +1,68 @@
+/* inbox.h - jobs from other threads, and the wake-up that brings them in.
+ *
+ * Any thread may post; the loop's thread collects.  One eventfd write wakes a
+ * waiting loop, however many jobs are posted until it has woken up.  No lock
+ * of the binding is taken or needed under the inbox's own.
+ */
+#ifndef OU_INBOX_H
+#define OU_INBOX_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "sys/job.h"
+
+typedef struct ou_inbox {
+    pthread_mutex_t lock; /* guards jobs and event_fd */
+    ou_queue jobs;
+    atomic_bool pending; /* jobs is not empty */
+    atomic_bool woken;   /* ou_inbox_wake() was called, no wait has seen it */
+    atomic_bool waiting; /* the loop waits, or is about to; whoever makes it
+                            false sends the wake-up */
+    int event_fd;        /* -1: closed, or in the child of a fork */
+} ou_inbox;
+
+/* 0 or -errno. */
+int ou_inbox_open(ou_inbox *inbox);
+
+/* The jobs must have been collected or dropped. */
+void ou_inbox_close(ou_inbox *inbox);
+
+/* Post a job (with the queue's reference) and wake the loop if it waits. */
+void ou_inbox_post(ou_inbox *inbox, ou_job *job);
+
+/* Wake the loop if it waits, without a job; if it does not, its next wait
+ * will not block. */
+void ou_inbox_wake(ou_inbox *inbox);
+
+/* The loop is about to wait: true, and from now on a post wakes it; false if
+ * jobs are there already, or a wake-up. */
+bool ou_inbox_prepare_wait(ou_inbox *inbox);
+
+/* The loop has waited: a post need not wake it any more. */
+void ou_inbox_finish_wait(ou_inbox *inbox);
+
+/* Make the eventfd unreadable.  Needed only where it is polled level
+ * triggered: each write is an edge of its own, whatever was left unread. */
+void ou_inbox_drain(ou_inbox *inbox);
+
+static inline bool
+ou_inbox_pending(ou_inbox *inbox)
+{
+    return atomic_load_explicit(&inbox->pending, memory_order_relaxed);
+}
+
+/* Move what was posted behind `ready`. */
+void ou_inbox_collect(ou_inbox *inbox, ou_queue *ready);
+
+/* Show the posted jobs' references; the visitor must not post. */
+int ou_inbox_visit(ou_inbox *inbox, void *visitor);
+
+/* Around a fork: before it, no other thread is in the middle of a post; then
+ * one of the others in the parent and in the child.  In the child the inbox
+ * still takes posts, but wakes nobody: the eventfd is the parent's. */
+void ou_inbox_before_fork(ou_inbox *inbox);
+void ou_inbox_after_fork_parent(ou_inbox *inbox);
+void ou_inbox_after_fork(ou_inbox *inbox);
+
+#endif

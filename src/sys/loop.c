@@ -1,0 +1,442 @@
+/* loop.c - the turn of an event loop (see loop.h).
+ *
+ * poller events, inbox and due timers flow into the ready queue, the ready
+ * queue into the turn's snapshot, the snapshot into run().
+ */
+#include "sys/loop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "sys/clock.h"
+
+/* asyncio's MAXIMUM_SELECT_TIMEOUT: no kernel's counter overflows. */
+#define MAX_WAIT (24.0 * 3600.0)
+
+/* A poll that found nothing need not be repeated within this time, while
+ * there is work to do. */
+#define IDLE_POLL_INTERVAL 50e-6
+
+int
+ou_loop_open(ou_loop *loop, const ou_poller_backend *backend, void *extension)
+{
+    *loop = (ou_loop){
+        .resolution = ou_clock_resolution(),
+        .poll_start = -1.0,
+        .last_idle = -1.0,
+        .pid = getpid(),
+    };
+    loop->poller.backend = backend != NULL ? backend : &ou_poller_epoll;
+    loop->poller.fd = -1;
+    loop->poller.extension = extension;
+    int result = ou_inbox_open(&loop->inbox);
+    if (result < 0) {
+        return result;
+    }
+    if (loop->poller.backend->open != NULL) {
+        result = loop->poller.backend->open(&loop->poller);
+        if (result < 0) {
+            goto close_inbox;
+        }
+    }
+    /* Nobody reads the eventfd: every write is an edge. */
+    ou_io_init(&loop->wake_io, NULL, NULL);
+    result = ou_io_start(loop, &loop->wake_io, loop->inbox.event_fd, OU_IN,
+                         OU_EDGE);
+    if (result < 0) {
+        goto close_poller;
+    }
+    return 0;
+
+close_poller:
+    free(loop->ios);
+    if (loop->poller.backend->close != NULL) {
+        loop->poller.backend->close(&loop->poller);
+    }
+close_inbox:
+    ou_inbox_close(&loop->inbox);
+    return result;
+}
+
+void
+ou_loop_close(ou_loop *loop)
+{
+    for (size_t fd = 0; fd < loop->io_capacity; fd++) {
+        if (loop->ios[fd].io != NULL) {
+            ou_io_stop(loop, loop->ios[fd].io);
+        }
+    }
+    /* Last: what goes away with a watch may still queue something. */
+    ou_loop_drop_jobs(loop);
+    ou_timers_free(&loop->timers);
+    if (loop->poller.backend->close != NULL) {
+        loop->poller.backend->close(&loop->poller);
+    }
+    ou_inbox_close(&loop->inbox);
+    ou_outpool_free(&loop->outpool);
+    free(loop->ios);
+    loop->ios = NULL;
+    loop->io_capacity = 0;
+    free(loop->scratch);
+    loop->scratch = NULL;
+}
+
+double
+ou_loop_now(ou_loop *loop)
+{
+    return loop->clock != NULL ? loop->clock(loop->clock_arg) : ou_clock_now();
+}
+
+bool
+ou_loop_forked(const ou_loop *loop)
+{
+    return getpid() != loop->pid;
+}
+
+char *
+ou_loop_scratch(ou_loop *loop)
+{
+    if (loop->scratch == NULL) {
+        loop->scratch = malloc(OU_SCRATCH_SIZE);
+    }
+    return loop->scratch;
+}
+
+/* Jobs */
+
+int
+ou_loop_run_deferred(ou_loop *loop)
+{
+    int result = 0;
+    ou_job *job;
+    while ((job = ou_queue_pop(&loop->deferred)) != NULL) {
+        int each = job->kind->run(job);
+        if (result == 0) {
+            result = each;
+        }
+    }
+    return result;
+}
+
+/* Run a job and what it has deferred to its end. */
+static int
+job_run(ou_loop *loop, ou_job *job)
+{
+    int result = job->kind->run(job);
+    if (loop->deferred.head != NULL) {
+        int after = ou_loop_run_deferred(loop);
+        if (result == 0) {
+            result = after;
+        }
+    }
+    return result;
+}
+
+/* Events */
+
+/* Whom an event is for, or NULL if he has gone. */
+static ou_io *
+event_target(ou_loop *loop, const ou_event *event)
+{
+    ou_io *io = ou_io_find(loop, event->fd);
+    if (io == NULL || loop->ios[event->fd].generation != event->generation) {
+        return NULL;
+    }
+    return io;
+}
+
+/* The job that an event makes runnable in one direction, or NULL. */
+static ou_job *
+event_job(ou_loop *loop, const ou_event *event, unsigned direction)
+{
+    if ((event->ready & direction) == 0) {
+        return NULL;
+    }
+    ou_io *io = event_target(loop, event);
+    if (io == NULL || (io->ready & io->interest & direction) == 0) {
+        return NULL;
+    }
+    ou_job *job = direction == OU_IN ? &io->in : &io->out;
+    return ou_job_queued(job) ? NULL : job;
+}
+
+static void
+event_queue(ou_loop *loop, const ou_event *event, unsigned direction,
+            ou_queue *queue)
+{
+    ou_job *job = event_job(loop, event, direction);
+    if (job != NULL) {
+        job->kind->hold(job);
+        ou_queue_push(queue, job);
+    }
+}
+
+/* Queue the jobs of the events that have not been run from the array. */
+static void
+events_queue(ou_loop *loop, ou_queue *queue)
+{
+    while (loop->event_next < loop->event_count) {
+        ou_event *event = &loop->poller.events[loop->event_next++];
+        /* asyncio's order: the reader, then the writer. */
+        event_queue(loop, event, OU_IN, queue);
+        event_queue(loop, event, OU_OUT, queue);
+    }
+}
+
+static int
+event_run(ou_loop *loop, ou_event *event, unsigned direction)
+{
+    ou_job *job = event_job(loop, event, direction);
+    event->ready &= ~direction;
+    if (job == NULL) {
+        return 0;
+    }
+    job->kind->hold(job);
+    return job_run(loop, job);
+}
+
+/* Run the jobs of the events straight from the array.  Any job may stop and
+ * free any ou_io: each is looked up when its turn has come. */
+static int
+events_run(ou_loop *loop)
+{
+    while (loop->event_next < loop->event_count) {
+        ou_event *event = &loop->poller.events[loop->event_next];
+        int result = event_run(loop, event, OU_IN);
+        if (result == 0) {
+            result = event_run(loop, event, OU_OUT);
+            loop->event_next++;
+        }
+        if (result < 0) {
+            events_queue(loop, &loop->turn);
+            return result;
+        }
+    }
+    return 0;
+}
+
+/* A registration that outlived its watch goes on reporting, because a
+ * duplicate of the closed fd keeps it alive, and no fd is left to name it by:
+ * begin a new set without it. */
+static void
+poller_rebuild(ou_loop *loop)
+{
+    const ou_poller_backend *backend = loop->poller.backend;
+    ou_poller fresh = {
+        .backend = backend,
+        .fd = -1,
+        .coarse_wait = loop->poller.coarse_wait,
+        .extension = loop->poller.extension,
+    };
+    if (backend->foreign || backend->open(&fresh) < 0) {
+        return; /* we shall be here again */
+    }
+    for (size_t fd = 0; fd < loop->io_capacity; fd++) {
+        const ou_io *io = loop->ios[fd].io;
+        if (io != NULL && io->armed != 0) {
+            /* Fails for an fd closed behind our back: as it was before. */
+            (void)backend->add(&fresh, (int)fd, loop->ios[fd].generation,
+                               io->armed, (ou_trigger)io->trigger);
+        }
+    }
+    backend->close(&loop->poller);
+    loop->poller.fd = fresh.fd;
+}
+
+/* Turn all events into ready bits before any job runs, so that none is lost
+ * if a job raises.  Returns how many are of the watches (not the wake-up's or
+ * nobody's). */
+static int
+events_latch(ou_loop *loop, int n)
+{
+    int found = 0;
+    int strays = 0;
+    for (int i = 0; i < n; i++) {
+        ou_event *event = &loop->poller.events[i];
+        ou_io *io = event_target(loop, event);
+        if (io == NULL) {
+            strays++;
+            event->ready = 0;
+        }
+        else if (io == &loop->wake_io) {
+            if (io->trigger == OU_LEVEL) {
+                ou_inbox_drain(&loop->inbox);
+            }
+            event->ready = 0;
+        }
+        else {
+            found++;
+            if (io->trigger == OU_LEVEL) {
+                event->ready &= io->interest | (unsigned)OU_HUP;
+            }
+            io->ready |= (uint8_t)event->ready;
+        }
+    }
+    /* An edge of nobody's comes once, a level in every poll. */
+    if (strays > 0 && ++loop->stray_polls > 1) {
+        poller_rebuild(loop);
+        loop->stray_polls = 0;
+    }
+    else if (strays == 0 && n > 0) {
+        loop->stray_polls = 0;
+    }
+    loop->event_next = 0;
+    loop->event_count = found > 0 ? n : 0;
+    return found;
+}
+
+/* The turn */
+
+/* Whether a poll that is not to block may be left out: nothing is watched, or
+ * a poll a moment ago found nothing and we have done nothing since that would
+ * make an answer likely. */
+static bool
+poll_needless(ou_loop *loop)
+{
+    if (loop->poller.backend->foreign) {
+        return false;
+    }
+    if (loop->io_count == 0) {
+        return true;
+    }
+    /* Not the loop's clock: that may be a test's, and stand still. */
+    double now = ou_clock_now();
+    if (loop->last_idle >= 0 && now - loop->last_idle <= IDLE_POLL_INTERVAL) {
+        return true;
+    }
+    loop->poll_start = now;
+    return false;
+}
+
+double
+ou_loop_prepare(ou_loop *loop)
+{
+    /* A turn may have been given up between collect and dispatch. */
+    events_queue(loop, &loop->turn);
+    loop->poll_start = -1.0;
+    bool work = !ou_loop_idle(loop) || !ou_queue_empty(&loop->io_again) ||
+                ou_inbox_pending(&loop->inbox);
+    if (!work) {
+        if (loop->timers.count == 0) {
+            return -1.0;
+        }
+        double timeout = ou_timers_first(&loop->timers) - ou_loop_now(loop);
+        if (timeout >= loop->resolution) {
+            return timeout < MAX_WAIT ? timeout : MAX_WAIT;
+        }
+    }
+    return poll_needless(loop) ? OU_NO_WAIT : 0.0;
+}
+
+int
+ou_loop_wait(ou_loop *loop, double timeout)
+{
+    if (timeout == OU_NO_WAIT) {
+        return 0;
+    }
+    const ou_poller_backend *backend = loop->poller.backend;
+    if (timeout == 0 || !ou_inbox_prepare_wait(&loop->inbox)) {
+        return backend->wait(&loop->poller, 0.0);
+    }
+    int n = backend->wait(&loop->poller, timeout);
+    ou_inbox_finish_wait(&loop->inbox);
+    return n;
+}
+
+void
+ou_loop_collect(ou_loop *loop, int n)
+{
+    if (ou_inbox_pending(&loop->inbox)) {
+        ou_inbox_collect(&loop->inbox, &loop->ready);
+    }
+    ou_queue_append(&loop->ready, &loop->io_again);
+    int found = events_latch(loop, n);
+    if (found > 0) {
+        loop->last_idle = -1.0;
+    }
+    else if (n >= 0 && loop->poll_start >= 0) {
+        loop->last_idle = loop->poll_start;
+    }
+    loop->poll_start = -1.0;
+
+    bool due = false;
+    double until = 0;
+    if (loop->timers.count > 0) {
+        until = ou_loop_now(loop) + loop->resolution;
+        due = ou_timers_first(&loop->timers) < until;
+    }
+    if (due || !ou_loop_idle(loop)) {
+        events_queue(loop, &loop->ready);
+    }
+    if (due) {
+        ou_timers_expire(&loop->timers, until, &loop->ready);
+    }
+}
+
+int
+ou_loop_dispatch(ou_loop *loop)
+{
+    if (loop->event_next < loop->event_count) {
+        /* Nothing else was ready at collect; what is now is for the next
+         * turn. */
+        return events_run(loop);
+    }
+    ou_queue_append(&loop->turn, &loop->ready);
+    ou_job *job;
+    while ((job = ou_queue_pop(&loop->turn)) != NULL) {
+        int result = job_run(loop, job);
+        if (result < 0) {
+            return result;
+        }
+    }
+    return 0;
+}
+
+/* What the loop owns */
+
+int
+ou_loop_visit(ou_loop *loop, void *visitor)
+{
+    int result = ou_queue_visit(&loop->ready, visitor);
+    if (result == 0) {
+        result = ou_queue_visit(&loop->turn, visitor);
+    }
+    if (result == 0) {
+        result = ou_queue_visit(&loop->io_again, visitor);
+    }
+    if (result == 0) {
+        result = ou_queue_visit(&loop->deferred, visitor);
+    }
+    if (result == 0) {
+        result = ou_timers_visit(&loop->timers, visitor);
+    }
+    if (result == 0) {
+        result = ou_inbox_visit(&loop->inbox, visitor);
+    }
+    for (size_t fd = 0; result == 0 && fd < loop->io_capacity; fd++) {
+        ou_io *io = loop->ios[fd].io;
+        if (io != NULL && io->in.kind != NULL && io->in.kind->visit != NULL) {
+            result = io->in.kind->visit(&io->in, visitor);
+        }
+    }
+    return result;
+}
+
+void
+ou_loop_drop_jobs(ou_loop *loop)
+{
+    do {
+        if (ou_inbox_pending(&loop->inbox)) {
+            ou_inbox_collect(&loop->inbox, &loop->ready);
+        }
+        ou_queue_drop_all(&loop->turn);
+        ou_queue_drop_all(&loop->ready);
+        ou_queue_drop_all(&loop->io_again);
+        ou_queue_drop_all(&loop->deferred);
+        ou_timers_drop_all(&loop->timers);
+        loop->event_count = 0;
+    } while (!ou_loop_idle(loop) || !ou_queue_empty(&loop->io_again) ||
+             !ou_queue_empty(&loop->deferred) ||
+             loop->timers.count > 0 || ou_inbox_pending(&loop->inbox));
+}

@@ -1,0 +1,155 @@
+/* loop.h - one event loop: a ready queue, timers, watched descriptors.
+ *
+ * A turn has four steps, which the binding calls one by one, so that it can
+ * give up its lock around the second alone:
+ *
+ *     timeout = ou_loop_prepare(loop);      how long may the wait block?
+ *     n = ou_loop_wait(loop, timeout);      the system call; no other state
+ *     ou_loop_collect(loop, n);             inbox, events, due timers -> ready
+ *     ou_loop_dispatch(loop);               run what was ready at this moment
+ *
+ * Order of a turn: what the last one left behind, the ready queue, this
+ * wait's events in event order, due timers by deadline; then that snapshot
+ * runs, and what it queues is for the next turn.
+ *
+ * If nothing else is to be run, the events' jobs are not queued at all:
+ * dispatch runs them straight from the poller's array, and ou_loop_idle() is
+ * true while nothing has been queued meanwhile.
+ */
+#ifndef OU_LOOP_H
+#define OU_LOOP_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "sys/inbox.h"
+#include "sys/io.h"
+#include "sys/job.h"
+#include "sys/outbuf.h"
+#include "sys/poller.h"
+#include "sys/timer.h"
+
+enum { OU_SCRATCH_SIZE = 256 * 1024 };
+
+typedef struct ou_io_entry {
+    ou_io *io;           /* NULL: nobody watches this fd */
+    uint32_t generation; /* how many have watched it */
+} ou_io_entry;
+
+struct ou_loop {
+    ou_queue ready;    /* runs next turn */
+    ou_queue turn;     /* what is left of this turn's snapshot */
+    ou_queue io_again; /* I/O jobs of the next turn that need no event */
+    ou_queue deferred; /* see ou_loop_defer() */
+    ou_timers timers;
+    double resolution; /* timers due within this many seconds are due now */
+    ou_inbox inbox;
+    ou_io wake_io; /* watches the inbox's eventfd */
+    ou_poller poller;
+    int event_count;  /* events of the poller's array to be run from there */
+    int event_next;   /* the first of them that has not been run */
+    int stray_polls;  /* polls in succession with events of nobody's */
+    ou_io_entry *ios; /* indexed by fd */
+    size_t io_capacity;
+    size_t io_count;   /* fds armed in the kernel, the wake-up's not counted */
+    double poll_start; /* when the poll began that is under way, or < 0 */
+    double last_idle;  /* when a poll last began and found nothing, or < 0 */
+    double (*clock)(void *); /* NULL: ou_clock_now */
+    void *clock_arg;
+    char *scratch;      /* see ou_loop_scratch() */
+    ou_outpool outpool; /* chunks for the sockets' ou_outbuf */
+    pid_t pid;          /* the process that opened the loop */
+};
+
+/* 0 or -errno; on failure nothing is left open. backend: NULL for the best
+ * that the platform has. */
+int ou_loop_open(ou_loop *loop, const ou_poller_backend *backend,
+                 void *extension);
+
+/* Drop every job, timer and watch; close the descriptors.  Watches that are
+ * still started are stopped.  Safe to call in the child of a fork: there it
+ * only closes and frees. */
+void ou_loop_close(ou_loop *loop);
+
+/* Seconds on the loop's clock. */
+double ou_loop_now(ou_loop *loop);
+
+/* Queue a job (with the queue's reference) for the next turn. */
+static inline void
+ou_loop_push(ou_loop *loop, ou_job *job)
+{
+    if (ou_inbox_pending(&loop->inbox)) {
+        ou_inbox_collect(&loop->inbox, &loop->ready);
+    }
+    ou_queue_push(&loop->ready, job);
+}
+
+/* Queue all of `jobs`, in constant time. */
+static inline void
+ou_loop_push_all(ou_loop *loop, ou_queue *jobs)
+{
+    if (ou_inbox_pending(&loop->inbox)) {
+        ou_inbox_collect(&loop->inbox, &loop->ready);
+    }
+    ou_queue_append(&loop->ready, jobs);
+}
+
+/* Queue a job (with the queue's reference) for the end of the job that runs
+ * now: what many small steps of one job add up to, such as its writes, is
+ * done there at once.  If no job runs, for the end of the next one. */
+static inline void
+ou_loop_defer(ou_loop *loop, ou_job *job)
+{
+    ou_queue_push(&loop->deferred, job);
+}
+
+/* Run what has been deferred now: before something that may block, or that
+ * must not be overtaken.  0, or the first negative result. */
+int ou_loop_run_deferred(ou_loop *loop);
+
+/* Whether nothing waits to be run. */
+static inline bool
+ou_loop_idle(const ou_loop *loop)
+{
+    return loop->ready.head == NULL && loop->turn.head == NULL;
+}
+
+/* Something was sent, connected or closed: the next poll may find what its
+ * predecessor did not, and must not be left out. */
+static inline void
+ou_loop_note_io(ou_loop *loop)
+{
+    loop->last_idle = -1.0;
+}
+
+/* How long the wait may block, in seconds: 0 with work ready, < 0 for ever.
+ * OU_NO_WAIT: the wait may be left out altogether (docs/architecture.md says
+ * when); go on with ou_loop_collect(loop, 0). */
+#define OU_NO_WAIT (-2.0)
+double ou_loop_prepare(ou_loop *loop);
+
+/* The number of events, or -errno (-EINTR included).  A long timeout may be
+ * cut short. */
+int ou_loop_wait(ou_loop *loop, double timeout);
+
+/* n: what ou_loop_wait() returned; negative counts as 0. */
+void ou_loop_collect(ou_loop *loop, int n);
+
+/* Runs the snapshot.  0, or the first negative result of a job: the rest
+ * stays pending for the next dispatch. */
+int ou_loop_dispatch(ou_loop *loop);
+
+/* Show every reference that queues, timers, watches and the inbox own. */
+int ou_loop_visit(ou_loop *loop, void *visitor);
+
+/* Drop every queued job and timer (not the watches). */
+void ou_loop_drop_jobs(ou_loop *loop);
+
+/* Whether this process is a fork's child of the one that opened the loop. */
+bool ou_loop_forked(const ou_loop *loop);
+
+/* The loop-wide read buffer of OU_SCRATCH_SIZE bytes, allocated when first
+ * asked for; its content lasts until somebody else reads.  NULL: no memory. */
+char *ou_loop_scratch(ou_loop *loop);
+
+#endif

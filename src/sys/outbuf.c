@@ -1,0 +1,223 @@
+/* outbuf.c - what a stream socket has still to send (see outbuf.h).
+ *
+ * A chunk is a piece with its bytes behind it, in one allocation; a block is
+ * a piece alone, whose bytes are its owner's.
+ */
+#include "sys/outbuf.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sys/sock.h"
+
+enum {
+    CHUNK_ROOM = OU_OUT_CHUNK_SIZE - sizeof(ou_outpiece),
+    MAX_VECTOR = 64, /* pieces a system call */
+};
+
+static ou_outpiece *
+chunk_new(ou_outpool *pool)
+{
+    ou_outpiece *chunk = pool->chunks;
+    if (chunk != NULL) {
+        pool->chunks = chunk->next;
+        pool->count--;
+    }
+    else {
+        chunk = malloc(OU_OUT_CHUNK_SIZE);
+        if (chunk == NULL) {
+            return NULL;
+        }
+    }
+    *chunk = (ou_outpiece){.data = (char *)(chunk + 1), .room = CHUNK_ROOM};
+    return chunk;
+}
+
+static void
+chunk_free(ou_outpool *pool, ou_outpiece *chunk)
+{
+    if (pool->count < OU_OUT_POOL_CHUNKS) {
+        chunk->next = pool->chunks;
+        pool->chunks = chunk;
+        pool->count++;
+    }
+    else {
+        free(chunk);
+    }
+}
+
+void
+ou_outpool_free(ou_outpool *pool)
+{
+    ou_outpiece *chunk;
+    while ((chunk = pool->chunks) != NULL) {
+        pool->chunks = chunk->next;
+        free(chunk);
+    }
+    pool->count = 0;
+}
+
+static void
+outbuf_append(ou_outbuf *buffer, ou_outpiece *piece)
+{
+    if (buffer->head == NULL) {
+        buffer->head = piece;
+    }
+    else {
+        buffer->tail->next = piece;
+    }
+    buffer->tail = piece;
+}
+
+/* Take the first piece out and free it. */
+static void
+outbuf_pop(ou_outbuf *buffer)
+{
+    ou_outpiece *piece = buffer->head;
+    buffer->head = piece->next;
+    buffer->size -= piece->size;
+    if (piece->release == NULL) {
+        chunk_free(buffer->pool, piece);
+        return;
+    }
+    void (*release)(void *) = piece->release;
+    void *owner = piece->owner;
+    free(piece);
+    release(owner);
+}
+
+/* `size` bytes, which may be more than a chunk holds, behind the last piece,
+ * whose room they exceed. */
+static int
+outbuf_copy_slowly(ou_outbuf *buffer, const char *data, size_t size)
+{
+    size_t room = buffer->head != NULL ? buffer->tail->room : 0;
+    /* Allocate first: all or nothing. */
+    ou_outbuf added = {.pool = buffer->pool};
+    for (size_t got = room; got < size; got += CHUNK_ROOM) {
+        ou_outpiece *chunk = chunk_new(buffer->pool);
+        if (chunk == NULL) {
+            ou_outbuf_clear(&added);
+            return -ENOMEM;
+        }
+        outbuf_append(&added, chunk);
+    }
+    ou_outpiece *piece = room > 0 ? buffer->tail : added.head;
+    if (buffer->head == NULL) {
+        buffer->head = added.head;
+    }
+    else {
+        buffer->tail->next = added.head;
+    }
+    buffer->tail = added.tail;
+    buffer->size += size;
+    while (size > 0) {
+        size_t part = size < piece->room ? size : piece->room;
+        memcpy(piece->data + piece->size, data, part);
+        piece->size += part;
+        piece->room -= part;
+        data += part;
+        size -= part;
+        piece = piece->next;
+    }
+    return 0;
+}
+
+int
+ou_outbuf_copy(ou_outbuf *buffer, const void *data, size_t size)
+{
+    if (size == 0) {
+        return 0;
+    }
+    ou_outpiece *tail = buffer->tail;
+    if (buffer->head == NULL || tail->room < size) {
+        return outbuf_copy_slowly(buffer, data, size);
+    }
+    memcpy(tail->data + tail->size, data, size);
+    tail->size += size;
+    tail->room -= size;
+    buffer->size += size;
+    return 0;
+}
+
+int
+ou_outbuf_refer(ou_outbuf *buffer, const void *data, size_t size, void *owner,
+                void (*release)(void *owner))
+{
+    ou_outpiece *block = malloc(sizeof(ou_outpiece));
+    if (block == NULL) {
+        return -ENOMEM;
+    }
+    *block = (ou_outpiece){
+        .data = (char *)data,
+        .size = size,
+        .release = release,
+        .owner = owner,
+    };
+    outbuf_append(buffer, block);
+    buffer->size += size;
+    return 0;
+}
+
+/* Send the first pieces by one system call.  Returns as sendmsg() and, in
+ * ret_wanted, how much there was to be sent. */
+static ssize_t
+outbuf_send(ou_outbuf *buffer, int fd, size_t *ret_wanted)
+{
+    ou_outpiece *piece = buffer->head;
+    if (piece->next == NULL) {
+        *ret_wanted = piece->size;
+        return ou_sock_send(fd, piece->data, piece->size);
+    }
+    struct iovec vector[MAX_VECTOR];
+    size_t wanted = 0;
+    int count = 0;
+    for (; piece != NULL && count < MAX_VECTOR; piece = piece->next) {
+        vector[count++] = (struct iovec){piece->data, piece->size};
+        wanted += piece->size;
+    }
+    *ret_wanted = wanted;
+    return ou_sock_sendv(fd, vector, count);
+}
+
+/* The first `sent` bytes are gone. */
+static void
+outbuf_consume(ou_outbuf *buffer, size_t sent)
+{
+    while (sent > 0 && sent >= buffer->head->size) {
+        sent -= buffer->head->size;
+        outbuf_pop(buffer);
+    }
+    if (sent > 0) {
+        buffer->head->data += sent;
+        buffer->head->size -= sent;
+        buffer->size -= sent;
+    }
+}
+
+int
+ou_outbuf_flush(ou_outbuf *buffer, int fd)
+{
+    while (buffer->head != NULL) {
+        size_t wanted;
+        ssize_t sent = outbuf_send(buffer, fd, &wanted);
+        if (sent < 0) {
+            return (int)sent;
+        }
+        outbuf_consume(buffer, (size_t)sent);
+        if ((size_t)sent < wanted) {
+            /* The socket's buffer is full; asking again would only cost. */
+            return -EAGAIN;
+        }
+    }
+    return 0;
+}
+
+void
+ou_outbuf_clear(ou_outbuf *buffer)
+{
+    while (buffer->head != NULL) {
+        outbuf_pop(buffer);
+    }
+}
