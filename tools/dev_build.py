@@ -21,7 +21,7 @@ COMMON = [*flags.STANDARD, "-fPIC", *flags.WARNINGS]
 
 def main():
     top, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
-    flags = COMMON + MODES[sys.argv[3]]
+    options = COMMON + MODES[sys.argv[3]]
     include = ["-I" + str(top / "src"),
                "-I" + sysconfig.get_paths()["include"]]
     newest_header = max((h.stat().st_mtime for h in top.glob("src/**/*.h")),
@@ -37,7 +37,7 @@ def main():
 
     def compile_one(pair):
         source, obj = pair
-        command = ["gcc", *flags, *include, "-c", str(source), "-o", str(obj)]
+        command = ["gcc", *options, *include, "-c", str(source), "-o", str(obj)]
         return subprocess.run(command).returncode
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
