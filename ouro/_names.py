@@ -56,3 +56,42 @@ NATIVE = {
             start_server open_unix_connection start_unix_server""",
     },
 }
+
+# What stays asyncio's: classes that everybody derives from and compares
+# with, exceptions, constants, settings, and what serves other loops alone.
+ASYNCIO = {
+    "base_events": "BaseEventLoop MAXIMUM_SELECT_TIMEOUT logger",
+    "base_futures": "",
+    "base_subprocess": """
+        BaseSubprocessTransport ReadSubprocessPipeProto
+        WriteSubprocessPipeProto logger""",
+    "base_tasks": "",
+    "constants": "*",
+    "events": """
+        AbstractEventLoop AbstractServer AbstractEventLoopPolicy
+        BaseDefaultEventLoopPolicy get_event_loop_policy
+        set_event_loop_policy set_event_loop get_child_watcher
+        set_child_watcher on_fork""",
+    "exceptions": "*",
+    "format_helpers": "extract_stack",
+    "futures": "STACK_DEBUG",
+    "log": "*",
+    "mixins": "",
+    "proactor_events": "*",
+    "protocols": "*",
+    "queues": "QueueEmpty QueueFull QueueShutDown",
+    "selector_events": "*",
+    "sslproto": """
+        AppProtocolState SSLAgainErrors SSLProtocolState
+        add_flowcontrol_defaults logger""",
+    "streams": "FlowControlMixin logger",
+    "subprocess": "DEVNULL PIPE STDOUT logger",
+    "tasks": "ALL_COMPLETED FIRST_COMPLETED FIRST_EXCEPTION",
+    "tools": "*",
+    "transports": "*",
+    "unix_events": """
+        DefaultEventLoopPolicy AbstractChildWatcher BaseChildWatcher
+        FastChildWatcher MultiLoopChildWatcher PidfdChildWatcher
+        SafeChildWatcher ThreadedChildWatcher can_use_pidfd
+        waitstatus_to_exitcode logger""",
+}
