@@ -23,6 +23,7 @@ ou_loop_open(ou_loop *loop, const ou_poller_backend *backend, void *extension)
 {
     *loop = (ou_loop){
         .resolution = ou_clock_resolution(),
+        .now = -1.0,
         .poll_start = -1.0,
         .last_idle = -1.0,
         .pid = getpid(),
@@ -62,6 +63,10 @@ close_inbox:
 void
 ou_loop_close(ou_loop *loop)
 {
+    if (ou_loop_forked(loop)) {
+        /* Its lock may be held by a thread that is not here. */
+        ou_inbox_after_fork(&loop->inbox);
+    }
     for (size_t fd = 0; fd < loop->io_capacity; fd++) {
         if (loop->ios[fd].io != NULL) {
             ou_io_stop(loop, loop->ios[fd].io);
@@ -255,7 +260,8 @@ events_latch(ou_loop *loop, int n)
     for (int i = 0; i < n; i++) {
         ou_event *event = &loop->poller.events[i];
         ou_io *io = event_target(loop, event);
-        if (io == NULL) {
+        if (io == NULL ||
+            (io->trigger == OU_LEVEL && (event->ready & io->interest) == 0)) {
             strays++;
             event->ready = 0;
         }
@@ -303,6 +309,9 @@ poll_needless(ou_loop *loop)
     /* Not the loop's clock: that may be a test's, and stand still. */
     double now = ou_clock_now();
     if (loop->last_idle >= 0 && now - loop->last_idle <= IDLE_POLL_INTERVAL) {
+        if (loop->clock == NULL) {
+            loop->now = now;
+        }
         return true;
     }
     loop->poll_start = now;
@@ -314,19 +323,28 @@ ou_loop_prepare(ou_loop *loop)
 {
     /* A turn may have been given up between collect and dispatch. */
     events_queue(loop, &loop->turn);
+    /* What was deferred outside of any job (by a signal handler). */
+    ou_queue_append(&loop->ready, &loop->deferred);
     loop->poll_start = -1.0;
+    loop->now = -1.0;
     bool work = !ou_loop_idle(loop) || !ou_queue_empty(&loop->io_again) ||
                 ou_inbox_pending(&loop->inbox);
     if (!work) {
         if (loop->timers.count == 0) {
             return -1.0;
         }
-        double timeout = ou_timers_first(&loop->timers) - ou_loop_now(loop);
+        double now = ou_loop_now(loop);
+        double timeout = ou_timers_first(&loop->timers) - now;
         if (timeout >= loop->resolution) {
             return timeout < MAX_WAIT ? timeout : MAX_WAIT;
         }
+        loop->now = now;
     }
-    return poll_needless(loop) ? OU_NO_WAIT : 0.0;
+    if (poll_needless(loop)) {
+        return OU_NO_WAIT;
+    }
+    loop->now = -1.0;
+    return 0.0;
 }
 
 int
@@ -363,7 +381,8 @@ ou_loop_collect(ou_loop *loop, int n)
     bool due = false;
     double until = 0;
     if (loop->timers.count > 0) {
-        until = ou_loop_now(loop) + loop->resolution;
+        double now = loop->now >= 0 ? loop->now : ou_loop_now(loop);
+        until = now + loop->resolution;
         due = ou_timers_first(&loop->timers) < until;
     }
     if (due || !ou_loop_idle(loop)) {
@@ -437,6 +456,6 @@ ou_loop_drop_jobs(ou_loop *loop)
         ou_timers_drop_all(&loop->timers);
         loop->event_count = 0;
     } while (!ou_loop_idle(loop) || !ou_queue_empty(&loop->io_again) ||
-             !ou_queue_empty(&loop->deferred) ||
-             loop->timers.count > 0 || ou_inbox_pending(&loop->inbox));
+             !ou_queue_empty(&loop->deferred) || loop->timers.count > 0 ||
+             ou_inbox_pending(&loop->inbox));
 }

@@ -51,7 +51,8 @@ struct ou_loop {
     int stray_polls;  /* polls in succession with events of nobody's */
     ou_io_entry *ios; /* indexed by fd */
     size_t io_capacity;
-    size_t io_count;   /* fds armed in the kernel, the wake-up's not counted */
+    size_t io_count; /* fds armed in the kernel, the wake-up's not counted */
+    double now;      /* this turn's time, if no wait has come since, or < 0 */
     double poll_start; /* when the poll began that is under way, or < 0 */
     double last_idle;  /* when a poll last began and found nothing, or < 0 */
     double (*clock)(void *); /* NULL: ou_clock_now */
@@ -96,7 +97,7 @@ ou_loop_push_all(ou_loop *loop, ou_queue *jobs)
 
 /* Queue a job (with the queue's reference) for the end of the job that runs
  * now: what many small steps of one job add up to, such as its writes, is
- * done there at once.  If no job runs, for the end of the next one. */
+ * done there at once.  If no job runs, for the next turn. */
 static inline void
 ou_loop_defer(ou_loop *loop, ou_job *job)
 {

@@ -13,31 +13,36 @@
 
 enum {
     CHUNK_ROOM = OU_OUT_CHUNK_SIZE - sizeof(ou_outpiece),
+    SMALL_ROOM = 4096 - sizeof(ou_outpiece),
     MAX_VECTOR = 64, /* pieces a system call */
 };
 
 static ou_outpiece *
-chunk_new(ou_outpool *pool)
+chunk_new(ou_outpool *pool, size_t room)
 {
-    ou_outpiece *chunk = pool->chunks;
+    ou_outpiece *chunk = room == CHUNK_ROOM ? pool->chunks : NULL;
     if (chunk != NULL) {
         pool->chunks = chunk->next;
         pool->count--;
     }
     else {
-        chunk = malloc(OU_OUT_CHUNK_SIZE);
+        chunk = malloc(sizeof(ou_outpiece) + room);
         if (chunk == NULL) {
             return NULL;
         }
     }
-    *chunk = (ou_outpiece){.data = (char *)(chunk + 1), .room = CHUNK_ROOM};
+    *chunk = (ou_outpiece){
+        .data = (char *)(chunk + 1),
+        .room = room,
+        .pooled = room == CHUNK_ROOM,
+    };
     return chunk;
 }
 
 static void
 chunk_free(ou_outpool *pool, ou_outpiece *chunk)
 {
-    if (pool->count < OU_OUT_POOL_CHUNKS) {
+    if (chunk->pooled && pool->count < OU_OUT_POOL_CHUNKS) {
         chunk->next = pool->chunks;
         pool->chunks = chunk;
         pool->count++;
@@ -92,23 +97,28 @@ outbuf_pop(ou_outbuf *buffer)
 static int
 outbuf_copy_slowly(ou_outbuf *buffer, const char *data, size_t size)
 {
-    size_t room = buffer->head != NULL ? buffer->tail->room : 0;
+    ou_outpiece *tail = buffer->head != NULL ? buffer->tail : NULL;
+    size_t room = tail != NULL ? tail->room : 0;
+    /* Behind a block, little: small data between blocks (a header before
+     * each) must not take a chunk every time. */
+    bool small = tail != NULL && tail->release != NULL && size <= SMALL_ROOM;
     /* Allocate first: all or nothing. */
     ou_outbuf added = {.pool = buffer->pool};
     for (size_t got = room; got < size; got += CHUNK_ROOM) {
-        ou_outpiece *chunk = chunk_new(buffer->pool);
+        ou_outpiece *chunk =
+            chunk_new(buffer->pool, small ? SMALL_ROOM : CHUNK_ROOM);
         if (chunk == NULL) {
             ou_outbuf_clear(&added);
             return -ENOMEM;
         }
         outbuf_append(&added, chunk);
     }
-    ou_outpiece *piece = room > 0 ? buffer->tail : added.head;
-    if (buffer->head == NULL) {
+    ou_outpiece *piece = room > 0 ? tail : added.head;
+    if (tail == NULL) {
         buffer->head = added.head;
     }
     else {
-        buffer->tail->next = added.head;
+        tail->next = added.head;
     }
     buffer->tail = added.tail;
     buffer->size += size;
@@ -185,7 +195,7 @@ outbuf_send(ou_outbuf *buffer, int fd, size_t *ret_wanted)
 static void
 outbuf_consume(ou_outbuf *buffer, size_t sent)
 {
-    while (sent > 0 && sent >= buffer->head->size) {
+    while (buffer->head != NULL && sent >= buffer->head->size) {
         sent -= buffer->head->size;
         outbuf_pop(buffer);
     }

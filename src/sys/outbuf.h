@@ -18,7 +18,7 @@
 enum {
     OU_OUT_CHUNK_SIZE = 64 * 1024, /* with its header */
     OU_OUT_POOL_CHUNKS = 32,       /* kept for reuse */
-    OU_OUT_REFER_SIZE = 16 * 1024, /* from here on, hold a reference */
+    OU_OUT_REFER_SIZE = 16 * 1024, /* from here on, callers should refer */
 };
 
 /* Bytes to be sent, in a chunk of ours or in somebody's block. */
@@ -27,6 +27,7 @@ typedef struct ou_outpiece {
     char *data;                   /* the first byte that has not been sent */
     size_t size;                  /* bytes that have not been sent */
     size_t room;                  /* free bytes behind them; 0 in a block */
+    bool pooled;                  /* a chunk of OU_OUT_CHUNK_SIZE */
     void (*release)(void *owner); /* NULL: a chunk */
     void *owner;
 } ou_outpiece;

@@ -1,5 +1,7 @@
 /* sock.c - the system calls on sockets (see sock.h). */
-#define _GNU_SOURCE /* accept4 */
+#ifndef _GNU_SOURCE
+#    define _GNU_SOURCE /* accept4 */
+#endif
 #include "sys/sock.h"
 
 #include <errno.h>

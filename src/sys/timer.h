@@ -4,6 +4,7 @@
  * starting.  A started timer owns the reference to its job's owner that the
  * caller handed to ou_timer_start(); when it is due the reference goes on to
  * the ready queue with the job, when it is stopped it goes back to the caller.
+ * The job of a started timer must be in no queue.
  */
 #ifndef OU_TIMER_H
 #define OU_TIMER_H
