@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "sys/clock.h"
 
@@ -26,14 +25,14 @@ ou_loop_open(ou_loop *loop, const ou_poller_backend *backend, void *extension)
         .now = -1.0,
         .poll_start = -1.0,
         .last_idle = -1.0,
-        .pid = getpid(),
     };
     loop->poller.backend = backend != NULL ? backend : &ou_poller_epoll;
     loop->poller.fd = -1;
     loop->poller.extension = extension;
+    ou_fork_mark_set(&loop->mark);
     int result = ou_inbox_open(&loop->inbox);
     if (result < 0) {
-        return result;
+        goto free_mark;
     }
     if (loop->poller.backend->open != NULL) {
         result = loop->poller.backend->open(&loop->poller);
@@ -57,6 +56,8 @@ close_poller:
     }
 close_inbox:
     ou_inbox_close(&loop->inbox);
+free_mark:
+    ou_fork_mark_free(&loop->mark);
     return result;
 }
 
@@ -80,6 +81,7 @@ ou_loop_close(ou_loop *loop)
     }
     ou_inbox_close(&loop->inbox);
     ou_outpool_free(&loop->outpool);
+    ou_fork_mark_free(&loop->mark);
     free(loop->ios);
     loop->ios = NULL;
     loop->io_capacity = 0;
@@ -96,7 +98,7 @@ ou_loop_now(ou_loop *loop)
 bool
 ou_loop_forked(const ou_loop *loop)
 {
-    return getpid() != loop->pid;
+    return ou_forked(&loop->mark);
 }
 
 char *

@@ -20,8 +20,8 @@
 #define OU_LOOP_H
 
 #include <stdint.h>
-#include <sys/types.h>
 
+#include "sys/fork.h"
 #include "sys/inbox.h"
 #include "sys/io.h"
 #include "sys/job.h"
@@ -59,7 +59,7 @@ struct ou_loop {
     void *clock_arg;
     char *scratch;      /* see ou_loop_scratch() */
     ou_outpool outpool; /* chunks for the sockets' ou_outbuf */
-    pid_t pid;          /* the process that opened the loop */
+    ou_fork_mark mark;  /* the process that opened the loop */
 };
 
 /* 0 or -errno; on failure nothing is left open. backend: NULL for the best

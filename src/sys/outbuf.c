@@ -199,7 +199,7 @@ outbuf_consume(ou_outbuf *buffer, size_t sent)
         sent -= buffer->head->size;
         outbuf_pop(buffer);
     }
-    if (sent > 0) {
+    if (buffer->head != NULL) {
         buffer->head->data += sent;
         buffer->head->size -= sent;
         buffer->size -= sent;
