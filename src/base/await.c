@@ -80,69 +80,66 @@ awaitable_iterator(PyObject *object)
     return iterator;
 }
 
-/* If the current exception is StopIteration, take its value and clear it. */
-static bool
-fetch_stop_iteration(PyObject **ret)
+/* Make `object` what self waits for. A future of ours is driven as it is,
+ * anything else through its iterator. */
+static int
+wait_for(AwaitObject *self, PyObject *object)
 {
-    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
-        return false;
-    }
-    PyObject *exception = PyErr_GetRaisedException();
-    *ret = Py_NewRef(((PyStopIterationObject *)exception)->value);
-    Py_DECREF(exception);
-    return true;
+    ouro_state *st = ouro_state_of((PyObject *)self);
+    PyTypeObject *type = Py_TYPE(object);
+    self->on_future = type == st->types.Future || type == st->types.Task;
+    self->waiting =
+        self->on_future ? Py_NewRef(object) : awaitable_iterator(object);
+    return self->waiting == NULL ? -1 : 0;
 }
 
-void
-ouro_set_stop_iteration(PyObject *value)
-{
-    if (value == Py_None) {
-        PyErr_SetNone(PyExc_StopIteration);
-        return;
-    }
-    /* An instance: a tuple would be unpacked into arguments, an exception
-     * taken for the StopIteration itself. */
-    PyObject *exception = PyObject_CallOneArg(PyExc_StopIteration, value);
-    if (exception != NULL) {
-        PyErr_SetObject(PyExc_StopIteration, exception);
-        Py_DECREF(exception);
-    }
-}
-
-/* Call iterator.throw(exception).  Without such a method, the exception is
- * raised where the iterator is waited for. */
 static PySendResult
-iterator_throw(AwaitObject *self, PyObject *iterator, PyObject *exception,
-               PyObject **ret)
+waiting_send(AwaitObject *self, PyObject *arg, PyObject **ret)
 {
+    if (self->on_future) {
+        ouro_state *st = ouro_state_of((PyObject *)self);
+        return st->future_send(self->waiting, ret);
+    }
+    return PyIter_Send(self->waiting, arg, ret);
+}
+
+/* Without a throw() of the iterator, the exception is raised where it is
+ * waited for. */
+static PySendResult
+waiting_throw(AwaitObject *self, PyObject *exception, PyObject **ret)
+{
+    PyObject *throw, *iterator = self->waiting;
+    if (self->on_future) {
+        return raise_thrown(exception);
+    }
     if (Py_TYPE(iterator) == Py_TYPE(self)) {
         return ouro_await_throw((AwaitObject *)iterator, exception, ret);
     }
     ouro_state *st = ouro_state_of((PyObject *)self);
-    PyObject *throw;
     if (PyObject_GetOptionalAttr(iterator, st->str.throw, &throw) < 0) {
         return PYGEN_ERROR;
     }
     if (throw == NULL) {
-        ouro_raise(exception);
-        return PYGEN_ERROR;
+        return raise_thrown(exception);
     }
     *ret = PyObject_CallOneArg(throw, exception);
     Py_DECREF(throw);
     if (*ret != NULL) {
         return PYGEN_NEXT;
     }
-    return fetch_stop_iteration(ret) ? PYGEN_RETURN : PYGEN_ERROR;
+    return ouro_catch_stop_iteration(ret) ? PYGEN_RETURN : PYGEN_ERROR;
 }
 
-/* Call iterator.close() if it has one. */
 static int
-iterator_close(AwaitObject *self, PyObject *iterator)
+waiting_close(AwaitObject *self)
 {
-    ouro_state *st = ouro_state_of((PyObject *)self);
     PyObject *close, *result;
-    if (PyObject_GetOptionalAttr(iterator, st->str.close, &close) < 0) {
-        PyErr_WriteUnraisable(iterator);
+    if (self->on_future) {
+        return 0;
+    }
+    ouro_state *st = ouro_state_of((PyObject *)self);
+    if (PyObject_GetOptionalAttr(self->waiting, st->str.close, &close) < 0) {
+        PyErr_WriteUnraisable(self->waiting);
         return 0;
     }
     if (close == NULL) {
@@ -190,10 +187,14 @@ finish(AwaitObject *self, PySendResult result)
 {
     self->state = AWAIT_CLOSED;
     ouro_await_clear_body(self);
-    if (result == PYGEN_ERROR) {
-        replace_stop_iteration();
-    }
     return result;
+}
+
+static PySendResult
+finish_with_error(AwaitObject *self)
+{
+    replace_stop_iteration();
+    return finish(self, PYGEN_ERROR);
 }
 
 static PySendResult
@@ -231,7 +232,7 @@ body_drive(AwaitObject *self, await_status status, PyObject **ret)
         PyObject *awaitable, *value;
         switch (status) {
         case AWAIT_ERROR:
-            return finish(self, PYGEN_ERROR);
+            return finish_with_error(self);
         case AWAIT_RETURN:
             return finish(self, PYGEN_RETURN);
         case AWAIT_YIELD:
@@ -242,13 +243,13 @@ body_drive(AwaitObject *self, await_status status, PyObject **ret)
             break;
         }
         awaitable = *ret;
-        self->waiting = awaitable_iterator(awaitable);
+        int error = wait_for(self, awaitable);
         Py_DECREF(awaitable);
-        if (self->waiting == NULL) {
+        if (error < 0) {
             status = body_abort(self, ret);
             continue;
         }
-        switch (PyIter_Send(self->waiting, Py_None, &value)) {
+        switch (waiting_send(self, Py_None, &value)) {
         case PYGEN_NEXT:
             *ret = value;
             return suspend(self);
@@ -297,7 +298,7 @@ send_again(AwaitObject *self, PyObject *arg, PyObject **ret)
     if (self->waiting == NULL) {
         return body_drive(self, body_go_on(self, Py_NewRef(arg), ret), ret);
     }
-    switch (PyIter_Send(self->waiting, arg, &value)) {
+    switch (waiting_send(self, arg, &value)) {
     case PYGEN_NEXT:
         *ret = value;
         return suspend(self);
@@ -331,16 +332,13 @@ static PySendResult
 throw_down(AwaitObject *self, PyObject *exception, PyObject **ret)
 {
     if (self->waiting == NULL) {
-        ouro_raise(exception);
-        return PYGEN_ERROR;
+        return raise_thrown(exception);
     }
     if (PyErr_GivenExceptionMatches(exception, PyExc_GeneratorExit)) {
-        if (iterator_close(self, self->waiting) == 0) {
-            ouro_raise(exception);
-        }
-        return PYGEN_ERROR;
+        return waiting_close(self) < 0 ? PYGEN_ERROR
+                                       : raise_thrown(exception);
     }
-    return iterator_throw(self, self->waiting, exception, ret);
+    return waiting_throw(self, exception, ret);
 }
 
 static PySendResult
@@ -364,14 +362,24 @@ throw_suspended(AwaitObject *self, PyObject *exception, PyObject **ret)
     return body_drive(self, body_abort(self, ret), ret);
 }
 
+/* The body has not begun: it sees nothing.  From 3.12 not even StopIteration
+ * is replaced here. */
+static PySendResult
+throw_first(AwaitObject *self, PyObject *exception)
+{
+    ouro_state *st = ouro_state_of((PyObject *)self);
+    raise_thrown(exception);
+    return st->has.minor >= 12 ? finish(self, PYGEN_ERROR)
+                               : finish_with_error(self);
+}
+
 PySendResult
 ouro_await_throw(AwaitObject *self, PyObject *exception, PyObject **ret)
 {
     *ret = NULL;
     switch (self->state) {
     case AWAIT_CREATED:
-        ouro_raise(exception);
-        return finish(self, PYGEN_ERROR);
+        return throw_first(self, exception);
     case AWAIT_SUSPENDED:
         return throw_suspended(self, exception, ret);
     case AWAIT_RUNNING:

@@ -58,6 +58,7 @@ struct AwaitObject {
     Py_ssize_t n;
     int step;
     unsigned char state; /* await.c's */
+    bool on_future;      /* `waiting` is an exact future of ours */
     bool held;           /* ouro_await_start() holds a yield back in value */
     PyObject *extras;    /* dict: __name__, __qualname__, cr_origin; or NULL */
     PyObject *weakrefs;

@@ -25,7 +25,4 @@ PyObject *ouro_await_close(AwaitObject *self);
 /* Drop all references of the body. */
 void ouro_await_clear_body(AwaitObject *self);
 
-/* StopIteration(value), whatever the value is. */
-void ouro_set_stop_iteration(PyObject *value);
-
 #endif

@@ -88,6 +88,12 @@ PyWeakref_GetRef(PyObject *reference, PyObject **ret)
     return *ret != NULL;
 }
 
+static inline int
+Py_IsFinalizing(void)
+{
+    return _Py_IsFinalizing();
+}
+
 static inline PyObject *
 PyList_GetItemRef(PyObject *list, Py_ssize_t index)
 {

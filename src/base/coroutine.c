@@ -252,7 +252,7 @@ await_iternext(PyObject *object)
         return result;
     case PYGEN_RETURN:
         if (result != Py_None) {
-            ouro_set_stop_iteration(result);
+            ouro_raise_stop_iteration(result);
         }
         Py_DECREF(result);
         return NULL;
@@ -267,7 +267,7 @@ static PyObject *
 method_result(PySendResult sent, PyObject *result)
 {
     if (sent == PYGEN_RETURN) {
-        ouro_set_stop_iteration(result);
+        ouro_raise_stop_iteration(result);
         Py_CLEAR(result);
     }
     return sent == PYGEN_ERROR ? NULL : result;

@@ -1,0 +1,66 @@
+/* err.c - errno to OSError: the only place that makes one. */
+#include "base/ouro.h"
+
+#include <errno.h>
+
+PyObject *
+ouro_raise_errno(int error)
+{
+    errno = error < 0 ? -error : error;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+int
+ouro_raise_errno_int(int error)
+{
+    ouro_raise_errno(error);
+    return -1;
+}
+
+PyObject *
+ouro_errno_exception(int error)
+{
+    ouro_raise_errno(error);
+    return PyErr_GetRaisedException();
+}
+
+bool
+ouro_error_leaves_loop(void)
+{
+    return PyErr_ExceptionMatches(PyExc_SystemExit)
+           || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
+}
+
+void
+ouro_raise(PyObject *exception)
+{
+    PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+}
+
+bool
+ouro_catch_stop_iteration(PyObject **ret)
+{
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        return false;
+    }
+    PyObject *exception = PyErr_GetRaisedException();
+    *ret = Py_NewRef(((PyStopIterationObject *)exception)->value);
+    Py_DECREF(exception);
+    return true;
+}
+
+void
+ouro_raise_stop_iteration(PyObject *value)
+{
+    if (value == Py_None) {
+        PyErr_SetNone(PyExc_StopIteration);
+        return;
+    }
+    /* An instance: a tuple would be unpacked into arguments, an exception
+     * taken for the StopIteration itself. */
+    PyObject *exception = PyObject_CallOneArg(PyExc_StopIteration, value);
+    if (exception != NULL) {
+        PyErr_SetObject(PyExc_StopIteration, exception);
+        Py_DECREF(exception);
+    }
+}

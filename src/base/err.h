@@ -1,0 +1,31 @@
+/* err.h - errno to OSError, and what to do with exceptions in C jobs. */
+#ifndef OURO_ERR_H
+#define OURO_ERR_H
+
+#include "base/compat.h"
+
+#include <stdbool.h>
+
+/* Raise the OSError subclass for -error (a negative result of the engine),
+ * with strerror's text, and NULL / -1 for the caller to return. */
+PyObject *ouro_raise_errno(int error);
+int ouro_raise_errno_int(int error);
+
+/* The same as an exception object, not raised. */
+PyObject *ouro_errno_exception(int error);
+
+/* Whether the current exception must leave the loop: SystemExit or
+ * KeyboardInterrupt. */
+bool ouro_error_leaves_loop(void);
+
+/* Make `exception` current (steals nothing). */
+void ouro_raise(PyObject *exception);
+
+/* Raise StopIteration(value), whatever the value is. */
+void ouro_raise_stop_iteration(PyObject *value);
+
+/* If the current exception is StopIteration: clear it, store its value (a
+ * new reference), true. */
+bool ouro_catch_stop_iteration(PyObject **ret);
+
+#endif

@@ -1,0 +1,78 @@
+/* module.c - the extension module: sets up one room after the other.
+ *
+ * Each room has one function that makes its types and adds its public names;
+ * a room may rely on those before it in the table.
+ */
+#include "base/await.h"
+#include "base/ouro.h"
+#include "base/rooms.h"
+
+typedef int (*setup_function)(PyObject *module, ouro_state *st);
+
+static const setup_function rooms[] = {
+    ouro_state_init,
+    ouro_await_setup,
+    /* task */
+    ouro_future_setup,
+    ouro_task_setup,
+    ouro_registry_setup,
+    /* loop */
+    /* sync */
+    /* net */
+    /* streams */
+};
+
+static int
+module_exec(PyObject *module)
+{
+    ouro_state *st = ouro_module_state(module);
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(rooms); i++) {
+        if (rooms[i](module, st) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    return ouro_state_traverse(ouro_module_state(module), visit, arg);
+}
+
+static int
+module_clear(PyObject *module)
+{
+    ouro_state_clear(ouro_module_state(module));
+    return 0;
+}
+
+static void
+module_free(void *module)
+{
+    ouro_state_free(ouro_module_state((PyObject *)module));
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+    {0, NULL},
+};
+
+PyDoc_STRVAR(module_doc, "The whole of asyncio, in C.");
+
+PyModuleDef ouro_module_def = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "ouro._ouro",
+    .m_doc = module_doc,
+    .m_size = sizeof(ouro_state),
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC
+PyInit__ouro(void)
+{
+    return PyModuleDef_Init(&ouro_module_def);
+}

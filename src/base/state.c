@@ -1,0 +1,263 @@
+/* state.c - fills, traverses and clears the module's state. */
+#include "base/ouro.h"
+
+#include <string.h>
+
+/* Each of the three tables is an array of references, whatever its members
+ * are called. */
+#define TABLE_LENGTH(table) (sizeof(table) / sizeof(PyObject *))
+
+typedef struct import_entry {
+    const char *module;
+    const char *name; /* NULL: the module itself */
+    size_t offset;    /* in ouro_imports */
+    bool optional;
+} import_entry;
+
+#define IMPORT(module, name, member)                                          \
+    {module, name, offsetof(ouro_imports, member), false}
+#define IMPORT_OPTIONAL(module, name, member)                                 \
+    {module, name, offsetof(ouro_imports, member), true}
+
+static const import_entry imports[] = {
+    IMPORT("asyncio.exceptions", "CancelledError", CancelledError),
+    IMPORT("asyncio.exceptions", "InvalidStateError", InvalidStateError),
+    IMPORT("asyncio.exceptions", "TimeoutError", TimeoutError),
+    IMPORT("_asyncio", "Future", stock_Future),
+    IMPORT("_asyncio", "Task", stock_Task),
+    IMPORT("_asyncio", "get_running_loop", get_running_loop),
+    IMPORT("_asyncio", "_get_running_loop", _get_running_loop),
+    IMPORT("_asyncio", "_set_running_loop", _set_running_loop),
+    IMPORT("_asyncio", "get_event_loop", get_event_loop),
+    IMPORT("_asyncio", "_register_task", _register_task),
+    IMPORT("_asyncio", "_unregister_task", _unregister_task),
+    IMPORT("_asyncio", "_enter_task", _enter_task),
+    IMPORT("_asyncio", "_leave_task", _leave_task),
+    IMPORT_OPTIONAL("_asyncio", "_swap_current_task", _swap_current_task),
+    IMPORT_OPTIONAL("_asyncio", "_current_tasks", _current_tasks),
+    IMPORT_OPTIONAL("_asyncio", "current_task", current_task),
+    IMPORT("asyncio", NULL, asyncio),
+    IMPORT("asyncio.coroutines", NULL, coroutines),
+    IMPORT("asyncio.events", NULL, events),
+    IMPORT("asyncio.tasks", NULL, tasks),
+    IMPORT("asyncio.base_futures", NULL, base_futures),
+    IMPORT("asyncio.base_tasks", NULL, base_tasks),
+    IMPORT("asyncio.format_helpers", NULL, format_helpers),
+    IMPORT("asyncio.log", "logger", logger),
+    IMPORT("collections.abc", "Coroutine", CoroutineABC),
+    IMPORT("collections", "deque", deque),
+    IMPORT("traceback", "extract_stack", extract_stack),
+    IMPORT("asyncio.base_futures", "isfuture", isfuture),
+    /* 3.11: asyncio's own mark; 3.12+: inspect's. */
+    IMPORT_OPTIONAL("asyncio.coroutines", "_is_coroutine", coroutine_mark),
+};
+
+static int
+import_one(ouro_imports *stock, const import_entry *entry)
+{
+    PyObject **slot = (PyObject **)((char *)stock + entry->offset);
+    PyObject *module = PyImport_ImportModule(entry->module);
+    if (module == NULL) {
+        return -1;
+    }
+    if (entry->name == NULL) {
+        *slot = module;
+        return 0;
+    }
+    *slot = PyObject_GetAttrString(module, entry->name);
+    Py_DECREF(module);
+    if (*slot == NULL && entry->optional
+        && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+        return 0;
+    }
+    return *slot == NULL ? -1 : 0;
+}
+
+/* asyncio keeps its set of all tasks under a name that differs by version. */
+static int
+import_task_sets(ouro_state *st)
+{
+    const char *name =
+        st->has.eager_tasks ? "_scheduled_tasks" : "_all_tasks";
+    st->stock.scheduled_tasks =
+        PyObject_GetAttrString(st->stock.tasks, name);
+    if (st->stock.scheduled_tasks == NULL) {
+        return -1;
+    }
+    if (st->has.eager_tasks) {
+        st->stock.eager_tasks =
+            PyObject_GetAttrString(st->stock.tasks, "_eager_tasks");
+        if (st->stock.eager_tasks == NULL) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+find_features(ouro_features *has)
+{
+    PyObject *info = PySys_GetObject("version_info"); /* borrowed */
+    if (info == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "lost sys.version_info");
+        return -1;
+    }
+    has->minor = (int)PyLong_AsLong(PyTuple_GET_ITEM(info, 1));
+    has->micro = (int)PyLong_AsLong(PyTuple_GET_ITEM(info, 2));
+    has->eager_tasks = has->minor >= 12;
+    has->lazy_task_names = has->minor >= 12;
+    has->wraps_stopiteration = has->minor >= 13;
+    has->uncancel_clears = has->minor >= 13;
+    has->call_graph = has->minor >= 14;
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static int
+intern_strings(ouro_strings *str)
+{
+#define X(text)                                                               \
+    str->text = PyUnicode_InternFromString(#text);                            \
+    if (str->text == NULL) {                                                  \
+        return -1;                                                            \
+    }
+    OURO_STRINGS(X)
+#undef X
+    return 0;
+}
+
+int
+ouro_state_init(PyObject *module, ouro_state *st)
+{
+    st->module = module;
+    if (find_features(&st->has) < 0 || intern_strings(&st->str) < 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(imports); i++) {
+        if (import_one(&st->stock, &imports[i]) < 0) {
+            return -1;
+        }
+    }
+    return import_task_sets(st);
+}
+
+static int
+table_traverse(PyObject **table, size_t length, visitproc visit, void *arg)
+{
+    for (size_t i = 0; i < length; i++) {
+        Py_VISIT(table[i]);
+    }
+    return 0;
+}
+
+static void
+table_clear(PyObject **table, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        Py_CLEAR(table[i]);
+    }
+}
+
+int
+ouro_state_traverse(ouro_state *st, visitproc visit, void *arg)
+{
+    int stop = table_traverse((PyObject **)&st->types,
+                              TABLE_LENGTH(st->types), visit, arg);
+    if (stop == 0) {
+        stop = table_traverse((PyObject **)&st->stock,
+                              TABLE_LENGTH(st->stock), visit, arg);
+    }
+    return stop;
+}
+
+void
+ouro_state_clear(ouro_state *st)
+{
+    ouro_freelist *lists[] = {
+        &st->free_futures,        &st->free_future_iters, &st->free_tasks,
+        &st->free_awaits,         &st->free_handles,
+        &st->free_timer_handles,
+    };
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(lists); i++) {
+        ouro_freelist_clear(lists[i]);
+    }
+    table_clear((PyObject **)&st->types, TABLE_LENGTH(st->types));
+    table_clear((PyObject **)&st->stock, TABLE_LENGTH(st->stock));
+}
+
+void
+ouro_state_free(ouro_state *st)
+{
+    ouro_state_clear(st);
+    table_clear((PyObject **)&st->str, TABLE_LENGTH(st->str));
+}
+
+ouro_state *
+ouro_state_of_type(PyTypeObject *type)
+{
+    PyObject *module = NULL;
+    if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) {
+        module = ((PyHeapTypeObject *)type)->ht_module;
+    }
+    if (module == NULL || PyModule_GetDef(module) != &ouro_module_def) {
+        module = PyType_GetModuleByDef(type, &ouro_module_def);
+    }
+    return ouro_module_state(module);
+}
+
+int
+ouro_add_type(PyObject *module, PyType_Spec *spec, PyObject *bases,
+              bool public_name, PyTypeObject **slot)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, bases);
+    if (type == NULL) {
+        return -1;
+    }
+    *slot = (PyTypeObject *)type;
+    return public_name ? PyModule_AddType(module, *slot) : 0;
+}
+
+/* The link of a freed object: its first word behind the head. */
+static PyObject **
+freelist_link(PyObject *object)
+{
+    return (PyObject **)((char *)object + sizeof(PyObject));
+}
+
+PyObject *
+ouro_freelist_pop(ouro_freelist *list, PyTypeObject *type)
+{
+    PyObject *object = list->head;
+    if (object == NULL) {
+        return NULL;
+    }
+    list->head = *freelist_link(object);
+    list->count--;
+    ouro_gc_forget_finalized(object);
+    memset((char *)object + sizeof(PyObject), 0,
+           (size_t)type->tp_basicsize - sizeof(PyObject));
+    return PyObject_Init(object, type);
+}
+
+bool
+ouro_freelist_push(ouro_freelist *list, PyObject *object, Py_ssize_t limit)
+{
+    if (list->count >= limit) {
+        return false;
+    }
+    *freelist_link(object) = list->head;
+    list->head = object;
+    list->count++;
+    return true;
+}
+
+void
+ouro_freelist_clear(ouro_freelist *list)
+{
+    while (list->head != NULL) {
+        PyObject *object = list->head;
+        list->head = *freelist_link(object);
+        PyObject_GC_Del(object);
+    }
+    list->count = PY_SSIZE_T_MAX; /* whatever is freed from now on is freed */
+}

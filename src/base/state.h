@@ -1,0 +1,229 @@
+/* state.h - everything that one import of the extension owns.
+ *
+ * One table of all types, of what is taken from asyncio and the standard
+ * library, of interned strings, the freelists and the settings.  There is no
+ * other mutable state: an interpreter that imports the module again gets a
+ * state of its own.
+ *
+ * The three tables hold object references and nothing else: state.c
+ * traverses and clears them as arrays.
+ */
+#ifndef OURO_STATE_H
+#define OURO_STATE_H
+
+#include "base/compat.h"
+
+#include <stdbool.h>
+
+typedef struct ouro_state ouro_state;
+
+/* The extension's own types, in the order of the rooms. */
+typedef struct ouro_types {
+    /* base */
+    PyTypeObject *Await;
+    PyTypeObject *AwaitWrapper;
+    PyTypeObject *AsyncMethod;
+    /* task */
+    PyTypeObject *Future;
+    PyTypeObject *FutureIter;
+    PyTypeObject *WaiterCallable;
+    PyTypeObject *Task;
+    PyTypeObject *TaskStep;
+    PyTypeObject *TaskWakeup;
+    PyTypeObject *EagerTaskFactory;
+    /* task: gather, wait, shield, timeout, group */
+    /* loop */
+    PyTypeObject *LoopCore;
+    PyTypeObject *Loop;
+    PyTypeObject *Handle;
+    PyTypeObject *TimerHandle;
+    /* sync */
+    /* net */
+    /* streams */
+} ouro_types;
+
+/* Stock objects, imported once. */
+typedef struct ouro_imports {
+    /* asyncio.exceptions */
+    PyObject *CancelledError;
+    PyObject *InvalidStateError;
+    PyObject *TimeoutError;
+    /* _asyncio: the registry that stock code and ours share */
+    PyObject *stock_Future;
+    PyObject *stock_Task;
+    PyObject *get_running_loop;
+    PyObject *_get_running_loop;
+    PyObject *_set_running_loop;
+    PyObject *get_event_loop;
+    PyObject *_register_task;
+    PyObject *_unregister_task;
+    PyObject *_enter_task;
+    PyObject *_leave_task;
+    PyObject *_swap_current_task; /* 3.12+, else NULL */
+    PyObject *_current_tasks;     /* <= 3.13, else NULL */
+    PyObject *current_task;       /* 3.12+, else NULL */
+    PyObject *scheduled_tasks;    /* the WeakSet of all tasks */
+    PyObject *eager_tasks;        /* 3.12+: the set, else NULL */
+    /* asyncio's modules whose globals are looked up on each use */
+    PyObject *asyncio;
+    PyObject *coroutines;
+    PyObject *events;
+    PyObject *tasks;
+    PyObject *base_futures;
+    PyObject *base_tasks;
+    PyObject *format_helpers;
+    PyObject *logger; /* asyncio.log.logger */
+    /* the standard library */
+    PyObject *CoroutineABC; /* collections.abc.Coroutine */
+    PyObject *deque;
+    PyObject *extract_stack; /* traceback.extract_stack */
+    PyObject *isfuture;
+    PyObject *coroutine_mark; /* what marks a coroutine function, or NULL */
+} ouro_imports;
+
+/* Interned strings: X(text). */
+#define OURO_STRINGS(X)                                                       \
+    /* base */                                                                \
+    X(_is_coroutine)                                                          \
+    X(_is_coroutine_marker)                                                   \
+    X(__await__)                                                              \
+    X(close)                                                                  \
+    X(send)                                                                   \
+    X(value)                                                                  \
+    /* task */                                                                \
+    X(_asyncio_future_blocking)                                               \
+    X(_loop)                                                                  \
+    X(_check_future_blocking)                                                 \
+    X(add_done_callback)                                                      \
+    X(remove_done_callback)                                                   \
+    X(call_at)                                                                \
+    X(call_exception_handler)                                                 \
+    X(call_later)                                                             \
+    X(call_soon)                                                              \
+    X(call_soon_threadsafe)                                                   \
+    X(cancel)                                                                 \
+    X(cancelled)                                                              \
+    X(context)                                                                \
+    X(create_future)                                                          \
+    X(create_task)                                                            \
+    X(done)                                                                   \
+    X(eager_start)                                                            \
+    X(exception)                                                              \
+    X(get_debug)                                                              \
+    X(get_loop)                                                               \
+    X(is_running)                                                             \
+    X(loop)                                                                   \
+    X(message)                                                                \
+    X(msg)                                                                    \
+    X(name)                                                                   \
+    X(result)                                                                 \
+    X(set_exception)                                                          \
+    X(set_name)                                                               \
+    X(set_result)                                                             \
+    X(source_traceback)                                                       \
+    X(task)                                                                   \
+    X(future)                                                                 \
+    X(time)                                                                   \
+    X(throw)                                                                  \
+    X(_is_debug_mode)                                                         \
+    X(_source_traceback)                                                      \
+    X(_future_repr)                                                           \
+    X(cancelling)                                                             \
+    X(iscoroutine)                                                            \
+    X(uncancel)                                                               \
+    X(_task_repr)                                                             \
+    X(_task_get_stack)                                                        \
+    X(_task_print_stack)                                                      \
+    X(add)                                                                    \
+    X(discard)                                                                \
+    /* loop */                                                                \
+    /* sync */                                                                \
+    /* net */                                                                 \
+    /* streams */
+
+typedef struct ouro_strings {
+#define X(text) PyObject *text;
+    OURO_STRINGS(X)
+#undef X
+} ouro_strings;
+
+/* What the running asyncio does, found by version or by probing it. */
+typedef struct ouro_features {
+    int minor; /* of the running Python: 11 for 3.11 */
+    int micro;
+    bool eager_tasks;        /* 3.12+ */
+    bool lazy_task_names;    /* 3.12+: "Task-%d" is formatted on demand */
+    bool wraps_stopiteration; /* 3.13+: set_exception(StopIteration) */
+    bool uncancel_clears;    /* 3.13+: uncancel() to 0 undoes a request */
+    bool call_graph;         /* 3.14+: futures know who awaits them */
+} ouro_features;
+
+/* Freed objects of one exact type, linked through their first own word. */
+typedef struct ouro_freelist {
+    PyObject *head;
+    Py_ssize_t count;
+} ouro_freelist;
+
+struct ouro_state {
+    PyObject *module; /* borrowed: the state dies with it */
+    ouro_types types;
+    ouro_imports stock;
+    ouro_strings str;
+    ouro_features has;
+    bool installed; /* ouro.install() is in force */
+
+    /* base: what send() does to the iterator of `await` on an exact future of
+     * ours, pending or done; from the task room. */
+    PySendResult (*future_send)(PyObject *future, PyObject **ret);
+    /* task */
+    struct TaskObject *tasks; /* registry: all live tasks of ours */
+    unsigned long long task_names; /* the last N of "Task-N" given out */
+    unsigned long long fast_steps; /* task steps run on the fast path */
+    ouro_freelist free_futures;
+    ouro_freelist free_future_iters;
+    ouro_freelist free_tasks;
+    ouro_freelist free_awaits;
+    /* loop */
+    ouro_freelist free_handles;
+    ouro_freelist free_timer_handles;
+};
+
+/* The state of the module that defined this type (or a base of it); never
+ * fails for objects of this module's types. */
+ouro_state *ouro_state_of_type(PyTypeObject *type);
+
+static inline ouro_state *
+ouro_state_of(PyObject *object)
+{
+    return ouro_state_of_type(Py_TYPE(object));
+}
+
+static inline ouro_state *
+ouro_module_state(PyObject *module)
+{
+    return (ouro_state *)PyModule_GetState(module);
+}
+
+/* Make a heap type of this module, add it to the module under its own name
+ * when `public`, and store it in *slot.  bases: NULL, or a tuple (borrowed).
+ */
+int ouro_add_type(PyObject *module, PyType_Spec *spec, PyObject *bases,
+                  bool public_name, PyTypeObject **slot);
+
+int ouro_state_init(PyObject *module, ouro_state *st);
+int ouro_state_traverse(ouro_state *st, visitproc visit, void *arg);
+/* Breaks reference cycles; objects of ours may outlive it, so the strings
+ * that their finalizers use stay until ouro_state_free(). */
+void ouro_state_clear(ouro_state *st);
+void ouro_state_free(ouro_state *st);
+
+/* Freelists hold memory of objects that are no longer tracked and own
+ * nothing.  pop: a tracked-to-be object with one reference, or NULL. */
+PyObject *ouro_freelist_pop(ouro_freelist *list, PyTypeObject *type);
+bool ouro_freelist_push(ouro_freelist *list, PyObject *object,
+                        Py_ssize_t limit);
+void ouro_freelist_clear(ouro_freelist *list);
+
+extern PyModuleDef ouro_module_def;
+
+#endif

@@ -1,0 +1,187 @@
+/* anyfuture.c - anybody's futures: ours directly, others by their methods.
+ *
+ * A direct way is taken for our exact types alone: a subclass may have
+ * overridden what is called.
+ */
+#include "task/callbacks.h"
+#include "task/future_impl.h"
+#include "task/task.h"
+
+static int
+truth_of(PyObject *value)
+{
+    if (value == NULL) {
+        return -1;
+    }
+    int truth = PyObject_IsTrue(value);
+    Py_DECREF(value);
+    return truth;
+}
+
+static int
+discard(PyObject *value)
+{
+    if (value == NULL) {
+        return -1;
+    }
+    Py_DECREF(value);
+    return 0;
+}
+
+PyObject *
+ouro_create_future(ouro_state *st, PyObject *loop)
+{
+    if (ouro_loop_fast(st, loop)) {
+        return ouro_future_new(st, loop);
+    }
+    return PyObject_CallMethodNoArgs(loop, st->str.create_future);
+}
+
+int
+ouro_isfuture(ouro_state *st, PyObject *object)
+{
+    if (ouro_future_exact(st, object)) {
+        return 1;
+    }
+    return truth_of(PyObject_CallOneArg(st->stock.isfuture, object));
+}
+
+int
+ouro_anyfuture_done(ouro_state *st, PyObject *fut)
+{
+    if (ouro_future_exact(st, fut)) {
+        return ((FutureObject *)fut)->state != FUTURE_PENDING;
+    }
+    return truth_of(PyObject_CallMethodNoArgs(fut, st->str.done));
+}
+
+int
+ouro_anyfuture_cancelled(ouro_state *st, PyObject *fut)
+{
+    if (ouro_future_exact(st, fut)) {
+        return ((FutureObject *)fut)->state == FUTURE_CANCELLED;
+    }
+    return truth_of(PyObject_CallMethodNoArgs(fut, st->str.cancelled));
+}
+
+PyObject *
+ouro_anyfuture_result(ouro_state *st, PyObject *fut)
+{
+    if (ouro_future_exact(st, fut)) {
+        return ouro_future_result((FutureObject *)fut);
+    }
+    return PyObject_CallMethodNoArgs(fut, st->str.result);
+}
+
+PyObject *
+ouro_anyfuture_exception(ouro_state *st, PyObject *fut)
+{
+    FutureObject *ours = (FutureObject *)fut;
+    if (ouro_future_exact(st, fut) && ours->state == FUTURE_FINISHED) {
+        ours->log_traceback = false;
+        return Py_NewRef(ours->failed ? ours->result : Py_None);
+    }
+    return PyObject_CallMethodNoArgs(fut, st->str.exception);
+}
+
+int
+ouro_anyfuture_set_result(ouro_state *st, PyObject *fut, PyObject *value)
+{
+    if (Py_TYPE(fut) == st->types.Future) {
+        return ouro_future_set_result((FutureObject *)fut, value);
+    }
+    return discard(
+        PyObject_CallMethodOneArg(fut, st->str.set_result, value));
+}
+
+int
+ouro_anyfuture_set_exception(ouro_state *st, PyObject *fut,
+                             PyObject *exception)
+{
+    if (Py_TYPE(fut) == st->types.Future) {
+        return ouro_future_set_exception((FutureObject *)fut, exception);
+    }
+    return discard(
+        PyObject_CallMethodOneArg(fut, st->str.set_exception, exception));
+}
+
+static PyObject *
+cancel_with_message(ouro_state *st, PyObject *fut, PyObject *message)
+{
+    PyObject *keywords = PyTuple_Pack(1, st->str.msg);
+    if (keywords == NULL) {
+        return NULL;
+    }
+    PyObject *args[] = {fut, message};
+    PyObject *result =
+        PyObject_VectorcallMethod(st->str.cancel, args, 1, keywords);
+    Py_DECREF(keywords);
+    return result;
+}
+
+int
+ouro_anyfuture_cancel(ouro_state *st, PyObject *fut, PyObject *message)
+{
+    if (Py_TYPE(fut) == st->types.Future) {
+        return ouro_future_cancel((FutureObject *)fut, message);
+    }
+    if (Py_TYPE(fut) == st->types.Task) {
+        return ouro_task_cancel((TaskObject *)fut, message);
+    }
+    if (message == NULL) {
+        return truth_of(PyObject_CallMethodNoArgs(fut, st->str.cancel));
+    }
+    return truth_of(cancel_with_message(st, fut, message));
+}
+
+/* futures._get_loop(): get_loop() where there is one, else _loop. */
+PyObject *
+ouro_anyfuture_loop(ouro_state *st, PyObject *fut)
+{
+    if (ouro_future_exact(st, fut)) {
+        FutureObject *ours = (FutureObject *)fut;
+        if (ours->loop == NULL) {
+            PyErr_SetString(PyExc_RuntimeError,
+                            "Future object is not initialized.");
+            return NULL;
+        }
+        return Py_NewRef(ours->loop);
+    }
+    PyObject *get_loop;
+    if (PyObject_GetOptionalAttr(fut, st->str.get_loop, &get_loop) < 0) {
+        return NULL;
+    }
+    if (get_loop == NULL) {
+        return PyObject_GetAttr(fut, st->str._loop);
+    }
+    PyObject *loop = PyObject_CallNoArgs(get_loop);
+    Py_DECREF(get_loop);
+    return loop;
+}
+
+int
+ouro_anyfuture_set_blocking(ouro_state *st, PyObject *fut)
+{
+    if (ouro_future_exact(st, fut)) {
+        ((FutureObject *)fut)->blocking = true;
+        return 0;
+    }
+    return PyObject_SetAttr(fut, st->str._asyncio_future_blocking, Py_True);
+}
+
+int
+ouro_watch(ouro_state *st, PyObject *fut, ou_job *waiter)
+{
+    if (ouro_future_exact(st, fut)) {
+        return ouro_future_add_job(st, (FutureObject *)fut, waiter);
+    }
+    PyObject *callable = ouro_waiter_callable(st, waiter);
+    int result = -1;
+    if (callable != NULL) {
+        result = discard(PyObject_CallMethodOneArg(
+            fut, st->str.add_done_callback, callable));
+        Py_DECREF(callable);
+    }
+    waiter->kind->drop(waiter);
+    return result;
+}

@@ -1,0 +1,503 @@
+/* callbacks.c - the ordered list of who waits for a future.
+ *
+ * Python callbacks are small nodes with a job; native waiters bring a job of
+ * their own.  While the future is pending they queue in fut->callbacks; when
+ * it is done they all move to the loop.
+ */
+#include "task/callbacks.h"
+
+#include "task/registry.h"
+
+/* A Python callback of a future. */
+typedef struct callback {
+    ou_job job;
+    PyObject *function;
+    PyObject *context;
+    PyObject *future; /* once scheduled; before, it would be a cycle */
+} callback;
+
+static const waiter_kind callback_kind;
+
+static callback *
+callback_new(PyObject *function, PyObject *context)
+{
+    callback *node = PyMem_Malloc(sizeof(callback));
+    if (node == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    ou_job_init(&node->job, &callback_kind.job);
+    node->function = Py_NewRef(function);
+    node->context = Py_NewRef(context);
+    node->future = NULL;
+    return node;
+}
+
+static callback *
+callback_of(ou_job *job)
+{
+    return OURO_CONTAINER_OF(job, callback, job);
+}
+
+static bool
+is_callback(ou_job *job)
+{
+    return job->kind == &callback_kind.job;
+}
+
+static void
+callback_drop(ou_job *job)
+{
+    callback *node = callback_of(job);
+    Py_DECREF(node->function);
+    Py_DECREF(node->context);
+    Py_XDECREF(node->future);
+    PyMem_Free(node);
+}
+
+static int
+callback_visit(ou_job *job, void *visitor)
+{
+    callback *node = callback_of(job);
+    visitproc visit = ((ouro_visitor *)visitor)->visit;
+    void *arg = ((ouro_visitor *)visitor)->arg;
+    Py_VISIT(node->function);
+    Py_VISIT(node->context);
+    Py_VISIT(node->future);
+    return 0;
+}
+
+static int
+callback_report(callback *node, LoopCore *loop)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    PyObject *args = PyTuple_Pack(1, node->future);
+    if (args == NULL) {
+        Py_XDECREF(error);
+        return -1;
+    }
+    PyErr_SetRaisedException(error);
+    int result = loop->ops->callback_failed((PyObject *)loop, node->function,
+                                            args, node->context);
+    Py_DECREF(args);
+    return result;
+}
+
+static int
+callback_run(ou_job *job)
+{
+    callback *node = callback_of(job);
+    LoopCore *loop = (LoopCore *)((FutureObject *)node->future)->loop;
+    int result = ouro_leave_task_fast(loop);
+    PyObject *value = NULL;
+    if (result == 0 && PyContext_Enter(node->context) == 0) {
+        value = PyObject_CallOneArg(node->function, node->future);
+        if (PyContext_Exit(node->context) < 0) {
+            Py_CLEAR(value);
+        }
+    }
+    if (value == NULL) {
+        result = callback_report(node, loop);
+    }
+    Py_XDECREF(value);
+    callback_drop(job);
+    return result;
+}
+
+static PyObject *
+callback_callable(ouro_state *st, ou_job *job)
+{
+    return Py_NewRef(callback_of(job)->function);
+}
+
+static PyObject *
+callback_context(ou_job *job)
+{
+    return callback_of(job)->context;
+}
+
+static const waiter_kind callback_kind = {
+    .job = {
+        .run = callback_run,
+        .drop = callback_drop,
+        .visit = callback_visit,
+    },
+    .callable = callback_callable,
+    .context = callback_context,
+};
+
+static const waiter_kind *
+waiter_kind_of(ou_job *job)
+{
+    return (const waiter_kind *)job->kind;
+}
+
+static PyObject *
+waiter_callable(ouro_state *st, ou_job *job)
+{
+    const waiter_kind *kind = waiter_kind_of(job);
+    return kind->callable != NULL ? kind->callable(st, job)
+                                  : ouro_waiter_callable(st, job);
+}
+
+static PyObject *
+waiter_context(ou_job *job)
+{
+    const waiter_kind *kind = waiter_kind_of(job);
+    return kind->context != NULL ? kind->context(job) : NULL;
+}
+
+/* ---- scheduling -------------------------------------------------------- */
+
+static void
+schedule_fast(FutureObject *fut)
+{
+    ou_job *job = fut->callbacks.head;
+    while (job != NULL) {
+        if (is_callback(job)) {
+            callback_of(job)->future = Py_NewRef((PyObject *)fut);
+        }
+        job = ou_queue_next(job);
+    }
+    ou_loop_push_all(ouro_loop_engine(fut->loop), &fut->callbacks);
+}
+
+/* As asyncio does it: loop.call_soon(callback, fut, context=context). */
+static int
+schedule_by_method(ouro_state *st, FutureObject *fut, ou_job *job)
+{
+    PyObject *callable = waiter_callable(st, job);
+    int result = -1;
+    if (callable != NULL) {
+        result = ouro_loop_call_soon(st, fut->loop, callable, (PyObject *)fut,
+                                     waiter_context(job));
+        Py_DECREF(callable);
+    }
+    job->kind->drop(job);
+    return result;
+}
+
+int
+ouro_future_schedule(FutureObject *fut)
+{
+    if (ou_queue_empty(&fut->callbacks)) {
+        return 0;
+    }
+    ouro_state *st = ouro_state_of((PyObject *)fut);
+    if (ouro_loop_fast(st, fut->loop)) {
+        schedule_fast(fut);
+        return 0;
+    }
+    ou_queue jobs = fut->callbacks;
+    fut->callbacks.head = NULL;
+    int result = 0;
+    ou_job *job;
+    while (result == 0 && (job = ou_queue_pop(&jobs)) != NULL) {
+        result = schedule_by_method(st, fut, job);
+    }
+    ou_queue_drop_all(&jobs);
+    return result;
+}
+
+/* A job for a future that is done already: one turn later. */
+static int
+schedule_one(ouro_state *st, FutureObject *fut, ou_job *job)
+{
+    if (ouro_loop_fast(st, fut->loop)) {
+        if (is_callback(job)) {
+            callback_of(job)->future = Py_NewRef((PyObject *)fut);
+        }
+        ou_loop_push(ouro_loop_engine(fut->loop), job);
+        return 0;
+    }
+    return schedule_by_method(st, fut, job);
+}
+
+int
+ouro_future_add_job(ouro_state *st, FutureObject *fut, ou_job *job)
+{
+    if (fut->state != FUTURE_PENDING) {
+        return schedule_one(st, fut, job);
+    }
+    ou_queue_push(&fut->callbacks, job);
+    return 0;
+}
+
+int
+ouro_future_add_callback(ouro_state *st, FutureObject *fut,
+                         PyObject *function, PyObject *context)
+{
+    callback *node = callback_new(function, context);
+    return node == NULL ? -1 : ouro_future_add_job(st, fut, &node->job);
+}
+
+void
+ouro_future_add_waiter(FutureObject *fut, ou_job *waiter)
+{
+    ou_queue_push(&fut->callbacks, waiter);
+}
+
+bool
+ouro_future_remove_waiter(FutureObject *fut, ou_job *waiter)
+{
+    return ou_queue_remove(&fut->callbacks, waiter);
+}
+
+/* ---- removing ---------------------------------------------------------- */
+
+/* The callables of the list that are equal to `function`, each owned.
+ * Comparing runs Python, which may change the list: so this looks at a copy.
+ */
+static PyObject *
+equal_callables(ouro_state *st, FutureObject *fut, PyObject *function)
+{
+    PyObject *all = PyList_New(0), *equal = PyList_New(0);
+    ou_job *job = fut->callbacks.head;
+    while (all != NULL && job != NULL) {
+        PyObject *callable = waiter_callable(st, job);
+        if (callable == NULL || PyList_Append(all, callable) < 0) {
+            Py_CLEAR(all);
+        }
+        Py_XDECREF(callable);
+        job = ou_queue_next(job);
+    }
+    if (all == NULL || equal == NULL) {
+        goto error;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(all); i++) {
+        PyObject *callable = PyList_GET_ITEM(all, i);
+        int same = PyObject_RichCompareBool(callable, function, Py_EQ);
+        if (same < 0 || (same && PyList_Append(equal, callable) < 0)) {
+            goto error;
+        }
+    }
+    Py_DECREF(all);
+    return equal;
+error:
+    Py_XDECREF(all);
+    Py_XDECREF(equal);
+    return NULL;
+}
+
+static bool
+waits_with(ou_job *job, PyObject *callables)
+{
+    if (!is_callback(job)) {
+        return false; /* native waiters are taken out by their owners */
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(callables); i++) {
+        if (callback_of(job)->function == PyList_GET_ITEM(callables, i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+Py_ssize_t
+ouro_future_remove_callback(ouro_state *st, FutureObject *fut,
+                            PyObject *function)
+{
+    if (ou_queue_empty(&fut->callbacks)) {
+        return 0;
+    }
+    PyObject *callables = equal_callables(st, fut, function);
+    if (callables == NULL) {
+        return -1;
+    }
+    Py_ssize_t removed = 0;
+    ou_queue kept = {0}, gone = {0};
+    ou_job *job;
+    while ((job = ou_queue_pop(&fut->callbacks)) != NULL) {
+        bool out = waits_with(job, callables);
+        removed += out;
+        ou_queue_push(out ? &gone : &kept, job);
+    }
+    fut->callbacks = kept;
+    Py_DECREF(callables);
+    ou_queue_drop_all(&gone);
+    return removed;
+}
+
+/* ---- showing ----------------------------------------------------------- */
+
+static int
+append_pair(ouro_state *st, PyObject *list, ou_job *job)
+{
+    PyObject *callable = waiter_callable(st, job);
+    if (callable == NULL) {
+        return -1;
+    }
+    PyObject *context = waiter_context(job);
+    PyObject *pair =
+        PyTuple_Pack(2, callable, context != NULL ? context : Py_None);
+    Py_DECREF(callable);
+    if (pair == NULL) {
+        return -1;
+    }
+    int result = PyList_Append(list, pair);
+    Py_DECREF(pair);
+    return result;
+}
+
+PyObject *
+ouro_future_callbacks(FutureObject *fut)
+{
+    if (ou_queue_empty(&fut->callbacks)) {
+        Py_RETURN_NONE;
+    }
+    ouro_state *st = ouro_state_of((PyObject *)fut);
+    PyObject *list = PyList_New(0);
+    if (list == NULL) {
+        return NULL;
+    }
+    for (ou_job *job = fut->callbacks.head; job != NULL;
+         job = ou_queue_next(job)) {
+        if (append_pair(st, list, job) < 0) {
+            Py_DECREF(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+/* ---- native waiters as callables --------------------------------------- */
+
+/* Holds one reference to the owner of a native waiter. */
+typedef struct WaiterCallable {
+    PyObject_HEAD
+    ou_job *job; /* NULL: has been called */
+    PyObject *qualname;
+} WaiterCallable;
+
+static PyObject *
+waiter_callable_call(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    WaiterCallable *callable = (WaiterCallable *)self;
+    ou_job *job = callable->job;
+    if (job == NULL) {
+        Py_RETURN_NONE;
+    }
+    callable->job = NULL;
+    if (job->kind->run(job) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+waiter_callable_repr(PyObject *self)
+{
+    return PyUnicode_FromFormat("<function %U at %p>",
+                                ((WaiterCallable *)self)->qualname, self);
+}
+
+/* Two views of one waiter are equal: remove_done_callback() compares. */
+static PyObject *
+waiter_callable_compare(PyObject *self, PyObject *other, int op)
+{
+    if ((op != Py_EQ && op != Py_NE) || Py_TYPE(self) != Py_TYPE(other)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    bool same =
+        ((WaiterCallable *)self)->job == ((WaiterCallable *)other)->job;
+    return PyBool_FromLong(same == (op == Py_EQ));
+}
+
+static Py_hash_t
+waiter_callable_hash(PyObject *self)
+{
+    return _Py_HashPointer(((WaiterCallable *)self)->job);
+}
+
+static int
+waiter_callable_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    ou_job *job = ((WaiterCallable *)self)->job;
+    if (job != NULL && job->kind->visit != NULL) {
+        ouro_visitor visitor = {visit, arg};
+        return job->kind->visit(job, &visitor);
+    }
+    return 0;
+}
+
+static int
+waiter_callable_clear(PyObject *self)
+{
+    WaiterCallable *callable = (WaiterCallable *)self;
+    ou_job *job = callable->job;
+    callable->job = NULL;
+    if (job != NULL) {
+        job->kind->drop(job);
+    }
+    return 0;
+}
+
+static void
+waiter_callable_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    waiter_callable_clear(self);
+    Py_CLEAR(((WaiterCallable *)self)->qualname);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMemberDef waiter_callable_members[] = {
+    {"__qualname__", T_OBJECT, offsetof(WaiterCallable, qualname), READONLY,
+     NULL},
+    {"__name__", T_OBJECT, offsetof(WaiterCallable, qualname), READONLY,
+     NULL},
+    {NULL},
+};
+
+static PyType_Slot waiter_callable_slots[] = {
+    {Py_tp_doc, "A native waiter of a future, as a done callback."},
+    {Py_tp_call, waiter_callable_call},
+    {Py_tp_repr, waiter_callable_repr},
+    {Py_tp_richcompare, waiter_callable_compare},
+    {Py_tp_hash, waiter_callable_hash},
+    {Py_tp_traverse, waiter_callable_traverse},
+    {Py_tp_clear, waiter_callable_clear},
+    {Py_tp_dealloc, waiter_callable_dealloc},
+    {Py_tp_members, waiter_callable_members},
+    {0, NULL},
+};
+
+static PyType_Spec waiter_callable_spec = {
+    .name = "ouro._ouro.WaiterCallable",
+    .basicsize = sizeof(WaiterCallable),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = waiter_callable_slots,
+};
+
+PyObject *
+ouro_waiter_callable(ouro_state *st, ou_job *waiter)
+{
+    WaiterCallable *callable =
+        PyObject_GC_New(WaiterCallable, st->types.WaiterCallable);
+    if (callable == NULL) {
+        return NULL;
+    }
+    const char *qualname = waiter_kind_of(waiter)->qualname;
+    callable->job = NULL;
+    callable->qualname =
+        PyUnicode_FromString(qualname != NULL ? qualname : "waiter");
+    if (callable->qualname == NULL) {
+        Py_DECREF(callable);
+        return NULL;
+    }
+    waiter->kind->hold(waiter);
+    callable->job = waiter;
+    PyObject_GC_Track((PyObject *)callable);
+    return (PyObject *)callable;
+}
+
+int
+ouro_waiter_callable_setup(PyObject *module, ouro_state *st)
+{
+    return ouro_add_type(module, &waiter_callable_spec, NULL, false,
+                         &st->types.WaiterCallable);
+}

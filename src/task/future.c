@@ -1,0 +1,782 @@
+/* future.c - the Future type: its life and its methods.
+ *
+ * What Python sees of its insides (_state, _callbacks, ...) is in
+ * future_attrs.c, who waits for it in callbacks.c, `await` in future_iter.c.
+ */
+#include "task/future_impl.h"
+
+#include "base/rooms.h"
+#include "task/callbacks.h"
+#include "task/task.h"
+
+enum { FREE_FUTURES_MAX = 4096 };
+
+/* ---- the rare fields --------------------------------------------------- */
+
+future_extras *
+ouro_future_extras(FutureObject *fut)
+{
+    if (fut->extras == NULL) {
+        fut->extras = PyMem_Calloc(1, sizeof(future_extras));
+        if (fut->extras == NULL) {
+            PyErr_NoMemory();
+        }
+    }
+    return fut->extras;
+}
+
+static void
+extras_free(FutureObject *fut)
+{
+    future_extras *extras = fut->extras;
+    if (extras == NULL) {
+        return;
+    }
+    fut->extras = NULL;
+    Py_XDECREF(extras->exception_traceback);
+    Py_XDECREF(extras->source_traceback);
+    Py_XDECREF(extras->cancel_message);
+    Py_XDECREF(extras->cancelled_exc);
+    Py_XDECREF(extras->awaited_by);
+    PyMem_Free(extras);
+}
+
+static int
+extras_traverse(future_extras *extras, visitproc visit, void *arg)
+{
+    if (extras != NULL) {
+        Py_VISIT(extras->exception_traceback);
+        Py_VISIT(extras->source_traceback);
+        Py_VISIT(extras->cancel_message);
+        Py_VISIT(extras->cancelled_exc);
+        Py_VISIT(extras->awaited_by);
+    }
+    return 0;
+}
+
+int
+ouro_future_set_cancel_message(FutureObject *fut, PyObject *message)
+{
+    if (fut->extras == NULL && (message == NULL || message == Py_None)) {
+        return 0;
+    }
+    future_extras *extras = ouro_future_extras(fut);
+    if (extras == NULL) {
+        return -1;
+    }
+    Py_XSETREF(extras->cancel_message, Py_XNewRef(message));
+    return 0;
+}
+
+/* ---- life -------------------------------------------------------------- */
+
+int
+ouro_future_init(ouro_state *st, FutureObject *fut, PyObject *loop)
+{
+    /* __init__ may be called again on a future that was used. */
+    ou_queue_drop_all(&fut->callbacks);
+    extras_free(fut);
+    Py_CLEAR(fut->result);
+    fut->state = FUTURE_PENDING;
+    fut->failed = fut->blocking = fut->log_traceback = false;
+    loop = loop == NULL || loop == Py_None ? ouro_event_loop(st)
+                                           : Py_NewRef(loop);
+    if (loop == NULL) {
+        return -1;
+    }
+    Py_XSETREF(fut->loop, loop);
+    int debug = ouro_loop_debug(st, loop);
+    if (debug < 0) {
+        return -1;
+    }
+    /* No traceback where no Python frame is left to show (at exit). */
+    if (debug && !Py_IsFinalizing()) {
+        if (ouro_future_extras(fut) == NULL) {
+            return -1;
+        }
+        PyObject *stack = PyObject_CallNoArgs(st->stock.extract_stack);
+        if (stack == NULL) {
+            return -1;
+        }
+        Py_XSETREF(fut->extras->source_traceback, stack);
+    }
+    return 0;
+}
+
+static int
+future_tp_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"loop", NULL};
+    PyObject *loop = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$O:Future", keywords,
+                                     &loop)) {
+        return -1;
+    }
+    return ouro_future_init(ouro_state_of(self), (FutureObject *)self, loop);
+}
+
+PyObject *
+ouro_future_new(ouro_state *st, PyObject *loop)
+{
+    PyObject *self =
+        ouro_freelist_pop(&st->free_futures, st->types.Future);
+    if (self != NULL) {
+        PyObject_GC_Track(self);
+    }
+    else {
+        self = st->types.Future->tp_alloc(st->types.Future, 0);
+        if (self == NULL) {
+            return NULL;
+        }
+    }
+    FutureObject *fut = (FutureObject *)self;
+    if (ouro_loop_fast(st, loop)) {
+        fut->loop = Py_NewRef(loop);
+        return self;
+    }
+    if (ouro_future_init(st, fut, loop) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return self;
+}
+
+int
+ouro_future_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    FutureObject *fut = (FutureObject *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(fut->dict);
+    Py_VISIT(fut->loop);
+    Py_VISIT(fut->result);
+    int stop = extras_traverse(fut->extras, visit, arg);
+    if (stop != 0) {
+        return stop;
+    }
+    ouro_visitor visitor = {visit, arg};
+    return ou_queue_visit(&fut->callbacks, &visitor);
+}
+
+int
+ouro_future_clear(PyObject *self)
+{
+    FutureObject *fut = (FutureObject *)self;
+    ou_queue_drop_all(&fut->callbacks);
+    extras_free(fut);
+    Py_CLEAR(fut->result);
+    Py_CLEAR(fut->loop);
+    Py_CLEAR(fut->dict);
+    return 0;
+}
+
+static int
+add_item(PyObject *dict, PyObject *key, PyObject *value)
+{
+    return value == NULL ? 0 : PyDict_SetItem(dict, key, value);
+}
+
+/* The context for call_exception_handler() about this future or task. */
+PyObject *
+ouro_future_error_context(ouro_state *st, FutureObject *fut,
+                          PyObject *message, PyObject *key)
+{
+    PyObject *context = PyDict_New();
+    PyObject *source =
+        fut->extras != NULL ? fut->extras->source_traceback : NULL;
+    if (context == NULL || message == NULL
+        || PyDict_SetItem(context, key, (PyObject *)fut) < 0
+        || PyDict_SetItem(context, st->str.message, message) < 0
+        || add_item(context, st->str.source_traceback, source) < 0) {
+        Py_CLEAR(context);
+    }
+    Py_XDECREF(message);
+    return context;
+}
+
+/* "exception was never retrieved" */
+void
+ouro_future_finalize(PyObject *self)
+{
+    FutureObject *fut = (FutureObject *)self;
+    if (!fut->log_traceback) {
+        return;
+    }
+    fut->log_traceback = false;
+    ouro_state *st = ouro_state_of(self);
+    PyObject *pending = PyErr_GetRaisedException();
+    PyObject *name = PyType_GetName(Py_TYPE(self));
+    PyObject *message =
+        name == NULL ? NULL
+                     : PyUnicode_FromFormat(
+                         "%U exception was never retrieved", name);
+    Py_XDECREF(name);
+    PyObject *context =
+        ouro_future_error_context(st, fut, message, st->str.future);
+    if (context != NULL
+        && PyDict_SetItem(context, st->str.exception, fut->result) < 0) {
+        Py_CLEAR(context);
+    }
+    if (ouro_loop_call_exception_handler(st, fut->loop, context) < 0) {
+        PyErr_WriteUnraisable(self);
+    }
+    PyErr_SetRaisedException(pending);
+}
+
+static void
+future_dealloc(PyObject *self)
+{
+    FutureObject *fut = (FutureObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    ouro_state *st = ouro_state_of_type(type);
+    bool exact = type == st->types.Future;
+    if ((fut->log_traceback || !exact)
+        && PyObject_CallFinalizerFromDealloc(self) < 0) {
+        return;
+    }
+    PyObject_GC_UnTrack(self);
+    if (fut->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(self);
+    }
+    ouro_future_clear(self);
+    if (!exact
+        || !ouro_freelist_push(&st->free_futures, self, FREE_FUTURES_MAX)) {
+        type->tp_free(self);
+    }
+    Py_DECREF(type);
+}
+
+/* ---- completing -------------------------------------------------------- */
+
+static int
+check_alive(FutureObject *fut)
+{
+    if (fut->loop == NULL) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "Future object is not initialized.");
+        return -1;
+    }
+    return 0;
+}
+
+static int
+check_pending(FutureObject *fut)
+{
+    if (check_alive(fut) < 0) {
+        return -1;
+    }
+    if (fut->state != FUTURE_PENDING) {
+        ouro_state *st = ouro_state_of((PyObject *)fut);
+        PyErr_SetString(st->stock.InvalidStateError, "invalid state");
+        return -1;
+    }
+    return 0;
+}
+
+int
+ouro_future_set_result(FutureObject *fut, PyObject *result)
+{
+    if (check_pending(fut) < 0) {
+        return -1;
+    }
+    fut->result = Py_NewRef(result);
+    fut->state = FUTURE_FINISHED;
+    return ouro_future_schedule(fut);
+}
+
+/* From 3.13 a StopIteration is set as the cause of a RuntimeError. */
+static PyObject *
+wrap_stopiteration(PyObject *exception)
+{
+    PyErr_SetString(PyExc_RuntimeError,
+                    "StopIteration interacts badly with generators and "
+                    "cannot be raised into a Future");
+    PyObject *wrapper = PyErr_GetRaisedException();
+    if (wrapper != NULL) {
+        PyException_SetCause(wrapper, Py_NewRef(exception));
+        PyException_SetContext(wrapper, exception);
+    }
+    else {
+        Py_DECREF(exception);
+    }
+    return wrapper;
+}
+
+/* What set_exception() stores for its argument: a new reference. */
+static PyObject *
+checked_exception(ouro_state *st, PyObject *exception)
+{
+    PyObject *value = PyExceptionClass_Check(exception)
+                          ? PyObject_CallNoArgs(exception)
+                          : Py_NewRef(exception);
+    if (value == NULL) {
+        return NULL;
+    }
+    if (!PyExceptionInstance_Check(value)) {
+        Py_DECREF(value);
+        PyErr_SetString(PyExc_TypeError, "invalid exception object");
+        return NULL;
+    }
+    if (st->has.wraps_stopiteration
+        && PyErr_GivenExceptionMatches(value, PyExc_StopIteration)) {
+        return wrap_stopiteration(value);
+    }
+    if (Py_IS_TYPE(value, (PyTypeObject *)PyExc_StopIteration)) {
+        Py_DECREF(value);
+        PyErr_SetString(PyExc_TypeError,
+                        "StopIteration interacts badly with generators and "
+                        "cannot be raised into a Future");
+        return NULL;
+    }
+    return value;
+}
+
+int
+ouro_future_set_exception(FutureObject *fut, PyObject *exception)
+{
+    if (check_pending(fut) < 0) {
+        return -1;
+    }
+    ouro_state *st = ouro_state_of((PyObject *)fut);
+    PyObject *value = checked_exception(st, exception);
+    if (value == NULL) {
+        return -1;
+    }
+    /* Making the instance ran Python. */
+    if (check_pending(fut) < 0) {
+        Py_DECREF(value);
+        return -1;
+    }
+    PyObject *traceback = PyException_GetTraceback(value);
+    if (traceback != NULL) {
+        if (ouro_future_extras(fut) == NULL) {
+            Py_DECREF(traceback);
+            Py_DECREF(value);
+            return -1;
+        }
+        Py_XSETREF(fut->extras->exception_traceback, traceback);
+    }
+    fut->result = value;
+    fut->failed = true;
+    fut->state = FUTURE_FINISHED;
+    if (ouro_future_schedule(fut) < 0) {
+        return -1;
+    }
+    fut->log_traceback = true;
+    return 0;
+}
+
+int
+ouro_future_cancel(FutureObject *fut, PyObject *message)
+{
+    if (check_alive(fut) < 0) {
+        return -1;
+    }
+    fut->log_traceback = false;
+    if (fut->state != FUTURE_PENDING) {
+        return 0;
+    }
+    if (ouro_future_set_cancel_message(fut, message) < 0) {
+        return -1;
+    }
+    fut->state = FUTURE_CANCELLED;
+    return ouro_future_schedule(fut) < 0 ? -1 : 1;
+}
+
+/* ---- looking at the outcome -------------------------------------------- */
+
+/* The CancelledError of a cancelled future, once the one that was raised in
+ * the task itself: a new reference. */
+PyObject *
+ouro_future_cancelled_error(ouro_state *st, FutureObject *fut)
+{
+    future_extras *extras = fut->extras;
+    if (extras != NULL && extras->cancelled_exc != NULL) {
+        PyObject *exception = extras->cancelled_exc;
+        extras->cancelled_exc = NULL;
+        return exception;
+    }
+    if (extras == NULL || extras->cancel_message == NULL
+        || extras->cancel_message == Py_None) {
+        return PyObject_CallNoArgs(st->stock.CancelledError);
+    }
+    return PyObject_CallOneArg(st->stock.CancelledError,
+                               extras->cancel_message);
+}
+
+static void
+raise_cancelled(ouro_state *st, FutureObject *fut)
+{
+    PyObject *exception = ouro_future_cancelled_error(st, fut);
+    if (exception != NULL) {
+        ouro_raise(exception);
+        Py_DECREF(exception);
+    }
+}
+
+/* The exception of a failed future with the traceback that it came with; as
+ * in asyncio only the first who asks gets the traceback. */
+static PyObject *
+take_exception(FutureObject *fut)
+{
+    PyObject *traceback = NULL;
+    if (fut->extras != NULL) {
+        traceback = fut->extras->exception_traceback;
+        fut->extras->exception_traceback = NULL;
+    }
+    int result = PyException_SetTraceback(
+        fut->result, traceback != NULL ? traceback : Py_None);
+    Py_XDECREF(traceback);
+    return result < 0 ? NULL : Py_NewRef(fut->result);
+}
+
+int
+ouro_future_exception(FutureObject *fut, PyObject **ret_exception)
+{
+    if (fut->state == FUTURE_CANCELLED) {
+        ouro_state *st = ouro_state_of((PyObject *)fut);
+        *ret_exception = ouro_future_cancelled_error(st, fut);
+        return *ret_exception == NULL ? -1 : 1;
+    }
+    fut->log_traceback = false;
+    if (!fut->failed) {
+        *ret_exception = NULL;
+        return 0;
+    }
+    *ret_exception = take_exception(fut);
+    return *ret_exception == NULL ? -1 : 1;
+}
+
+PyObject *
+ouro_future_result(FutureObject *fut)
+{
+    if (check_alive(fut) < 0) {
+        return NULL;
+    }
+    ouro_state *st = ouro_state_of((PyObject *)fut);
+    if (fut->state == FUTURE_CANCELLED) {
+        raise_cancelled(st, fut);
+        return NULL;
+    }
+    if (fut->state == FUTURE_PENDING) {
+        PyErr_SetString(st->stock.InvalidStateError, "Result is not set.");
+        return NULL;
+    }
+    fut->log_traceback = false;
+    if (!fut->failed) {
+        return Py_NewRef(fut->result);
+    }
+    PyObject *exception = take_exception(fut);
+    if (exception != NULL) {
+        ouro_raise(exception);
+        Py_DECREF(exception);
+    }
+    return NULL;
+}
+
+/* ---- methods ----------------------------------------------------------- */
+
+/* Arguments in any other form than the usual: Python's own parser, for its
+ * messages.  The references stay the caller's. */
+static int
+parse_slowly(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+             const char *format, char **keywords, PyObject *ret[2])
+{
+    PyObject *tuple = PyTuple_New(nargs), *dict = PyDict_New();
+    int result = tuple == NULL || dict == NULL ? -1 : 0;
+    for (Py_ssize_t i = 0; result == 0 && i < nargs; i++) {
+        PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
+    }
+    Py_ssize_t count = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+    for (Py_ssize_t i = 0; result == 0 && i < count; i++) {
+        result = PyDict_SetItem(dict, PyTuple_GET_ITEM(kwnames, i),
+                                args[nargs + i]);
+    }
+    if (result == 0
+        && !PyArg_ParseTupleAndKeywords(tuple, dict, format, keywords,
+                                        &ret[0], &ret[1])) {
+        result = -1;
+    }
+    Py_XDECREF(tuple);
+    Py_XDECREF(dict);
+    return result;
+}
+
+PyDoc_STRVAR(result_doc, "result($self, /)\n--\n\n\
+Return the result this future represents.\n\n\
+If the future has been cancelled, raises CancelledError.  If the future's\n\
+result isn't yet available, raises InvalidStateError.  If the future is\n\
+done and has an exception set, this exception is raised.");
+
+static PyObject *
+future_result(PyObject *self, PyObject *unused)
+{
+    return ouro_future_result((FutureObject *)self);
+}
+
+PyDoc_STRVAR(exception_doc, "exception($self, /)\n--\n\n\
+Return the exception that was set on this future.\n\n\
+The exception (or None if no exception was set) is returned only if the\n\
+future is done.  If the future has been cancelled, raises\n\
+CancelledError.  If the future isn't done yet, raises\n\
+InvalidStateError.");
+
+static PyObject *
+future_exception(PyObject *self, PyObject *unused)
+{
+    FutureObject *fut = (FutureObject *)self;
+    if (check_alive(fut) < 0) {
+        return NULL;
+    }
+    ouro_state *st = ouro_state_of(self);
+    if (fut->state == FUTURE_CANCELLED) {
+        raise_cancelled(st, fut);
+        return NULL;
+    }
+    if (fut->state == FUTURE_PENDING) {
+        PyErr_SetString(st->stock.InvalidStateError,
+                        "Exception is not set.");
+        return NULL;
+    }
+    fut->log_traceback = false;
+    return Py_NewRef(fut->failed ? fut->result : Py_None);
+}
+
+PyDoc_STRVAR(set_result_doc, "set_result($self, result, /)\n--\n\n\
+Mark the future done and set its result.\n\n\
+If the future is already done when this method is called, raises\n\
+InvalidStateError.");
+
+static PyObject *
+future_set_result(PyObject *self, PyObject *result)
+{
+    if (ouro_future_set_result((FutureObject *)self, result) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(set_exception_doc, "set_exception($self, exception, /)\n--\n\n\
+Mark the future done and set an exception.\n\n\
+If the future is already done when this method is called, raises\n\
+InvalidStateError.");
+
+static PyObject *
+future_set_exception(PyObject *self, PyObject *exception)
+{
+    if (ouro_future_set_exception((FutureObject *)self, exception) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(add_done_callback_doc,
+"add_done_callback($self, fn, /, *, context=<unrepresentable>)\n--\n\n\
+Add a callback to be run when the future becomes done.\n\n\
+The callback is called with a single argument - the future object. If\n\
+the future is already done when this is called, the callback is\n\
+scheduled with call_soon.");
+
+static PyObject *
+future_add_done_callback(PyObject *self, PyObject *const *args,
+                         Py_ssize_t nargs, PyObject *kwnames)
+{
+    static char *keywords[] = {"", "context", NULL};
+    PyObject *given[2] = {NULL, NULL};
+    if (nargs == 1 && kwnames == NULL) {
+        given[0] = args[0];
+    }
+    else if (parse_slowly(args, nargs, kwnames, "O|$O:add_done_callback",
+                          keywords, given)
+             < 0) {
+        return NULL;
+    }
+    FutureObject *fut = (FutureObject *)self;
+    if (check_alive(fut) < 0) {
+        return NULL;
+    }
+    PyObject *context =
+        given[1] != NULL ? Py_NewRef(given[1]) : PyContext_CopyCurrent();
+    if (context == NULL) {
+        return NULL;
+    }
+    int result = ouro_future_add_callback(ouro_state_of(self), fut, given[0],
+                                          context);
+    Py_DECREF(context);
+    if (result < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(remove_done_callback_doc,
+"remove_done_callback($self, fn, /)\n--\n\n\
+Remove all instances of a callback from the \"call when done\" list.\n\n\
+Returns the number of callbacks removed.");
+
+static PyObject *
+future_remove_done_callback(PyObject *self, PyObject *function)
+{
+    FutureObject *fut = (FutureObject *)self;
+    if (check_alive(fut) < 0) {
+        return NULL;
+    }
+    Py_ssize_t removed =
+        ouro_future_remove_callback(ouro_state_of(self), fut, function);
+    return removed < 0 ? NULL : PyLong_FromSsize_t(removed);
+}
+
+PyDoc_STRVAR(cancel_doc, "cancel($self, /, msg=None)\n--\n\n\
+Cancel the future and schedule callbacks.\n\n\
+If the future is already done or cancelled, return False.  Otherwise,\n\
+change the future's state to cancelled, schedule the callbacks and\n\
+return True.");
+
+int
+ouro_parse_cancel(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                  PyObject **ret_message)
+{
+    static char *keywords[] = {"msg", NULL};
+    PyObject *given[2] = {NULL, NULL};
+    if (nargs == 0 && kwnames == NULL) {
+        *ret_message = NULL;
+        return 0;
+    }
+    if (parse_slowly(args, nargs, kwnames, "|O:cancel", keywords, given)
+        < 0) {
+        return -1;
+    }
+    *ret_message = given[0];
+    return 0;
+}
+
+static PyObject *
+future_cancel(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+              PyObject *kwnames)
+{
+    PyObject *message;
+    if (ouro_parse_cancel(args, nargs, kwnames, &message) < 0) {
+        return NULL;
+    }
+    int result = ouro_future_cancel((FutureObject *)self, message);
+    return result < 0 ? NULL : PyBool_FromLong(result);
+}
+
+PyDoc_STRVAR(cancelled_doc, "cancelled($self, /)\n--\n\n\
+Return True if the future was cancelled.");
+
+static PyObject *
+future_cancelled(PyObject *self, PyObject *unused)
+{
+    FutureObject *fut = (FutureObject *)self;
+    return PyBool_FromLong(fut->loop != NULL
+                           && fut->state == FUTURE_CANCELLED);
+}
+
+PyDoc_STRVAR(done_doc, "done($self, /)\n--\n\n\
+Return True if the future is done.\n\n\
+Done means either that a result / exception are available, or that the\n\
+future was cancelled.");
+
+static PyObject *
+future_done(PyObject *self, PyObject *unused)
+{
+    FutureObject *fut = (FutureObject *)self;
+    return PyBool_FromLong(fut->loop != NULL
+                           && fut->state != FUTURE_PENDING);
+}
+
+PyDoc_STRVAR(get_loop_doc, "get_loop($self, /)\n--\n\n\
+Return the event loop the Future is bound to.");
+
+static PyObject *
+future_get_loop(PyObject *self, PyObject *unused)
+{
+    FutureObject *fut = (FutureObject *)self;
+    return check_alive(fut) < 0 ? NULL : Py_NewRef(fut->loop);
+}
+
+PyDoc_STRVAR(make_cancelled_error_doc, "_make_cancelled_error($self, /)\n--\n\n\
+Create the CancelledError to raise if the Future is cancelled.\n\n\
+This should only be called once when handling a cancellation since\n\
+it erases the context exception value.");
+
+static PyObject *
+future_make_cancelled_error(PyObject *self, PyObject *unused)
+{
+    return ouro_future_cancelled_error(ouro_state_of(self),
+                                       (FutureObject *)self);
+}
+
+static PyMethodDef future_methods[] = {
+    {"result", future_result, METH_NOARGS, result_doc},
+    {"exception", future_exception, METH_NOARGS, exception_doc},
+    {"set_result", future_set_result, METH_O, set_result_doc},
+    {"set_exception", future_set_exception, METH_O, set_exception_doc},
+    {"add_done_callback", _PyCFunction_CAST(future_add_done_callback),
+     METH_FASTCALL | METH_KEYWORDS, add_done_callback_doc},
+    {"remove_done_callback", future_remove_done_callback, METH_O,
+     remove_done_callback_doc},
+    {"cancel", _PyCFunction_CAST(future_cancel),
+     METH_FASTCALL | METH_KEYWORDS, cancel_doc},
+    {"cancelled", future_cancelled, METH_NOARGS, cancelled_doc},
+    {"done", future_done, METH_NOARGS, done_doc},
+    {"get_loop", future_get_loop, METH_NOARGS, get_loop_doc},
+    {"_make_cancelled_error", future_make_cancelled_error, METH_NOARGS,
+     make_cancelled_error_doc},
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
+    {NULL},
+};
+
+static PyMemberDef future_members[] = {
+    {"__dictoffset__", T_PYSSIZET, offsetof(FutureObject, dict), READONLY,
+     NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(FutureObject, weakrefs),
+     READONLY, NULL},
+    {NULL},
+};
+
+PyDoc_STRVAR(future_doc,
+"This class is *almost* compatible with concurrent.futures.Future.\n\n\
+    Differences:\n\n\
+    - result() and exception() do not take a timeout argument and\n\
+      raise an exception when the future isn't done yet.\n\n\
+    - Callbacks registered with add_done_callback() are always called\n\
+      via the event loop's call_soon_threadsafe().\n\n\
+    - This class is not compatible with the wait() and as_completed()\n\
+      methods in the concurrent.futures package.");
+
+static PyType_Slot future_slots[] = {
+    {Py_tp_doc, (void *)future_doc},
+    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_init, future_tp_init},
+    {Py_tp_dealloc, future_dealloc},
+    {Py_tp_finalize, ouro_future_finalize},
+    {Py_tp_traverse, ouro_future_traverse},
+    {Py_tp_clear, ouro_future_clear},
+    {Py_tp_repr, ouro_future_repr},
+    {Py_tp_iter, ouro_future_await},
+    {Py_am_await, ouro_future_await},
+    {Py_tp_methods, future_methods},
+    {Py_tp_getset, ouro_future_getset},
+    {Py_tp_members, future_members},
+    {0, NULL},
+};
+
+static PyType_Spec future_spec = {
+    .name = "ouro.Future",
+    .basicsize = sizeof(FutureObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE
+             | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = future_slots,
+};
+
+int
+ouro_future_setup(PyObject *module, ouro_state *st)
+{
+    if (ouro_waiter_callable_setup(module, st) < 0
+        || ouro_future_iter_setup(module, st) < 0) {
+        return -1;
+    }
+    return ouro_add_type(module, &future_spec, NULL, true,
+                         &st->types.Future);
+}

@@ -1,0 +1,183 @@
+/* future_attrs.c - what Python sees of a future's insides.
+ *
+ * The names are asyncio's: libraries and debuggers read them, and some are
+ * settable there too.
+ */
+#include "task/callbacks.h"
+#include "task/future_impl.h"
+
+static PyObject *
+or_none(PyObject *object)
+{
+    return Py_NewRef(object != NULL ? object : Py_None);
+}
+
+static int
+cannot_delete(PyObject *value)
+{
+    if (value == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+get_state(PyObject *self, void *unused)
+{
+    static const char *const names[] = {"PENDING", "CANCELLED", "FINISHED"};
+    return PyUnicode_InternFromString(names[((FutureObject *)self)->state]);
+}
+
+static PyObject *
+get_blocking(PyObject *self, void *unused)
+{
+    FutureObject *fut = (FutureObject *)self;
+    return PyBool_FromLong(fut->loop != NULL && fut->blocking);
+}
+
+static int
+set_blocking(PyObject *self, PyObject *value, void *unused)
+{
+    FutureObject *fut = (FutureObject *)self;
+    if (fut->loop == NULL) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "Future object is not initialized.");
+        return -1;
+    }
+    int truth = cannot_delete(value) < 0 ? -1 : PyObject_IsTrue(value);
+    if (truth < 0) {
+        return -1;
+    }
+    fut->blocking = (uint8_t)truth;
+    return 0;
+}
+
+static PyObject *
+get_loop(PyObject *self, void *unused)
+{
+    return or_none(((FutureObject *)self)->loop);
+}
+
+static PyObject *
+get_callbacks(PyObject *self, void *unused)
+{
+    return ouro_future_callbacks((FutureObject *)self);
+}
+
+static PyObject *
+get_result(PyObject *self, void *unused)
+{
+    FutureObject *fut = (FutureObject *)self;
+    return or_none(fut->failed ? NULL : fut->result);
+}
+
+static PyObject *
+get_exception(PyObject *self, void *unused)
+{
+    FutureObject *fut = (FutureObject *)self;
+    return or_none(fut->failed ? fut->result : NULL);
+}
+
+static PyObject *
+get_log_traceback(PyObject *self, void *unused)
+{
+    return PyBool_FromLong(((FutureObject *)self)->log_traceback);
+}
+
+static int
+set_log_traceback(PyObject *self, PyObject *value, void *unused)
+{
+    int truth = cannot_delete(value) < 0 ? -1 : PyObject_IsTrue(value);
+    if (truth < 0) {
+        return -1;
+    }
+    if (truth) {
+        PyErr_SetString(PyExc_ValueError,
+                        "_log_traceback can only be set to False");
+        return -1;
+    }
+    ((FutureObject *)self)->log_traceback = false;
+    return 0;
+}
+
+static PyObject *
+get_source_traceback(PyObject *self, void *unused)
+{
+    future_extras *extras = ((FutureObject *)self)->extras;
+    return or_none(extras != NULL ? extras->source_traceback : NULL);
+}
+
+static PyObject *
+get_cancel_message(PyObject *self, void *unused)
+{
+    future_extras *extras = ((FutureObject *)self)->extras;
+    return or_none(extras != NULL ? extras->cancel_message : NULL);
+}
+
+static int
+set_cancel_message(PyObject *self, PyObject *value, void *unused)
+{
+    if (cannot_delete(value) < 0) {
+        return -1;
+    }
+    return ouro_future_set_cancel_message((FutureObject *)self, value);
+}
+
+/* Without install(), code that asks isinstance(x, asyncio.Task) must hear
+ * yes; the registry of singledispatch wants the real type once installed. */
+static PyObject *
+get_class(PyObject *self, void *unused)
+{
+    ouro_state *st = ouro_state_of(self);
+    if (!st->installed) {
+        if (Py_TYPE(self) == st->types.Task) {
+            return Py_NewRef(st->stock.stock_Task);
+        }
+        if (Py_TYPE(self) == st->types.Future) {
+            return Py_NewRef(st->stock.stock_Future);
+        }
+    }
+    return Py_NewRef((PyObject *)Py_TYPE(self));
+}
+
+/* `fut.__class__ = X` is refused as for any immutable layout. */
+static int
+set_class(PyObject *self, PyObject *value, void *unused)
+{
+    PyObject *name = PyUnicode_FromString("__class__");
+    if (name == NULL) {
+        return -1;
+    }
+    PyObject *descriptor =
+        _PyType_Lookup(&PyBaseObject_Type, name); /* borrowed */
+    Py_DECREF(name);
+    if (descriptor == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "__class__");
+        return -1;
+    }
+    return Py_TYPE(descriptor)->tp_descr_set(descriptor, self, value);
+}
+
+PyGetSetDef ouro_future_getset[] = {
+    {"_state", get_state, NULL, NULL, NULL},
+    {"_asyncio_future_blocking", get_blocking, set_blocking, NULL, NULL},
+    {"_loop", get_loop, NULL, NULL, NULL},
+    {"_callbacks", get_callbacks, NULL, NULL, NULL},
+    {"_result", get_result, NULL, NULL, NULL},
+    {"_exception", get_exception, NULL, NULL, NULL},
+    {"_log_traceback", get_log_traceback, set_log_traceback, NULL, NULL},
+    {"_source_traceback", get_source_traceback, NULL, NULL, NULL},
+    {"_cancel_message", get_cancel_message, set_cancel_message, NULL, NULL},
+    {"__class__", get_class, set_class, NULL, NULL},
+    {NULL},
+};
+
+/* The text is asyncio's own, made by its function; a task's by another. */
+PyObject *
+ouro_future_repr(PyObject *self)
+{
+    ouro_state *st = ouro_state_of(self);
+    return PyObject_CallMethodOneArg(st->stock.base_futures,
+                                     st->str._future_repr, self);
+}

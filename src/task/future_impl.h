@@ -1,0 +1,35 @@
+/* future_impl.h - what the files about futures and tasks share. Private to
+ * the task room. */
+#ifndef OURO_FUTURE_IMPL_H
+#define OURO_FUTURE_IMPL_H
+
+#include "base/args.h"
+#include "task/future.h"
+
+/* The rare fields, allocated when first needed; NULL: MemoryError. */
+future_extras *ouro_future_extras(FutureObject *fut);
+int ouro_future_set_cancel_message(FutureObject *fut, PyObject *message);
+PyObject *ouro_future_cancelled_error(ouro_state *st, FutureObject *fut);
+
+/* The arguments of cancel(msg=None); *ret_message NULL: not given. */
+int ouro_parse_cancel(PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *kwnames, PyObject **ret_message);
+
+/* __init__: loop may be NULL or None. */
+int ouro_future_init(ouro_state *st, FutureObject *fut, PyObject *loop);
+
+/* {message, key: fut, source_traceback}; message is consumed. */
+PyObject *ouro_future_error_context(ouro_state *st, FutureObject *fut,
+                                    PyObject *message, PyObject *key);
+
+int ouro_future_traverse(PyObject *self, visitproc visit, void *arg);
+int ouro_future_clear(PyObject *self);
+void ouro_future_finalize(PyObject *self);
+
+PyObject *ouro_future_repr(PyObject *self);
+extern PyGetSetDef ouro_future_getset[];
+
+PyObject *ouro_future_await(PyObject *self);
+int ouro_future_iter_setup(PyObject *module, ouro_state *st);
+
+#endif

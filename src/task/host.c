@@ -1,0 +1,106 @@
+/* host.c - reaching the loop by its documented methods.
+ *
+ * The direct ways are inline in host.h; here is what works on every loop.
+ */
+#include "task/host.h"
+
+PyObject *
+ouro_running_loop(ouro_state *st)
+{
+    return PyObject_CallNoArgs(st->stock.get_running_loop);
+}
+
+int
+ouro_running_loop_or_null(ouro_state *st, PyObject **ret_loop)
+{
+    PyObject *loop = PyObject_CallNoArgs(st->stock._get_running_loop);
+    if (loop == Py_None) {
+        Py_CLEAR(loop);
+    }
+    else if (loop == NULL) {
+        *ret_loop = NULL;
+        return -1;
+    }
+    *ret_loop = loop;
+    return 0;
+}
+
+PyObject *
+ouro_event_loop(ouro_state *st)
+{
+    return PyObject_CallNoArgs(st->stock.get_event_loop);
+}
+
+int
+ouro_loop_debug(ouro_state *st, PyObject *loop)
+{
+    if (ouro_loop_fast(st, loop)) {
+        return 0;
+    }
+    PyObject *debug = PyObject_CallMethodNoArgs(loop, st->str.get_debug);
+    if (debug == NULL) {
+        return -1;
+    }
+    int truth = PyObject_IsTrue(debug);
+    Py_DECREF(debug);
+    return truth;
+}
+
+double
+ouro_loop_time(ouro_state *st, PyObject *loop)
+{
+    if (ouro_loop_fast(st, loop)) {
+        return ou_loop_now(ouro_loop_engine(loop));
+    }
+    PyObject *now = PyObject_CallMethodNoArgs(loop, st->str.time);
+    if (now == NULL) {
+        return -1.0;
+    }
+    double seconds = PyFloat_AsDouble(now);
+    Py_DECREF(now);
+    return seconds;
+}
+
+int
+ouro_loop_call_soon(ouro_state *st, PyObject *loop, PyObject *callback,
+                    PyObject *arg, PyObject *context)
+{
+    PyObject *args[4] = {loop, callback, NULL, NULL};
+    size_t nargs = 2;
+    if (arg != NULL) {
+        args[nargs++] = arg;
+    }
+    PyObject *keywords = NULL;
+    if (context != NULL) {
+        args[nargs] = context;
+        keywords = PyTuple_Pack(1, st->str.context);
+        if (keywords == NULL) {
+            return -1;
+        }
+    }
+    PyObject *handle = PyObject_VectorcallMethod(st->str.call_soon, args,
+                                                 nargs, keywords);
+    Py_XDECREF(keywords);
+    if (handle == NULL) {
+        return -1;
+    }
+    Py_DECREF(handle);
+    return 0;
+}
+
+int
+ouro_loop_call_exception_handler(ouro_state *st, PyObject *loop,
+                                 PyObject *context)
+{
+    if (context == NULL) {
+        return -1;
+    }
+    PyObject *result = PyObject_CallMethodOneArg(
+        loop, st->str.call_exception_handler, context);
+    Py_DECREF(context);
+    if (result == NULL) {
+        return -1;
+    }
+    Py_DECREF(result);
+    return 0;
+}

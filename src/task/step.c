@@ -1,0 +1,519 @@
+/* step.c - run one step of a task.
+ *
+ * Two ways lead here.  A job of the engine (task_run) belongs to a fast loop:
+ * no handle, no bound method, no Python frame between the wake-up and the
+ * coroutine.  The callables of task_callables.c come from anybody's
+ * loop.call_soon().  Both end in ouro_task_step(), which sends into the
+ * coroutine and then looks at what came out: a result, an exception, or a
+ * future to wait for.
+ */
+#include "task/registry.h"
+#include "task/task_impl.h"
+
+/* ---- what a step leaves behind ----------------------------------------- */
+
+/* The coroutine has returned. */
+static int
+finish_with_result(TaskObject *task, PyObject *result)
+{
+    FutureObject *fut = &task->fut;
+    if (task->must_cancel) {
+        /* Cancelled right before the coroutine stopped. */
+        task->must_cancel = false;
+        PyObject *message =
+            fut->extras != NULL ? fut->extras->cancel_message : NULL;
+        return ouro_future_cancel(fut, message) < 0 ? -1 : 0;
+    }
+    return ouro_future_set_result(fut, result);
+}
+
+/* The coroutine let a CancelledError out. */
+static int
+finish_cancelled(TaskObject *task, PyObject *exception)
+{
+    future_extras *extras = ouro_future_extras(&task->fut);
+    if (extras == NULL) {
+        return -1;
+    }
+    Py_XSETREF(extras->cancelled_exc, Py_NewRef(exception));
+    return ouro_future_cancel(&task->fut, NULL) < 0 ? -1 : 0;
+}
+
+/* The coroutine has raised the current exception. */
+static int
+finish_with_exception(ouro_state *st, TaskObject *task)
+{
+    PyObject *exception = PyErr_GetRaisedException();
+    int result;
+    if (PyErr_GivenExceptionMatches(exception, st->stock.CancelledError)) {
+        result = finish_cancelled(task, exception);
+        Py_DECREF(exception);
+        return result;
+    }
+    result = ouro_future_set_exception(&task->fut, exception);
+    if (result == 0
+        && (PyErr_GivenExceptionMatches(exception, PyExc_SystemExit)
+            || PyErr_GivenExceptionMatches(exception,
+                                           PyExc_KeyboardInterrupt))) {
+        PyErr_SetRaisedException(exception);
+        return -1;
+    }
+    Py_DECREF(exception);
+    return result;
+}
+
+/* Schedule a step that throws a RuntimeError into the coroutine. */
+static int
+fail_soon(ouro_state *st, TaskObject *task, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    PyObject *message = PyUnicode_FromFormatV(format, args);
+    va_end(args);
+    if (message == NULL) {
+        return -1;
+    }
+    PyObject *error = PyObject_CallOneArg(PyExc_RuntimeError, message);
+    Py_DECREF(message);
+    if (error == NULL) {
+        return -1;
+    }
+    int result = ouro_task_schedule(st, task, error);
+    Py_DECREF(error);
+    return result;
+}
+
+static int
+bad_loop(ouro_state *st, TaskObject *task, PyObject *fut)
+{
+    return fail_soon(st, task,
+                     "Task %R got Future %R attached to a different loop",
+                     task, fut);
+}
+
+static int
+bad_yield_from(ouro_state *st, TaskObject *task, PyObject *fut)
+{
+    return fail_soon(st, task,
+                     "yield was used instead of yield from in task %R with "
+                     "%R",
+                     task, fut);
+}
+
+/* It waits now; a cancellation that came meanwhile goes on to the future. */
+static int
+now_waiting(ouro_state *st, TaskObject *task, PyObject *fut)
+{
+    Py_XSETREF(task->waiter, Py_NewRef(fut));
+    if (!task->must_cancel) {
+        return 0;
+    }
+    future_extras *extras = task->fut.extras;
+    PyObject *message = extras != NULL ? extras->cancel_message : NULL;
+    int cancelled = ouro_anyfuture_cancel(
+        st, fut, message != NULL ? message : Py_None);
+    if (cancelled > 0) {
+        task->must_cancel = false;
+    }
+    return cancelled < 0 ? -1 : 0;
+}
+
+/* A future of our exact types was yielded. */
+static int
+wait_for_ours(ouro_state *st, TaskObject *task, FutureObject *fut)
+{
+    if ((PyObject *)fut == (PyObject *)task) {
+        return fail_soon(st, task, "Task cannot await on itself: %R", task);
+    }
+    if (fut->loop != task->fut.loop) {
+        return bad_loop(st, task, (PyObject *)fut);
+    }
+    if (!fut->blocking) {
+        return bad_yield_from(st, task, (PyObject *)fut);
+    }
+    fut->blocking = false;
+    Py_INCREF(task); /* the queue's reference */
+    if (ouro_watch(st, (PyObject *)fut, &task->job) < 0) {
+        return -1;
+    }
+    return now_waiting(st, task, (PyObject *)fut);
+}
+
+static int
+add_wakeup(ouro_state *st, TaskObject *task, PyObject *fut)
+{
+    PyObject *wakeup = ouro_task_wakeup_callable(st, task);
+    PyObject *keywords = PyTuple_Pack(1, st->str.context);
+    PyObject *result = NULL;
+    if (wakeup != NULL && keywords != NULL) {
+        PyObject *args[] = {fut, wakeup, task->context};
+        result = PyObject_VectorcallMethod(st->str.add_done_callback, args,
+                                           2, keywords);
+    }
+    Py_XDECREF(wakeup);
+    Py_XDECREF(keywords);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* Something with a true or false _asyncio_future_blocking was yielded. */
+static int
+wait_for_theirs(ouro_state *st, TaskObject *task, PyObject *fut,
+                int blocking)
+{
+    PyObject *loop = ouro_anyfuture_loop(st, fut);
+    if (loop == NULL) {
+        return -1;
+    }
+    Py_DECREF(loop);
+    if (loop != task->fut.loop) {
+        return bad_loop(st, task, fut);
+    }
+    if (!blocking) {
+        return bad_yield_from(st, task, fut);
+    }
+    if (fut == (PyObject *)task) {
+        return fail_soon(st, task, "Task cannot await on itself: %R", task);
+    }
+    if (PyObject_SetAttr(fut, st->str._asyncio_future_blocking, Py_False) < 0
+        || add_wakeup(st, task, fut) < 0) {
+        return -1;
+    }
+    return now_waiting(st, task, fut);
+}
+
+/* The coroutine has yielded: a future to wait for, None to give way for one
+ * turn, or a mistake. */
+static int
+handle_yielded(ouro_state *st, TaskObject *task, PyObject *yielded)
+{
+    if (ouro_future_exact(st, yielded)) {
+        return wait_for_ours(st, task, (FutureObject *)yielded);
+    }
+    if (yielded == Py_None) {
+        return ouro_task_schedule(st, task, NULL);
+    }
+    PyObject *blocking;
+    if (PyObject_GetOptionalAttr(yielded, st->str._asyncio_future_blocking,
+                                 &blocking)
+        < 0) {
+        return -1;
+    }
+    if (blocking != NULL && blocking != Py_None) {
+        int truth = PyObject_IsTrue(blocking);
+        Py_DECREF(blocking);
+        return truth < 0 ? -1
+                         : wait_for_theirs(st, task, yielded, truth);
+    }
+    Py_XDECREF(blocking);
+    if (PyGen_CheckExact(yielded)) {
+        return fail_soon(st, task,
+                         "yield was used instead of yield from for "
+                         "generator in task %R with %R",
+                         task, yielded);
+    }
+    return fail_soon(st, task, "Task got bad yield: %R", yielded);
+}
+
+/* ---- the step ---------------------------------------------------------- */
+
+static PySendResult
+throw_into(ouro_state *st, PyObject *coro, PyObject *exception,
+           PyObject **ret)
+{
+    *ret = PyObject_CallMethodOneArg(coro, st->str.throw, exception);
+    if (*ret != NULL) {
+        return PYGEN_NEXT;
+    }
+    return ouro_catch_stop_iteration(ret) ? PYGEN_RETURN : PYGEN_ERROR;
+}
+
+static int
+check_pending(ouro_state *st, TaskObject *task, PyObject *exception)
+{
+    if (task->fut.state != FUTURE_PENDING) {
+        PyErr_Format(st->stock.InvalidStateError,
+                     "__step(): already done: %R %R", task,
+                     exception != NULL ? exception : Py_None);
+        return -1;
+    }
+    if (task->coro == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "uninitialized Task object");
+        return -1;
+    }
+    return 0;
+}
+
+/* must_cancel: what is thrown is a CancelledError, whatever was to be. */
+static PyObject *
+cancellation_to_throw(ouro_state *st, TaskObject *task, PyObject *exception)
+{
+    task->must_cancel = false;
+    if (exception != NULL
+        && PyErr_GivenExceptionMatches(exception,
+                                       st->stock.CancelledError)) {
+        return Py_NewRef(exception);
+    }
+    return ouro_future_cancelled_error(st, &task->fut);
+}
+
+int
+ouro_task_step(ouro_state *st, TaskObject *task, PyObject *exception)
+{
+    if (check_pending(st, task, exception) < 0) {
+        return -1;
+    }
+    Py_XINCREF(exception);
+    if (task->must_cancel) {
+        Py_XSETREF(exception, cancellation_to_throw(st, task, exception));
+        if (exception == NULL) {
+            return -1;
+        }
+    }
+    Py_CLEAR(task->waiter);
+    PyObject *coro = Py_NewRef(task->coro);
+    PyObject *out = NULL;
+    PySendResult status;
+    if (exception == NULL) {
+        status = PyIter_Send(coro, Py_None, &out);
+    }
+    else {
+        status = throw_into(st, coro, exception, &out);
+        Py_DECREF(exception);
+    }
+    Py_DECREF(coro);
+    int result;
+    switch (status) {
+    case PYGEN_NEXT:
+        result = handle_yielded(st, task, out);
+        break;
+    case PYGEN_RETURN:
+        result = finish_with_result(task, out);
+        break;
+    default:
+        result = finish_with_exception(st, task);
+    }
+    Py_XDECREF(out);
+    if (task->fut.state != FUTURE_PENDING) {
+        ouro_registry_remove(task);
+    }
+    return result;
+}
+
+int
+ouro_task_step_entered(ouro_state *st, TaskObject *task, PyObject *exception)
+{
+    PyObject *loop = Py_NewRef(task->fut.loop);
+    int result = ouro_enter_task(st, loop, (PyObject *)task);
+    if (result == 0) {
+        result = ouro_task_step(st, task, exception);
+        PyObject *error = PyErr_GetRaisedException();
+        if (ouro_leave_task(st, loop, (PyObject *)task) < 0) {
+            Py_XDECREF(error);
+            result = -1;
+        }
+        else {
+            PyErr_SetRaisedException(error);
+        }
+    }
+    Py_DECREF(loop);
+    return result;
+}
+
+/* The exception to throw for what a done future holds: 1 and a reference, 0
+ * for a result, -1. */
+static int
+outcome_to_throw(ouro_state *st, PyObject *fut, PyObject **ret)
+{
+    *ret = NULL;
+    if (ouro_future_exact(st, fut)) {
+        return ouro_future_exception((FutureObject *)fut, ret);
+    }
+    PyObject *result = PyObject_CallMethodNoArgs(fut, st->str.result);
+    if (result != NULL) {
+        Py_DECREF(result);
+        return 0;
+    }
+    *ret = PyErr_GetRaisedException();
+    return 1;
+}
+
+int
+ouro_task_wakeup(ouro_state *st, TaskObject *task, PyObject *fut)
+{
+    PyObject *exception;
+    if (outcome_to_throw(st, fut, &exception) < 0) {
+        return -1;
+    }
+    int result = ouro_task_step_entered(st, task, exception);
+    Py_XDECREF(exception);
+    return result;
+}
+
+/* ---- the job ----------------------------------------------------------- */
+
+static TaskObject *
+task_of(ou_job *job)
+{
+    return OURO_CONTAINER_OF(job, TaskObject, job);
+}
+
+static int
+step_in_context(LoopCore *loop, TaskObject *task)
+{
+    ouro_state *st = loop->st;
+    PyObject *exception = NULL;
+    if (task->waiter != NULL
+        && outcome_to_throw(st, task->waiter, &exception) < 0) {
+        return -1;
+    }
+    int result = ouro_enter_task_fast(loop, task);
+    if (result == 0) {
+        result = ouro_task_step(st, task, exception);
+        if (result < 0) {
+            PyObject *error = PyErr_GetRaisedException();
+            if (ouro_after_step_fast(loop, task) < 0) {
+                PyErr_WriteUnraisable((PyObject *)task);
+            }
+            PyErr_SetRaisedException(error);
+        }
+        else {
+            result = ouro_after_step_fast(loop, task);
+        }
+    }
+    Py_XDECREF(exception);
+    return result;
+}
+
+/* An exception left the step: what Handle._run() would report. */
+static int
+report_failed_step(LoopCore *loop, TaskObject *task)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    PyObject *callable = ouro_task_step_callable(loop->st, task, NULL);
+    if (callable == NULL) {
+        Py_XDECREF(error);
+        return -1;
+    }
+    PyErr_SetRaisedException(error);
+    int result = loop->ops->callback_failed((PyObject *)loop, callable, NULL,
+                                            task->context);
+    Py_DECREF(callable);
+    return result;
+}
+
+static int
+task_run(ou_job *job)
+{
+    TaskObject *task = task_of(job);
+    LoopCore *loop = (LoopCore *)task->fut.loop;
+    loop->st->fast_steps++;
+    int result = -1;
+    if (PyContext_Enter(task->context) == 0) {
+        result = step_in_context(loop, task);
+        if (PyContext_Exit(task->context) < 0) {
+            result = -1;
+        }
+    }
+    if (result < 0) {
+        result = report_failed_step(loop, task);
+    }
+    Py_DECREF(task);
+    return result;
+}
+
+static void
+task_job_drop(ou_job *job)
+{
+    Py_DECREF(task_of(job));
+}
+
+static void
+task_job_hold(ou_job *job)
+{
+    Py_INCREF(task_of(job));
+}
+
+static int
+task_job_visit(ou_job *job, void *visitor)
+{
+    visitproc visit = ((ouro_visitor *)visitor)->visit;
+    void *arg = ((ouro_visitor *)visitor)->arg;
+    Py_VISIT(task_of(job));
+    return 0;
+}
+
+static PyObject *
+task_job_callable(ouro_state *st, ou_job *job)
+{
+    return ouro_task_wakeup_callable(st, task_of(job));
+}
+
+static PyObject *
+task_job_context(ou_job *job)
+{
+    return task_of(job)->context;
+}
+
+const waiter_kind ouro_task_waiter = {
+    .job = {
+        .run = task_run,
+        .drop = task_job_drop,
+        .hold = task_job_hold,
+        .visit = task_job_visit,
+    },
+    .callable = task_job_callable,
+    .context = task_job_context,
+};
+
+int
+ouro_task_schedule(ouro_state *st, TaskObject *task, PyObject *exception)
+{
+    PyObject *loop = task->fut.loop;
+    if (exception == NULL && ouro_loop_fast(st, loop)
+        && !ou_job_queued(&task->job)) {
+        Py_INCREF(task);
+        ou_loop_push(ouro_loop_engine(loop), &task->job);
+        return 0;
+    }
+    PyObject *callable = ouro_task_step_callable(st, task, exception);
+    if (callable == NULL) {
+        return -1;
+    }
+    int result =
+        ouro_loop_call_soon(st, loop, callable, NULL, task->context);
+    Py_DECREF(callable);
+    return result;
+}
+
+/* ---- waking in place --------------------------------------------------- */
+
+/* The one task that waits for fut, if stepping it now is a legal order: see
+ * docs/architecture.md. */
+static TaskObject *
+sole_waiting_task(ouro_state *st, FutureObject *fut)
+{
+    ou_job *job = fut->callbacks.head;
+    if (job == NULL || ou_queue_next(job) != NULL
+        || job->kind != &ouro_task_waiter.job
+        || !ouro_loop_fast(st, fut->loop)
+        || !ou_loop_idle(ouro_loop_engine(fut->loop))) {
+        return NULL;
+    }
+    return task_of(job);
+}
+
+int
+ouro_future_set_result_now(FutureObject *fut, PyObject *result)
+{
+    ouro_state *st = ouro_state_of((PyObject *)fut);
+    TaskObject *task = fut->state == FUTURE_PENDING
+                           ? sole_waiting_task(st, fut)
+                           : NULL;
+    if (task == NULL) {
+        return ouro_future_set_result(fut, result);
+    }
+    fut->result = Py_NewRef(result);
+    fut->state = FUTURE_FINISHED;
+    return task_run(ou_queue_pop(&fut->callbacks));
+}

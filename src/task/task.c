@@ -1,0 +1,573 @@
+/* task.c - the Task type: its life and its methods.
+ *
+ * Stepping is in step.c, what Python sees of its insides in task_attrs.c.
+ */
+#include "base/await.h"
+#include "base/rooms.h"
+#include "task/registry.h"
+#include "task/task_impl.h"
+
+enum { FREE_TASKS_MAX = 4096 };
+
+/* ---- life -------------------------------------------------------------- */
+
+/* asyncio.iscoroutine(), asked only where the type does not tell. */
+static int
+check_coroutine(ouro_state *st, TaskObject *task, PyObject *coro)
+{
+    if (PyCoro_CheckExact(coro) || Py_TYPE(coro) == st->types.Await) {
+        return 0;
+    }
+    PyObject *answer = PyObject_CallMethodOneArg(st->stock.coroutines,
+                                                 st->str.iscoroutine, coro);
+    int truth = answer == NULL ? -1 : PyObject_IsTrue(answer);
+    Py_XDECREF(answer);
+    if (truth == 0) {
+        task->log_destroy_pending = false;
+        PyErr_Format(PyExc_TypeError, "a coroutine was expected, got %R",
+                     coro);
+        return -1;
+    }
+    return truth < 0 ? -1 : 0;
+}
+
+/* name: NULL or None for "Task-N". */
+static int
+take_name(ouro_state *st, TaskObject *task, PyObject *name)
+{
+    PyObject *text = NULL;
+    if (name == NULL || name == Py_None) {
+        task->number = ++st->task_names;
+    }
+    else {
+        text = PyUnicode_CheckExact(name) ? Py_NewRef(name)
+                                          : PyObject_Str(name);
+        if (text == NULL) {
+            return -1;
+        }
+    }
+    Py_XSETREF(task->name, text);
+    return 0;
+}
+
+/* 1 if the task was started eagerly, 0 if it must be scheduled, -1. */
+static int
+maybe_start_eagerly(ouro_state *st, TaskObject *task)
+{
+    PyObject *running =
+        PyObject_CallMethodNoArgs(task->fut.loop, st->str.is_running);
+    int truth = running == NULL ? -1 : PyObject_IsTrue(running);
+    Py_XDECREF(running);
+    if (truth <= 0) {
+        return truth;
+    }
+    return ouro_task_start_eagerly(st, task) < 0 ? -1 : 1;
+}
+
+/* Everything of __init__ behind the future's part. */
+static int
+task_begin(ouro_state *st, TaskObject *task, PyObject *coro, PyObject *name,
+           PyObject *context, bool eager)
+{
+    if (check_coroutine(st, task, coro) < 0) {
+        return -1;
+    }
+    context = context == NULL || context == Py_None
+                  ? PyContext_CopyCurrent()
+                  : Py_NewRef(context);
+    if (context == NULL) {
+        return -1;
+    }
+    Py_XSETREF(task->context, context);
+    Py_CLEAR(task->waiter);
+    task->must_cancel = false;
+    task->log_destroy_pending = true;
+    task->cancels = 0;
+    Py_XSETREF(task->coro, Py_NewRef(coro));
+    if (take_name(st, task, name) < 0) {
+        return -1;
+    }
+    if (eager) {
+        int started = maybe_start_eagerly(st, task);
+        if (started != 0) {
+            return started < 0 ? -1 : 0;
+        }
+    }
+    if (ouro_task_schedule(st, task, NULL) < 0) {
+        return -1;
+    }
+    ouro_registry_add(st, task);
+    return 0;
+}
+
+static int
+task_tp_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"coro",    "loop",        "name",
+                               "context", "eager_start", NULL};
+    ouro_state *st = ouro_state_of(self);
+    PyObject *coro, *loop = NULL, *name = NULL, *context = NULL;
+    int eager = false;
+    if (!st->has.eager_tasks) {
+        static char *older[] = {"coro", "loop", "name", "context", NULL};
+        if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OOO:Task", older,
+                                         &coro, &loop, &name, &context)) {
+            return -1;
+        }
+    }
+    else if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OOOp:Task",
+                                          keywords, &coro, &loop, &name,
+                                          &context, &eager)) {
+        return -1;
+    }
+    TaskObject *task = (TaskObject *)self;
+    if (ouro_future_init(st, &task->fut, loop) < 0) {
+        return -1;
+    }
+    return task_begin(st, task, coro, name, context, eager);
+}
+
+static PyObject *
+task_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    PyObject *self = type->tp_alloc(type, 0);
+    if (self != NULL) {
+        ((TaskObject *)self)->fut.is_task = true;
+        ou_job_init(&((TaskObject *)self)->job, &ouro_task_waiter.job);
+    }
+    return self;
+}
+
+static PyObject *
+task_alloc(ouro_state *st)
+{
+    PyObject *self = ouro_freelist_pop(&st->free_tasks, st->types.Task);
+    if (self == NULL) {
+        return task_tp_new(st->types.Task, NULL, NULL);
+    }
+    ((TaskObject *)self)->fut.is_task = true;
+    ou_job_init(&((TaskObject *)self)->job, &ouro_task_waiter.job);
+    PyObject_GC_Track(self);
+    return self;
+}
+
+PyObject *
+ouro_task_new(ouro_state *st, PyObject *coro, PyObject *loop, PyObject *name,
+              PyObject *context, bool eager)
+{
+    PyObject *self = task_alloc(st);
+    if (self == NULL) {
+        return NULL;
+    }
+    TaskObject *task = (TaskObject *)self;
+    int result = 0;
+    if (ouro_loop_fast(st, loop)) {
+        task->fut.loop = Py_NewRef(loop);
+    }
+    else {
+        result = ouro_future_init(st, &task->fut, loop);
+    }
+    if (result < 0 || task_begin(st, task, coro, name, context, eager) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return self;
+}
+
+static int
+task_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    TaskObject *task = (TaskObject *)self;
+    Py_VISIT(task->coro);
+    Py_VISIT(task->name);
+    Py_VISIT(task->context);
+    Py_VISIT(task->waiter);
+    return ouro_future_traverse(self, visit, arg);
+}
+
+static int
+task_clear(PyObject *self)
+{
+    TaskObject *task = (TaskObject *)self;
+    Py_CLEAR(task->coro);
+    Py_CLEAR(task->name);
+    Py_CLEAR(task->context);
+    Py_CLEAR(task->waiter);
+    return ouro_future_clear(self);
+}
+
+static bool
+destroyed_while_pending(TaskObject *task)
+{
+    return task->fut.state == FUTURE_PENDING && task->log_destroy_pending
+           && task->fut.loop != NULL;
+}
+
+static void
+task_finalize(PyObject *self)
+{
+    TaskObject *task = (TaskObject *)self;
+    if (destroyed_while_pending(task)) {
+        ouro_state *st = ouro_state_of(self);
+        PyObject *pending = PyErr_GetRaisedException();
+        PyObject *message = PyUnicode_FromString(
+            "Task was destroyed but it is pending!");
+        PyObject *context = ouro_future_error_context(
+            st, &task->fut, message, st->str.task);
+        if (ouro_loop_call_exception_handler(st, task->fut.loop, context)
+            < 0) {
+            PyErr_WriteUnraisable(self);
+        }
+        PyErr_SetRaisedException(pending);
+    }
+    ouro_future_finalize(self);
+}
+
+static void
+task_dealloc(PyObject *self)
+{
+    TaskObject *task = (TaskObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    ouro_state *st = ouro_state_of_type(type);
+    bool exact = type == st->types.Task;
+    if ((!exact || task->fut.log_traceback || destroyed_while_pending(task))
+        && PyObject_CallFinalizerFromDealloc(self) < 0) {
+        return;
+    }
+    PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, task_dealloc)
+    ouro_registry_remove(task);
+    if (task->fut.weakrefs != NULL) {
+        PyObject_ClearWeakRefs(self);
+    }
+    task_clear(self);
+    if (!exact
+        || !ouro_freelist_push(&st->free_tasks, self, FREE_TASKS_MAX)) {
+        type->tp_free(self);
+    }
+    Py_DECREF(type);
+    Py_TRASHCAN_END
+}
+
+/* ---- cancelling -------------------------------------------------------- */
+
+int
+ouro_task_cancel(TaskObject *task, PyObject *message)
+{
+    task->fut.log_traceback = false;
+    if (task->fut.state != FUTURE_PENDING) {
+        return 0;
+    }
+    task->cancels++;
+    PyObject *waiter = Py_XNewRef(task->waiter);
+    if (waiter != NULL) {
+        ouro_state *st = ouro_state_of((PyObject *)task);
+        int cancelled = ouro_anyfuture_cancel(
+            st, waiter, message != NULL ? message : Py_None);
+        Py_DECREF(waiter);
+        if (cancelled != 0) {
+            return cancelled;
+        }
+    }
+    task->must_cancel = true;
+    return ouro_future_set_cancel_message(&task->fut, message) < 0 ? -1 : 1;
+}
+
+PyDoc_STRVAR(cancel_doc, "cancel($self, /, msg=None)\n--\n\n\
+Request that this task cancel itself.\n\n\
+This arranges for a CancelledError to be thrown into the\n\
+wrapped coroutine on the next cycle through the event loop.\n\
+The coroutine then has a chance to clean up or even deny\n\
+the request using try/except/finally.\n\n\
+Unlike Future.cancel, this does not guarantee that the\n\
+task will be cancelled: the exception might be caught and\n\
+acted upon, delaying cancellation of the task or preventing\n\
+cancellation completely.  The task may also return a value or\n\
+raise a different exception.\n\n\
+Immediately after this method is called, Task.cancelled() will\n\
+not return True (unless the task was already cancelled).  A\n\
+task will be marked as cancelled when the wrapped coroutine\n\
+terminates with a CancelledError exception (even if cancel()\n\
+was not called).\n\n\
+This also increases the task's count of cancellation requests.");
+
+static PyObject *
+task_cancel(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+            PyObject *kwnames)
+{
+    PyObject *message;
+    if (ouro_parse_cancel(args, nargs, kwnames, &message) < 0) {
+        return NULL;
+    }
+    int result = ouro_task_cancel((TaskObject *)self, message);
+    return result < 0 ? NULL : PyBool_FromLong(result);
+}
+
+PyDoc_STRVAR(cancelling_doc, "cancelling($self, /)\n--\n\n\
+Return the count of the task's cancellation requests.\n\n\
+This count is incremented when .cancel() is called\n\
+and may be decremented using .uncancel().");
+
+static PyObject *
+task_cancelling(PyObject *self, PyObject *unused)
+{
+    return PyLong_FromLong(((TaskObject *)self)->cancels);
+}
+
+static int
+uncancel(ouro_state *st, TaskObject *task)
+{
+    if (task->cancels > 0) {
+        task->cancels--;
+        if (task->cancels == 0 && st->has.uncancel_clears) {
+            task->must_cancel = false;
+        }
+    }
+    return task->cancels;
+}
+
+PyDoc_STRVAR(uncancel_doc, "uncancel($self, /)\n--\n\n\
+Decrement the task's count of cancellation requests.\n\n\
+This should be used by tasks that catch CancelledError\n\
+and wish to continue indefinitely until they are cancelled again.\n\n\
+Returns the remaining number of cancellation requests.");
+
+static PyObject *
+task_uncancel(PyObject *self, PyObject *unused)
+{
+    return PyLong_FromLong(
+        uncancel(ouro_state_of(self), (TaskObject *)self));
+}
+
+static int
+call_for_count(PyObject *task, PyObject *method)
+{
+    PyObject *count = PyObject_CallMethodNoArgs(task, method);
+    if (count == NULL) {
+        return -1;
+    }
+    long value = PyLong_AsLong(count);
+    Py_DECREF(count);
+    return value == -1 && PyErr_Occurred() ? -1 : (int)value;
+}
+
+int
+ouro_anytask_uncancel(ouro_state *st, PyObject *task)
+{
+    if (ouro_task_exact(st, task)) {
+        return uncancel(st, (TaskObject *)task);
+    }
+    return call_for_count(task, st->str.uncancel);
+}
+
+int
+ouro_anytask_cancelling(ouro_state *st, PyObject *task)
+{
+    if (ouro_task_exact(st, task)) {
+        return ((TaskObject *)task)->cancels;
+    }
+    return call_for_count(task, st->str.cancelling);
+}
+
+/* ---- methods ----------------------------------------------------------- */
+
+PyObject *
+ouro_task_name(TaskObject *task)
+{
+    if (task->name == NULL) {
+        task->name = PyUnicode_FromFormat("Task-%llu", task->number);
+    }
+    return task->name;
+}
+
+PyDoc_STRVAR(get_name_doc, "get_name($self, /)\n--\n\n"
+                           "Return the task's name.");
+
+static PyObject *
+task_get_name(PyObject *self, PyObject *unused)
+{
+    return Py_XNewRef(ouro_task_name((TaskObject *)self));
+}
+
+PyDoc_STRVAR(set_name_doc, "set_name($self, value, /)\n--\n\n"
+                           "Set the task's name, as str(value).");
+
+static PyObject *
+task_set_name(PyObject *self, PyObject *value)
+{
+    PyObject *name = PyUnicode_CheckExact(value) ? Py_NewRef(value)
+                                                 : PyObject_Str(value);
+    if (name == NULL) {
+        return NULL;
+    }
+    Py_XSETREF(((TaskObject *)self)->name, name);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(get_coro_doc, "get_coro($self, /)\n--\n\n"
+                           "Return the coroutine that the task runs.");
+
+static PyObject *
+task_get_coro(PyObject *self, PyObject *unused)
+{
+    PyObject *coro = ((TaskObject *)self)->coro;
+    return Py_NewRef(coro != NULL ? coro : Py_None);
+}
+
+PyDoc_STRVAR(get_context_doc, "get_context($self, /)\n--\n\n"
+                              "Return the context that the task runs in.");
+
+static PyObject *
+task_get_context(PyObject *self, PyObject *unused)
+{
+    PyObject *context = ((TaskObject *)self)->context;
+    return Py_NewRef(context != NULL ? context : Py_None);
+}
+
+PyDoc_STRVAR(get_stack_doc, "get_stack($self, /, *, limit=None)\n--\n\n\
+Return the list of stack frames for this task's coroutine.\n\n\
+If the coroutine is not done, this returns the stack where it is\n\
+suspended.  If the coroutine has completed successfully or was\n\
+cancelled, this returns an empty list.  If the coroutine was\n\
+terminated by an exception, this returns the list of traceback\n\
+frames.\n\n\
+The frames are always ordered from oldest to newest.");
+
+static PyObject *
+task_get_stack(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"limit", NULL};
+    PyObject *limit = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$O:get_stack", keywords,
+                                     &limit)) {
+        return NULL;
+    }
+    ouro_state *st = ouro_state_of(self);
+    return PyObject_CallMethodObjArgs(st->stock.base_tasks,
+                                      st->str._task_get_stack, self, limit,
+                                      NULL);
+}
+
+PyDoc_STRVAR(print_stack_doc,
+"print_stack($self, /, *, limit=None, file=None)\n--\n\n\
+Print the stack or traceback for this task's coroutine.\n\n\
+This produces output similar to that of the traceback module,\n\
+for the frames retrieved by get_stack().");
+
+static PyObject *
+task_print_stack(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"limit", "file", NULL};
+    PyObject *limit = Py_None, *file = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OO:print_stack",
+                                     keywords, &limit, &file)) {
+        return NULL;
+    }
+    ouro_state *st = ouro_state_of(self);
+    return PyObject_CallMethodObjArgs(st->stock.base_tasks,
+                                      st->str._task_print_stack, self, limit,
+                                      file, NULL);
+}
+
+PyDoc_STRVAR(set_result_doc, "set_result($self, result, /)\n--\n\n"
+                             "Not supported: raises RuntimeError.");
+
+static PyObject *
+task_set_result(PyObject *self, PyObject *unused)
+{
+    PyErr_SetString(PyExc_RuntimeError,
+                    "Task does not support set_result operation");
+    return NULL;
+}
+
+PyDoc_STRVAR(set_exception_doc, "set_exception($self, exception, /)\n--\n\n"
+                                "Not supported: raises RuntimeError.");
+
+static PyObject *
+task_set_exception(PyObject *self, PyObject *unused)
+{
+    PyErr_SetString(PyExc_RuntimeError,
+                    "Task does not support set_exception operation");
+    return NULL;
+}
+
+static PyMethodDef task_methods[] = {
+    {"cancel", _PyCFunction_CAST(task_cancel), METH_FASTCALL | METH_KEYWORDS,
+     cancel_doc},
+    {"cancelling", task_cancelling, METH_NOARGS, cancelling_doc},
+    {"uncancel", task_uncancel, METH_NOARGS, uncancel_doc},
+    {"get_name", task_get_name, METH_NOARGS, get_name_doc},
+    {"set_name", task_set_name, METH_O, set_name_doc},
+    {"get_coro", task_get_coro, METH_NOARGS, get_coro_doc},
+    {"get_stack", _PyCFunction_CAST(task_get_stack),
+     METH_VARARGS | METH_KEYWORDS, get_stack_doc},
+    {"print_stack", _PyCFunction_CAST(task_print_stack),
+     METH_VARARGS | METH_KEYWORDS, print_stack_doc},
+    {"set_result", task_set_result, METH_O, set_result_doc},
+    {"set_exception", task_set_exception, METH_O, set_exception_doc},
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
+    {NULL},
+};
+
+/* From 3.12. */
+static PyMethodDef get_context_method = {"get_context", task_get_context,
+                                         METH_NOARGS, get_context_doc};
+
+PyDoc_STRVAR(task_doc, "A coroutine wrapped in a Future.");
+
+static PyType_Slot task_slots[] = {
+    {Py_tp_doc, (void *)task_doc},
+    {Py_tp_new, task_tp_new},
+    {Py_tp_init, task_tp_init},
+    {Py_tp_dealloc, task_dealloc},
+    {Py_tp_finalize, task_finalize},
+    {Py_tp_traverse, task_traverse},
+    {Py_tp_clear, task_clear},
+    {Py_tp_repr, ouro_task_repr},
+    {Py_tp_iter, ouro_future_await},
+    {Py_am_await, ouro_future_await},
+    {Py_tp_methods, task_methods},
+    {Py_tp_getset, ouro_task_getset},
+    {0, NULL},
+};
+
+/* get_context() must be in place before the type becomes immutable: it is
+ * added to the type's dict by hand. */
+static int
+add_versioned_methods(ouro_state *st)
+{
+    if (!st->has.eager_tasks) {
+        return 0;
+    }
+    PyObject *method =
+        PyDescr_NewMethod(st->types.Task, &get_context_method);
+    if (method == NULL) {
+        return -1;
+    }
+    int result = PyDict_SetItemString(st->types.Task->tp_dict, "get_context",
+                                      method);
+    Py_DECREF(method);
+    PyType_Modified(st->types.Task);
+    return result;
+}
+
+int
+ouro_task_setup(PyObject *module, ouro_state *st)
+{
+    PyType_Spec spec = {
+        .name = "ouro.Task",
+        .basicsize = sizeof(TaskObject),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
+                 | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
+        .slots = task_slots,
+    };
+    if (ouro_task_callables_setup(module, st) < 0) {
+        return -1;
+    }
+    if (ouro_add_type(module, &spec, (PyObject *)st->types.Future, true,
+                      &st->types.Task)
+        < 0) {
+        return -1;
+    }
+    return add_versioned_methods(st);
+}
