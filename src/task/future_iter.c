@@ -32,6 +32,30 @@ ouro_future_await(PyObject *self)
     return iter;
 }
 
+/* Without an iterator: coroutines in C wait this way (future_send). */
+static PySendResult
+future_send(PyObject *self, PyObject **ret)
+{
+    FutureObject *fut = (FutureObject *)self;
+    *ret = NULL;
+    if (fut->state != FUTURE_PENDING) {
+        *ret = ouro_future_result(fut);
+        return *ret != NULL ? PYGEN_RETURN : PYGEN_ERROR;
+    }
+    if (fut->loop == NULL) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "Future object is not initialized.");
+        return PYGEN_ERROR;
+    }
+    if (fut->blocking) {
+        PyErr_SetString(PyExc_RuntimeError, "await wasn't used with future");
+        return PYGEN_ERROR;
+    }
+    fut->blocking = true;
+    *ret = Py_NewRef(self);
+    return PYGEN_NEXT;
+}
+
 static PySendResult
 iter_am_send(PyObject *self, PyObject *unused, PyObject **ret)
 {
@@ -42,18 +66,12 @@ iter_am_send(PyObject *self, PyObject *unused, PyObject **ret)
         return PYGEN_ERROR;
     }
     if (fut->state == FUTURE_PENDING) {
-        if (!fut->blocking) {
-            fut->blocking = true;
-            *ret = Py_NewRef((PyObject *)fut);
-            return PYGEN_NEXT;
-        }
-        PyErr_SetString(PyExc_RuntimeError, "await wasn't used with future");
-        return PYGEN_ERROR;
+        return future_send((PyObject *)fut, ret);
     }
     iter->future = NULL;
-    *ret = ouro_future_result(fut);
+    PySendResult sent = future_send((PyObject *)fut, ret);
     Py_DECREF(fut);
-    return *ret != NULL ? PYGEN_RETURN : PYGEN_ERROR;
+    return sent;
 }
 
 static PyObject *
@@ -244,6 +262,7 @@ static PyType_Spec iter_spec = {
 int
 ouro_future_iter_setup(PyObject *module, ouro_state *st)
 {
+    st->future_send = future_send;
     return ouro_add_type(module, &iter_spec, NULL, false,
                          &st->types.FutureIter);
 }
