@@ -80,6 +80,15 @@ awaitable_iterator(PyObject *object)
     return iterator;
 }
 
+/* Raise what is thrown in.  Unlike a raise in the body it is not chained to
+ * what the driver happens to handle. */
+static PySendResult
+raise_thrown(PyObject *exception)
+{
+    PyErr_SetRaisedException(Py_NewRef(exception));
+    return PYGEN_ERROR;
+}
+
 /* Make `object` what self waits for. A future of ours is driven as it is,
  * anything else through its iterator. */
 static int

@@ -1,5 +1,7 @@
-/* awaitdrive.h - how a coroutine of ours is driven (await.c), for its Python
- * type (coroutine.c).  Other rooms need await.h alone.
+/* awaitdrive.h - what the files about coroutines share: how one is driven
+ * (await.c), its Python type (coroutine.c), the iterator over it
+ * (awaitwrapper.c), what debuggers see of it (awaitframe.c).  Other rooms
+ * need await.h alone.
  */
 #ifndef OURO_AWAITDRIVE_H
 #define OURO_AWAITDRIVE_H
@@ -24,5 +26,25 @@ PyObject *ouro_await_close(AwaitObject *self);
 
 /* Drop all references of the body. */
 void ouro_await_clear_body(AwaitObject *self);
+
+/* The same as Python's slots and methods. */
+extern const char ouro_coroutine_send_doc[];
+extern const char ouro_coroutine_throw_doc[];
+extern const char ouro_coroutine_close_doc[];
+PyObject *ouro_coroutine_iternext(PyObject *self);
+PyObject *ouro_coroutine_send(PyObject *self, PyObject *arg);
+PyObject *ouro_coroutine_throw(PyObject *self, PyObject *const *args,
+                               Py_ssize_t nargs);
+
+/* A new iterator that drives a coroutine of ours. */
+PyObject *ouro_await_wrapper(ouro_state *st, PyObject *coroutine);
+int ouro_await_wrapper_setup(PyObject *module, ouro_state *st);
+
+/* A new code object that stands for a body, and a frame of it. */
+PyObject *ouro_await_code(const await_kind *kind);
+PyObject *ouro_await_frame(ouro_state *st, PyObject *code);
+
+/* The cr_origin of a coroutine that is made now. */
+PyObject *ouro_await_origin(int depth);
 
 #endif

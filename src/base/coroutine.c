@@ -34,53 +34,11 @@ set_extra(AwaitObject *self, const char *name, PyObject *value)
     return PyDict_SetItemString(self->extras, name, value);
 }
 
-/* --- origin --------------------------------------------------------------- */
-
-/* (filename, line, function) of a frame. */
-static PyObject *
-describe_frame(PyFrameObject *frame)
-{
-    PyCodeObject *code = PyFrame_GetCode(frame);
-    PyObject *entry = Py_BuildValue("OiO", code->co_filename,
-                                    PyFrame_GetLineNumber(frame),
-                                    code->co_name);
-    Py_DECREF(code);
-    return entry;
-}
-
-/* Where a coroutine is made: the innermost `depth` frames. */
-static PyObject *
-describe_origin(int depth)
-{
-    PyObject *list = PyList_New(0), *origin;
-    PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
-    if (list == NULL) {
-        Py_XDECREF(frame);
-        return NULL;
-    }
-    for (int i = 0; i < depth && frame != NULL; i++) {
-        PyObject *entry = describe_frame(frame);
-        int error = entry == NULL ? -1 : PyList_Append(list, entry);
-        PyFrameObject *back = PyFrame_GetBack(frame);
-        Py_XDECREF(entry);
-        Py_SETREF(frame, back);
-        if (error < 0) {
-            Py_XDECREF(frame);
-            Py_DECREF(list);
-            return NULL;
-        }
-    }
-    Py_XDECREF(frame);
-    origin = PyList_AsTuple(list);
-    Py_DECREF(list);
-    return origin;
-}
-
 /* sys.set_coroutine_origin_tracking_depth() is in force. */
 static int
 record_origin(AwaitObject *self, int depth)
 {
-    PyObject *origin = describe_origin(depth);
+    PyObject *origin = ouro_await_origin(depth);
     if (origin == NULL) {
         return -1;
     }
@@ -142,10 +100,14 @@ await_clear(PyObject *object)
     return 0;
 }
 
+/* warnings._warn_unawaited_coroutine(), which adds where it was created;
+ * NULL without an exception where the module is not (or no longer) there. */
 static PyObject *
 call_warn_unawaited(PyObject *coroutine)
 {
-    PyObject *warnings = PyImport_ImportModule("warnings");
+    PyObject *name = PyUnicode_FromString("warnings");
+    PyObject *warnings = name == NULL ? NULL : PyImport_GetModule(name);
+    Py_XDECREF(name);
     if (warnings == NULL) {
         return NULL;
     }
@@ -155,24 +117,26 @@ call_warn_unawaited(PyObject *coroutine)
     return result;
 }
 
-/* As CPython does for its own coroutines: through the warnings module, which
- * adds where it was created; directly if that is broken. */
+/* As the interpreter does for its own coroutines: a warning that the filters
+ * made an error is printed; if warnings is broken, that is, and then the
+ * warning is given directly. */
 static void
 warn_never_awaited(AwaitObject *self)
 {
-    PyObject *result = call_warn_unawaited((PyObject *)self);
-    if (result != NULL) {
-        Py_DECREF(result);
-        return;
+    PyObject *coroutine = (PyObject *)self;
+    PyObject *result = call_warn_unawaited(coroutine);
+    bool warned = result != NULL;
+    Py_XDECREF(result);
+    if (PyErr_Occurred()) {
+        warned = PyErr_ExceptionMatches(PyExc_RuntimeWarning);
+        PyErr_WriteUnraisable(coroutine);
     }
-    bool warned = PyErr_ExceptionMatches(PyExc_RuntimeWarning);
-    PyErr_WriteUnraisable((PyObject *)self);
     if (!warned
         && PyErr_WarnFormat(PyExc_RuntimeWarning, 1,
                             "coroutine '%s' was never awaited",
                             self->kind->qualname)
                < 0) {
-        PyErr_WriteUnraisable((PyObject *)self);
+        PyErr_WriteUnraisable(coroutine);
     }
 }
 
@@ -243,8 +207,8 @@ await_am_send(PyObject *object, PyObject *arg, PyObject **ret)
 
 /* From 3.12 the interpreter awaits through this: NULL without an exception
  * is a return of None. */
-static PyObject *
-await_iternext(PyObject *object)
+PyObject *
+ouro_coroutine_iternext(PyObject *object)
 {
     PyObject *result;
     switch (ouro_await_send(as_await(object), Py_None, &result)) {
@@ -273,8 +237,12 @@ method_result(PySendResult sent, PyObject *result)
     return sent == PYGEN_ERROR ? NULL : result;
 }
 
-static PyObject *
-await_send(PyObject *object, PyObject *arg)
+const char ouro_coroutine_send_doc[] =
+    "send(arg) -> send 'arg' into coroutine,\n"
+    "return next iterated value or raise StopIteration.";
+
+PyObject *
+ouro_coroutine_send(PyObject *object, PyObject *arg)
 {
     PyObject *result;
     PySendResult sent = ouro_await_send(as_await(object), arg, &result);
@@ -317,8 +285,16 @@ thrown_exception(PyObject *type, PyObject *value, PyObject *traceback)
     return exception;
 }
 
-static PyObject *
-await_throw(PyObject *object, PyObject *const *args, Py_ssize_t nargs)
+const char ouro_coroutine_throw_doc[] =
+    "throw(value)\nthrow(type[,value[,traceback]])\n\n"
+    "Raise exception in coroutine, return next iterated value or raise\n"
+    "StopIteration.\n"
+    "the (type, val, tb) signature is deprecated, \n"
+    "and may be removed in a future version of Python.";
+
+PyObject *
+ouro_coroutine_throw(PyObject *object, PyObject *const *args,
+                     Py_ssize_t nargs)
 {
     PyObject *result;
     if (nargs < 1 || nargs > 3) {
@@ -345,10 +321,20 @@ await_throw(PyObject *object, PyObject *const *args, Py_ssize_t nargs)
     return method_result(sent, result);
 }
 
+const char ouro_coroutine_close_doc[] =
+    "close() -> raise GeneratorExit inside coroutine.";
+
 static PyObject *
 await_close(PyObject *object, PyObject *Py_UNUSED(none))
 {
     return ouro_await_close(as_await(object));
+}
+
+/* Of the slot alone: what Python code gets from __await__() is a wrapper. */
+static PyObject *
+await_method_await(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    return ouro_await_wrapper(ouro_state_of(object), object);
 }
 
 static PyObject *
@@ -364,15 +350,12 @@ await_repr(PyObject *object)
 }
 
 static PyMethodDef await_methods[] = {
-    {"send", await_send, METH_O,
-     "send(arg) -> send 'arg' into coroutine,\n"
-     "return next iterated value or raise StopIteration."},
-    {"throw", (PyCFunction)(void (*)(void))await_throw, METH_FASTCALL,
-     "throw(value)\nthrow(type[,value[,traceback]])\n\n"
-     "Raise exception in coroutine, return next iterated value or raise\n"
-     "StopIteration."},
-    {"close", await_close, METH_NOARGS,
-     "close() -> raise GeneratorExit inside coroutine."},
+    {"send", ouro_coroutine_send, METH_O, ouro_coroutine_send_doc},
+    {"throw", _PyCFunction_CAST(ouro_coroutine_throw), METH_FASTCALL,
+     ouro_coroutine_throw_doc},
+    {"close", await_close, METH_NOARGS, ouro_coroutine_close_doc},
+    {"__await__", await_method_await, METH_NOARGS | METH_COEXIST,
+     "Return an iterator to be used in await expression."},
     {NULL},
 };
 
@@ -435,9 +418,41 @@ await_get_origin(PyObject *object, void *Py_UNUSED(closure))
 }
 
 static PyObject *
-await_get_none(PyObject *object, void *Py_UNUSED(closure))
+await_get_code(PyObject *object, void *Py_UNUSED(closure))
 {
-    Py_RETURN_NONE;
+    AwaitObject *self = as_await(object);
+    PyObject *code = get_extra(self, "cr_code");
+    if (code != NULL) {
+        return Py_NewRef(code);
+    }
+    code = ouro_await_code(self->kind);
+    if (code != NULL && set_extra(self, "cr_code", code) < 0) {
+        Py_CLEAR(code);
+    }
+    return code;
+}
+
+static PyObject *
+await_get_frame(PyObject *object, void *Py_UNUSED(closure))
+{
+    AwaitObject *self = as_await(object);
+    if (self->state == AWAIT_CLOSED) {
+        Py_RETURN_NONE;
+    }
+    PyObject *frame = get_extra(self, "cr_frame");
+    if (frame != NULL) {
+        return Py_NewRef(frame);
+    }
+    PyObject *code = await_get_code(object, NULL);
+    if (code == NULL) {
+        return NULL;
+    }
+    frame = ouro_await_frame(ouro_state_of(object), code);
+    Py_DECREF(code);
+    if (frame != NULL && set_extra(self, "cr_frame", frame) < 0) {
+        Py_CLEAR(frame);
+    }
+    return frame;
 }
 
 static PyObject *
@@ -459,8 +474,8 @@ static PyGetSetDef await_getset[] = {
     {"cr_await", await_get_await, NULL,
      "object being awaited on, or None"},
     {"cr_origin", await_get_origin, NULL, NULL},
-    {"cr_frame", await_get_none, NULL, NULL},
-    {"cr_code", await_get_none, NULL, NULL},
+    {"cr_frame", await_get_frame, NULL, NULL},
+    {"cr_code", await_get_code, NULL, NULL},
     {"cr_running", await_get_running, NULL, NULL},
     {"cr_suspended", await_get_suspended, NULL, NULL},
     {NULL},
@@ -478,7 +493,7 @@ static PyType_Slot await_slots[] = {
     {Py_tp_finalize, await_finalize},
     {Py_tp_dealloc, await_dealloc},
     {Py_tp_repr, await_repr},
-    {Py_tp_iternext, await_iternext},
+    {Py_tp_iternext, ouro_coroutine_iternext},
     {Py_am_await, await_await},
     {Py_am_send, await_am_send},
     {Py_tp_methods, await_methods},
@@ -495,11 +510,21 @@ static PyType_Spec await_spec = {
     .slots = await_slots,
 };
 
+/* The slot is for the interpreter; next() is not a coroutine's method. */
+static int
+hide_next(PyTypeObject *type)
+{
+    int error = PyDict_DelItemString(type->tp_dict, "__next__");
+    PyType_Modified(type);
+    return error;
+}
+
 int
 ouro_await_setup(PyObject *module, ouro_state *st)
 {
-    if (ouro_add_type(module, &await_spec, NULL, false, &st->types.Await)
-        < 0) {
+    if (ouro_add_type(module, &await_spec, NULL, false, &st->types.Await) < 0
+        || hide_next(st->types.Await) < 0
+        || ouro_await_wrapper_setup(module, st) < 0) {
         return -1;
     }
     return ouro_asyncmethod_setup(module, st);
