@@ -16,6 +16,9 @@ static const setup_function rooms[] = {
     ouro_future_setup,
     ouro_task_setup,
     ouro_registry_setup,
+    ouro_sleep_setup,
+    ouro_ensure_setup,
+    ouro_gather_setup,
     /* loop */
     /* sync */
     /* net */

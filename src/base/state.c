@@ -40,6 +40,7 @@ static const import_entry imports[] = {
     IMPORT("asyncio.coroutines", NULL, coroutines),
     IMPORT("asyncio.events", NULL, events),
     IMPORT("asyncio.tasks", NULL, tasks),
+    IMPORT("asyncio.futures", NULL, futures),
     IMPORT("asyncio.base_futures", NULL, base_futures),
     IMPORT("asyncio.base_tasks", NULL, base_tasks),
     IMPORT("asyncio.format_helpers", NULL, format_helpers),
@@ -48,6 +49,8 @@ static const import_entry imports[] = {
     IMPORT("collections", "deque", deque),
     IMPORT("traceback", "extract_stack", extract_stack),
     IMPORT("asyncio.base_futures", "isfuture", isfuture),
+    IMPORT("asyncio.coroutines", "iscoroutine", iscoroutine),
+    IMPORT("inspect", "isawaitable", isawaitable),
     /* 3.11: asyncio's own mark; 3.12+: inspect's. */
     IMPORT_OPTIONAL("asyncio.coroutines", "_is_coroutine", coroutine_mark),
 };
@@ -108,6 +111,9 @@ find_features(ouro_features *has)
     has->eager_tasks = has->minor >= 12;
     has->lazy_task_names = has->minor >= 12;
     has->wraps_stopiteration = has->minor >= 13;
+    has->sleep_refuses_nan = has->minor >= 13;
+    has->gather_finishes_at_once = has->minor >= 12;
+    has->create_task_takes_name = has->minor >= 13;
     has->uncancel_clears = has->minor >= 13;
     has->call_graph = has->minor >= 14;
     return PyErr_Occurred() ? -1 : 0;

@@ -31,6 +31,8 @@ typedef struct ouro_types {
     PyTypeObject *TaskStep;
     PyTypeObject *TaskWakeup;
     PyTypeObject *EagerTaskFactory;
+    PyTypeObject *SleepTimer;
+    PyTypeObject *GatheringFuture;
     /* task: gather, wait, shield, timeout, group */
     /* loop */
     PyTypeObject *LoopCore;
@@ -69,6 +71,7 @@ typedef struct ouro_imports {
     PyObject *coroutines;
     PyObject *events;
     PyObject *tasks;
+    PyObject *futures;
     PyObject *base_futures;
     PyObject *base_tasks;
     PyObject *format_helpers;
@@ -78,6 +81,8 @@ typedef struct ouro_imports {
     PyObject *deque;
     PyObject *extract_stack; /* traceback.extract_stack */
     PyObject *isfuture;
+    PyObject *iscoroutine;
+    PyObject *isawaitable; /* inspect.isawaitable */
     PyObject *coroutine_mark; /* what marks a coroutine function, or NULL */
 } ouro_imports;
 
@@ -129,8 +134,11 @@ typedef struct ouro_imports {
     X(_source_traceback)                                                      \
     X(_future_repr)                                                           \
     X(cancelling)                                                             \
-    X(iscoroutine)                                                            \
     X(uncancel)                                                               \
+    X(_cancel_message)                                                        \
+    X(_log_destroy_pending)                                                   \
+    X(_make_cancelled_error)                                                  \
+    X(_set_result_unless_cancelled)                                           \
     X(_task_repr)                                                             \
     X(_task_get_stack)                                                        \
     X(_task_print_stack)                                                      \
@@ -154,6 +162,9 @@ typedef struct ouro_features {
     bool eager_tasks;        /* 3.12+ */
     bool lazy_task_names;    /* 3.12+: "Task-%d" is formatted on demand */
     bool wraps_stopiteration; /* 3.13+: set_exception(StopIteration) */
+    bool gather_finishes_at_once; /* 3.12+: no turns for done children */
+    bool create_task_takes_name;  /* 3.13+: loop.create_task(name=) */
+    bool sleep_refuses_nan;  /* 3.13+ */
     bool uncancel_clears;    /* 3.13+: uncancel() to 0 undoes a request */
     bool call_graph;         /* 3.14+: futures know who awaits them */
 } ouro_features;

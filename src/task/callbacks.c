@@ -496,6 +496,32 @@ ouro_waiter_callable(ouro_state *st, ou_job *waiter)
 }
 
 int
+ouro_waiter_failed(ouro_state *st, PyObject *fut, ou_job *waiter)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    PyObject *loop = ouro_anyfuture_loop(st, fut);
+    if (loop == NULL || !ouro_loop_check(st, loop)) {
+        Py_XDECREF(loop);
+        PyErr_SetRaisedException(error);
+        return -1;
+    }
+    PyObject *callable = waiter_callable(st, waiter);
+    PyObject *args = PyTuple_Pack(1, fut);
+    int result = -1;
+    if (callable != NULL && args != NULL) {
+        PyErr_SetRaisedException(error);
+        error = NULL;
+        result = ((LoopCore *)loop)
+                     ->ops->callback_failed(loop, callable, args, NULL);
+    }
+    Py_XDECREF(error);
+    Py_XDECREF(callable);
+    Py_XDECREF(args);
+    Py_DECREF(loop);
+    return result;
+}
+
+int
 ouro_waiter_callable_setup(PyObject *module, ouro_state *st)
 {
     return ouro_add_type(module, &waiter_callable_spec, NULL, false,

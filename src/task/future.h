@@ -61,11 +61,13 @@ typedef struct waiter_kind {
     const char *qualname;
 } waiter_kind;
 
+/* Of a type of our own: nothing but cancel() is overridden. */
 static inline bool
 ouro_future_exact(ouro_state *st, PyObject *object)
 {
     return Py_TYPE(object) == st->types.Future
-           || Py_TYPE(object) == st->types.Task;
+           || Py_TYPE(object) == st->types.Task
+           || Py_TYPE(object) == st->types.GatheringFuture;
 }
 
 /* Ours, or a subclass of ours. */
@@ -140,6 +142,12 @@ int ouro_watch(ouro_state *st, PyObject *fut, ou_job *waiter);
 
 /* The default callable of a waiter: calling it runs the job, once. */
 PyObject *ouro_waiter_callable(ouro_state *st, ou_job *waiter);
+
+/* The current exception has left a waiter's run(): the loop's exception
+ * handler gets it, as for any callback of fut.  0, or -1 with the exception
+ * set if it leaves the loop (or if the loop is not ours, which then reports
+ * it). */
+int ouro_waiter_failed(ouro_state *st, PyObject *fut, ou_job *waiter);
 
 /* futures._set_result_unless_cancelled and futures._chain_future come with
  * future_helpers.c. */

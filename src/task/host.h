@@ -35,6 +35,7 @@ typedef struct LoopCore {
      * through ouro_loop_fast(). */
     bool fast;
     bool debug;
+    bool has_task_factory;
     bool opened;  /* the engine is usable */
     bool running; /* run_forever() is on the stack */
     /* Our task that is entered as the current one in asyncio's registry

@@ -18,8 +18,7 @@ check_coroutine(ouro_state *st, TaskObject *task, PyObject *coro)
     if (PyCoro_CheckExact(coro) || Py_TYPE(coro) == st->types.Await) {
         return 0;
     }
-    PyObject *answer = PyObject_CallMethodOneArg(st->stock.coroutines,
-                                                 st->str.iscoroutine, coro);
+    PyObject *answer = PyObject_CallOneArg(st->stock.iscoroutine, coro);
     int truth = answer == NULL ? -1 : PyObject_IsTrue(answer);
     Py_XDECREF(answer);
     if (truth == 0) {

@@ -1,0 +1,19 @@
+/* rooms.h - the set-up function of each room, in the order of the rooms. */
+#ifndef OURO_ROOMS_H
+#define OURO_ROOMS_H
+
+#include "base/state.h"
+
+/* task */
+int ouro_future_setup(PyObject *module, ouro_state *st);
+int ouro_task_setup(PyObject *module, ouro_state *st);
+int ouro_registry_setup(PyObject *module, ouro_state *st);
+int ouro_sleep_setup(PyObject *module, ouro_state *st);
+int ouro_ensure_setup(PyObject *module, ouro_state *st);
+int ouro_gather_setup(PyObject *module, ouro_state *st);
+/* loop */
+/* sync */
+/* net */
+/* streams */
+
+#endif

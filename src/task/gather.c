@@ -1,0 +1,557 @@
+/* gather.c - asyncio.gather() and the future that it returns.
+ *
+ * The outer future has one slot for each distinct child: a waiter queued in
+ * the child, 32 bytes and no closure.
+ */
+#include "base/args.h"
+#include "base/rooms.h"
+#include "task/callbacks.h"
+#include "task/future_impl.h"
+#include "task/task.h"
+
+typedef struct GatherObject GatherObject;
+
+typedef struct gather_slot {
+    ou_job job;
+    GatherObject *outer; /* borrowed, but for the queue's reference */
+    PyObject *child;
+    bool watched;
+} gather_slot;
+
+struct GatherObject {
+    FutureObject fut;
+    PyObject *children; /* list of futures, in the order of the arguments */
+    gather_slot *slots;
+    Py_ssize_t slot_count;
+    Py_ssize_t finished;
+    bool complete; /* gather() itself has succeeded */
+    bool return_exceptions;
+    bool cancel_requested;
+};
+
+/* ---- a child is done --------------------------------------------------- */
+
+static PyObject *
+make_cancelled_error(ouro_state *st, PyObject *child)
+{
+    if (ouro_future_exact(st, child)) {
+        return ouro_future_cancelled_error(st, (FutureObject *)child);
+    }
+    return PyObject_CallMethodNoArgs(child, st->str._make_cancelled_error);
+}
+
+static int
+set_exception_of(ouro_state *st, GatherObject *outer, PyObject *exception)
+{
+    if (exception == NULL) {
+        return -1;
+    }
+    int result = ouro_future_set_exception(&outer->fut, exception);
+    Py_DECREF(exception);
+    return result;
+}
+
+/* CancelledError(message) of a cancelled child, as a result. */
+static PyObject *
+cancellation_as_result(ouro_state *st, PyObject *child)
+{
+    PyObject *message =
+        PyObject_GetAttr(child, st->str._cancel_message);
+    if (message == Py_None) {
+        Py_SETREF(message, PyUnicode_FromString(""));
+    }
+    if (message == NULL) {
+        return NULL;
+    }
+    PyObject *error =
+        PyObject_CallOneArg(st->stock.CancelledError, message);
+    Py_DECREF(message);
+    return error;
+}
+
+static PyObject *
+child_outcome(ouro_state *st, PyObject *child)
+{
+    int cancelled = ouro_anyfuture_cancelled(st, child);
+    if (cancelled != 0) {
+        return cancelled < 0 ? NULL : cancellation_as_result(st, child);
+    }
+    FutureObject *ours = (FutureObject *)child;
+    if (ouro_future_exact(st, child) && ours->state == FUTURE_FINISHED
+        && !ours->failed) {
+        return Py_NewRef(ours->result);
+    }
+    PyObject *outcome = ouro_anyfuture_exception(st, child);
+    if (outcome == Py_None) {
+        Py_SETREF(outcome, ouro_anyfuture_result(st, child));
+    }
+    return outcome;
+}
+
+/* The last child is done: hand out all the results. */
+static int
+gather_finish(ouro_state *st, GatherObject *outer, PyObject *last)
+{
+    Py_ssize_t count = PyList_GET_SIZE(outer->children);
+    PyObject *results = PyList_New(count);
+    if (results == NULL) {
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *child = PyList_GET_ITEM(outer->children, i);
+        PyObject *outcome = child_outcome(st, child);
+        if (outcome == NULL) {
+            Py_DECREF(results);
+            return -1;
+        }
+        PyList_SET_ITEM(results, i, outcome);
+    }
+    int result;
+    if (outer->cancel_requested) {
+        result =
+            set_exception_of(st, outer, make_cancelled_error(st, last));
+    }
+    else {
+        result = ouro_future_set_result(&outer->fut, results);
+    }
+    Py_DECREF(results);
+    return result;
+}
+
+/* Without return_exceptions the first failure is the outcome: 1 if child has
+ * failed, 0, -1. */
+static int
+pass_failure_on(ouro_state *st, GatherObject *outer, PyObject *child)
+{
+    FutureObject *ours = (FutureObject *)child;
+    if (ouro_future_exact(st, child) && ours->state == FUTURE_FINISHED
+        && !ours->failed) {
+        return 0;
+    }
+    int cancelled = ouro_anyfuture_cancelled(st, child);
+    if (cancelled < 0) {
+        return -1;
+    }
+    PyObject *exception = cancelled ? make_cancelled_error(st, child)
+                                    : ouro_anyfuture_exception(st, child);
+    if (exception == Py_None) {
+        Py_DECREF(exception);
+        return 0;
+    }
+    return set_exception_of(st, outer, exception) < 0 ? -1 : 1;
+}
+
+static int
+gather_child_done(ouro_state *st, GatherObject *outer, PyObject *child)
+{
+    outer->finished++;
+    if (!outer->complete || outer->fut.state != FUTURE_PENDING) {
+        /* Nobody waits any more: mark the exception as retrieved. */
+        int cancelled = ouro_anyfuture_cancelled(st, child);
+        if (cancelled != 0) {
+            return cancelled < 0 ? -1 : 0;
+        }
+        PyObject *exception = ouro_anyfuture_exception(st, child);
+        Py_XDECREF(exception);
+        return exception == NULL ? -1 : 0;
+    }
+    if (!outer->return_exceptions) {
+        int failed = pass_failure_on(st, outer, child);
+        if (failed != 0) {
+            return failed < 0 ? -1 : 0;
+        }
+    }
+    return outer->finished == outer->slot_count
+               ? gather_finish(st, outer, child)
+               : 0;
+}
+
+/* ---- the slots --------------------------------------------------------- */
+
+static gather_slot *
+slot_of(ou_job *job)
+{
+    return OURO_CONTAINER_OF(job, gather_slot, job);
+}
+
+static int
+slot_run(ou_job *job)
+{
+    gather_slot *slot = slot_of(job);
+    GatherObject *outer = slot->outer;
+    ouro_state *st = ouro_state_of((PyObject *)outer);
+    int result = gather_child_done(st, outer, slot->child);
+    if (result < 0) {
+        result = ouro_waiter_failed(st, slot->child, job);
+    }
+    Py_DECREF(outer);
+    return result;
+}
+
+static void
+slot_drop(ou_job *job)
+{
+    Py_DECREF(slot_of(job)->outer);
+}
+
+static void
+slot_hold(ou_job *job)
+{
+    Py_INCREF(slot_of(job)->outer);
+}
+
+static int
+slot_visit(ou_job *job, void *visitor)
+{
+    visitproc visit = ((ouro_visitor *)visitor)->visit;
+    void *arg = ((ouro_visitor *)visitor)->arg;
+    Py_VISIT(slot_of(job)->outer);
+    return 0;
+}
+
+static const waiter_kind gather_waiter = {
+    .job = {
+        .run = slot_run,
+        .drop = slot_drop,
+        .hold = slot_hold,
+        .visit = slot_visit,
+    },
+    .qualname = "gather.<locals>._done_callback",
+};
+
+/* ---- the outer future -------------------------------------------------- */
+
+static int
+gather_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    GatherObject *outer = (GatherObject *)self;
+    Py_VISIT(outer->children);
+    for (Py_ssize_t i = 0; i < outer->slot_count; i++) {
+        Py_VISIT(outer->slots[i].child);
+    }
+    return ouro_future_traverse(self, visit, arg);
+}
+
+/* The slots stay until dealloc: their jobs may still be queued.  A cycle
+ * through them is broken at the child. */
+static int
+gather_clear(PyObject *self)
+{
+    Py_CLEAR(((GatherObject *)self)->children);
+    return ouro_future_clear(self);
+}
+
+static void
+gather_dealloc(PyObject *self)
+{
+    GatherObject *outer = (GatherObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    if (PyObject_CallFinalizerFromDealloc(self) < 0) {
+        return;
+    }
+    PyObject_GC_UnTrack(self);
+    if (outer->fut.weakrefs != NULL) {
+        PyObject_ClearWeakRefs(self);
+    }
+    gather_clear(self);
+    for (Py_ssize_t i = 0; i < outer->slot_count; i++) {
+        Py_DECREF(outer->slots[i].child);
+    }
+    PyMem_Free(outer->slots);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(cancel_doc, "cancel($self, /, msg=None)\n--\n\n\
+Cancel all children.  Returns whether any of them could be cancelled.");
+
+static PyObject *
+gather_cancel(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+              PyObject *kwnames)
+{
+    GatherObject *outer = (GatherObject *)self;
+    ouro_state *st = ouro_state_of(self);
+    PyObject *message;
+    if (ouro_parse_cancel(args, nargs, kwnames, &message) < 0) {
+        return NULL;
+    }
+    if (outer->fut.state != FUTURE_PENDING) {
+        Py_RETURN_FALSE;
+    }
+    bool any = false;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(outer->children); i++) {
+        PyObject *child = Py_NewRef(PyList_GET_ITEM(outer->children, i));
+        int cancelled = ouro_anyfuture_cancel(
+            st, child, message != NULL ? message : Py_None);
+        Py_DECREF(child);
+        if (cancelled < 0) {
+            return NULL;
+        }
+        any |= cancelled;
+    }
+    if (any) {
+        outer->cancel_requested = true;
+    }
+    return PyBool_FromLong(any);
+}
+
+static PyMethodDef gather_methods[] = {
+    {"cancel", _PyCFunction_CAST(gather_cancel),
+     METH_FASTCALL | METH_KEYWORDS, cancel_doc},
+    {NULL},
+};
+
+static PyMemberDef gather_members[] = {
+    {"_children", T_OBJECT, offsetof(GatherObject, children), READONLY,
+     NULL},
+    {"_cancel_requested", T_BOOL, offsetof(GatherObject, cancel_requested),
+     0, NULL},
+    {NULL},
+};
+
+PyDoc_STRVAR(gather_type_doc, "Helper for gather().\n\n\
+This overrides cancel() to cancel all the children and act more like\n\
+Task.cancel(), which doesn't immediately mark itself as cancelled.");
+
+static PyType_Slot gather_slots[] = {
+    {Py_tp_doc, (void *)gather_type_doc},
+    {Py_tp_dealloc, gather_dealloc},
+    {Py_tp_traverse, gather_traverse},
+    {Py_tp_clear, gather_clear},
+    {Py_tp_methods, gather_methods},
+    {Py_tp_members, gather_members},
+    {0, NULL},
+};
+
+static PyType_Spec gather_spec = {
+    .name = "ouro._GatheringFuture",
+    .basicsize = sizeof(GatherObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = gather_slots,
+};
+
+/* ---- gather() ---------------------------------------------------------- */
+
+/* gather() of nothing: a future that is done. */
+static PyObject *
+gather_nothing(ouro_state *st)
+{
+    PyObject *loop = ouro_event_loop(st);
+    if (loop == NULL) {
+        return NULL;
+    }
+    PyObject *outer = ouro_create_future(st, loop);
+    Py_DECREF(loop);
+    PyObject *empty = PyList_New(0);
+    if (outer == NULL || empty == NULL
+        || ouro_anyfuture_set_result(st, outer, empty) < 0) {
+        Py_CLEAR(outer);
+    }
+    Py_XDECREF(empty);
+    return outer;
+}
+
+static GatherObject *
+gather_alloc(ouro_state *st, Py_ssize_t count, bool return_exceptions)
+{
+    PyTypeObject *type = st->types.GatheringFuture;
+    GatherObject *outer = (GatherObject *)type->tp_alloc(type, 0);
+    if (outer == NULL) {
+        return NULL;
+    }
+    outer->return_exceptions = return_exceptions;
+    outer->children = PyList_New(0);
+    outer->slots = PyMem_Calloc((size_t)count, sizeof(gather_slot));
+    if (outer->children == NULL || outer->slots == NULL) {
+        if (outer->slots == NULL) {
+            PyErr_NoMemory();
+        }
+        Py_DECREF(outer);
+        return NULL;
+    }
+    return outer;
+}
+
+/* The caller cannot control a task that was made for it here. */
+static int
+disable_destroy_warning(ouro_state *st, PyObject *fut)
+{
+    if (ouro_task_exact(st, fut)) {
+        ((TaskObject *)fut)->log_destroy_pending = false;
+        return 0;
+    }
+    return PyObject_SetAttr(fut, st->str._log_destroy_pending, Py_False);
+}
+
+/* The future for one argument, and a slot in it. A new reference. */
+static PyObject *
+add_child(ouro_state *st, GatherObject *outer, PyObject *arg,
+          PyObject **loop)
+{
+    PyObject *fut = ouro_ensure_future(st, arg, *loop);
+    if (fut == NULL) {
+        return NULL;
+    }
+    if (*loop == NULL && (*loop = ouro_anyfuture_loop(st, fut)) == NULL) {
+        goto error;
+    }
+    if (fut != arg && disable_destroy_warning(st, fut) < 0) {
+        goto error;
+    }
+    gather_slot *slot = &outer->slots[outer->slot_count++];
+    ou_job_init(&slot->job, &gather_waiter.job);
+    slot->outer = outer;
+    slot->child = Py_NewRef(fut);
+    int done = st->has.gather_finishes_at_once
+                   ? ouro_anyfuture_done(st, fut)
+                   : 0;
+    if (done < 0) {
+        goto error;
+    }
+    if (!done) {
+        slot->watched = true;
+        Py_INCREF(outer); /* the queue's reference */
+        if (ouro_watch(st, fut, &slot->job) < 0) {
+            goto error;
+        }
+    }
+    return fut;
+error:
+    Py_DECREF(fut);
+    return NULL;
+}
+
+/* Every argument's future into outer->children; equal arguments share one. */
+static int
+add_children(ouro_state *st, GatherObject *outer, PyObject *const *args,
+             Py_ssize_t nargs, PyObject **loop)
+{
+    PyObject *seen = PyDict_New();
+    if (seen == NULL) {
+        return -1;
+    }
+    int result = 0;
+    for (Py_ssize_t i = 0; result == 0 && i < nargs; i++) {
+        PyObject *fut;
+        result = PyDict_GetItemRef(seen, args[i], &fut);
+        if (result == 0) {
+            fut = add_child(st, outer, args[i], loop);
+            result = fut == NULL ? -1 : PyDict_SetItem(seen, args[i], fut);
+        }
+        if (result >= 0) {
+            result = PyList_Append(outer->children, fut);
+        }
+        Py_XDECREF(fut);
+    }
+    Py_DECREF(seen);
+    return result;
+}
+
+/* Children that were done at the start are not watched: settle them now. */
+static int
+settle_done_children(ouro_state *st, GatherObject *outer)
+{
+    for (Py_ssize_t i = 0; i < outer->slot_count; i++) {
+        gather_slot *slot = &outer->slots[i];
+        if (!slot->watched
+            && gather_child_done(st, outer, slot->child) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static PyObject *
+gather_all(ouro_state *st, PyObject *const *args, Py_ssize_t nargs,
+           bool return_exceptions)
+{
+    GatherObject *outer = gather_alloc(st, nargs, return_exceptions);
+    if (outer == NULL) {
+        return NULL;
+    }
+    PyObject *loop = NULL;
+    int result = add_children(st, outer, args, nargs, &loop);
+    if (result == 0) {
+        if (ouro_loop_fast(st, loop)) {
+            outer->fut.loop = Py_NewRef(loop);
+        }
+        else {
+            result = ouro_future_init(st, &outer->fut, loop);
+        }
+    }
+    Py_XDECREF(loop);
+    if (result == 0) {
+        outer->complete = true;
+        if (st->has.gather_finishes_at_once) {
+            result = settle_done_children(st, outer);
+        }
+    }
+    if (result < 0) {
+        Py_CLEAR(outer);
+    }
+    return (PyObject *)outer;
+}
+
+PyDoc_STRVAR(gather_doc,
+"gather(*coros_or_futures, return_exceptions=False)\n--\n\n\
+Return a future aggregating results from the given coroutines/futures.\n\n\
+Coroutines will be wrapped in a future and scheduled in the event\n\
+loop. They will not necessarily be scheduled in the same order as\n\
+passed in.\n\n\
+All futures must share the same event loop.  If all the tasks are\n\
+done successfully, the returned future's result is the list of\n\
+results (in the order of the original sequence, not necessarily\n\
+the order of results arrival).  If *return_exceptions* is True,\n\
+exceptions in the tasks are treated the same as successful\n\
+results, and gathered in the result list; otherwise, the first\n\
+raised exception will be immediately propagated to the returned\n\
+future.\n\n\
+Cancellation: if the outer Future is cancelled, all children (that\n\
+have not completed yet) are also cancelled.  If any child is\n\
+cancelled, this is treated as if it raised CancelledError --\n\
+the outer Future is *not* cancelled in this case.  (This is to\n\
+prevent the cancellation of one child to cause other children to\n\
+be cancelled.)");
+
+/* *args take any number, so only the keyword is parsed. */
+static const ouro_signature gather_signature = {
+    .qualname = "gather",
+    .names = {"return_exceptions", NULL},
+};
+
+static PyObject *
+gather(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+       PyObject *kwnames)
+{
+    ouro_state *st = ouro_module_state(module);
+    PyObject *given;
+    if (ouro_parse(&gather_signature, args + nargs, 0, kwnames, &given) < 0) {
+        return NULL;
+    }
+    if (nargs == 0) {
+        return gather_nothing(st);
+    }
+    int return_exceptions = given == NULL ? 0 : PyObject_IsTrue(given);
+    if (return_exceptions < 0) {
+        return NULL;
+    }
+    return gather_all(st, args, nargs, return_exceptions);
+}
+
+static PyMethodDef gather_functions[] = {
+    {"gather", _PyCFunction_CAST(gather), METH_FASTCALL | METH_KEYWORDS,
+     gather_doc},
+    {NULL},
+};
+
+int
+ouro_gather_setup(PyObject *module, ouro_state *st)
+{
+    if (ouro_add_type(module, &gather_spec, (PyObject *)st->types.Future,
+                      true, &st->types.GatheringFuture)
+        < 0) {
+        return -1;
+    }
+    return PyModule_AddFunctions(module, gather_functions);
+}
