@@ -1,26 +1,72 @@
-# make help lists what there is.  make PYTHON=python3.13 ... takes another
-# interpreter, with a virtual environment of its own.
+# `make help` lists what there is.  `make PYTHON=python3.13 test` takes another
+# interpreter, with a virtual environment of its own (.venv-3.13).
 
 PYTHON ?= python3
+CC     ?= gcc
 
-TAG  := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-DEFAULT := $(shell python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
-ifeq ($(TAG),$(DEFAULT))
-VENV ?= .venv
-else
-VENV ?= .venv-$(TAG)
-endif
-PY := $(VENV)/bin/python
+version = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+TAG    := $(call version,$(PYTHON))
+VENV   ?= $(if $(filter $(TAG),$(call version,python3 2>/dev/null)),.venv,.venv-$(TAG))
+PY     := $(VENV)/bin/python
+SOURCES := $(shell find src -name '*.[ch]' | sort)
 
-.PHONY: help
+.DEFAULT_GOAL := build
+.PHONY: help demo build debug test test-sys test-sys-only test-py \
+        test-cpython asan leaks lint fmt bench surface clean
+
 help:  ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: build
-build: $(VENV)/ready  ## build the extension for this Python
-	$(PY) setup.py -q build_ext --inplace
+demo: build  ## the same program on asyncio and on ouro, side by side
+	@$(PY) tools/demo.py
 
-$(VENV)/ready: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install -q --disable-pip-version-check 'setuptools>=68' -e '.[test,demo]' --no-build-isolation
-	touch $@
+build: $(VENV)/ready  ## build the extension in place
+	@$(PY) tools/build.py
+
+debug: $(VENV)/ready  ## build it without optimization, with asserts
+	@$(PY) tools/build.py --debug
+
+test: build  ## all tests; the last line is 'N passed, N failed'
+	@CC=$(CC) $(PY) tests/run.py
+
+test-sys: test-sys-only  ## the engine's tests in C, plain and sanitized
+
+test-sys-only:
+	@CC=$(CC) $(PYTHON) tests/sys/run.py
+
+test-py: build  ## the tests under tests/ alone
+	@$(PY) tests/run.py py
+
+test-cpython: build  ## CPython's own tests of asyncio
+	@$(PY) tests/cpython/run.py
+
+asan: $(VENV)/ready  ## the tests under AddressSanitizer and UBSan
+	@$(PY) tools/asan.py
+
+leaks: build  ## reference and memory growth, each public operation
+	@$(PY) tests/leaks/run.py
+
+lint: build  ## formatting, warnings, static analysis and the house rules
+	clang-format --dry-run -Werror $(SOURCES)
+	@CC=$(CC) $(PY) tools/analyze.py
+	$(PY) -m ruff check .
+	$(PY) -m pytest -q tests/lint
+
+fmt:  ## format the C sources
+	clang-format -i $(SOURCES)
+
+bench: build  ## measure against asyncio and uvloop; writes the plots
+	$(PY) -m pip install -q -e '.[bench]' --no-build-isolation
+	@$(PY) bench/run.py
+
+surface: build  ## bring docs/surface.md up to date
+	@$(PY) tools/surface.py
+
+clean:  ## remove what was built
+	rm -rf build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -f ouro/_ouro*.so
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+$(VENV)/ready: pyproject.toml tools/prepare
+	@tools/prepare $(PYTHON) $(VENV)
+	@touch $@

@@ -1,5 +1,7 @@
 """Builds the one extension module, ouro._ouro; all else is in pyproject.toml."""
 
+import concurrent.futures
+import os
 import pathlib
 import subprocess
 import sys
@@ -19,19 +21,32 @@ if sysconfig.get_config_var("Py_GIL_DISABLED"):
 if sys.platform != "linux":
     sys.exit("ouro needs Linux")
 
+DEBUG = bool(os.environ.get("OURO_DEBUG"))
+
 
 def find(pattern):
     return sorted(str(path.relative_to(TOP)) for path in TOP.glob(pattern))
 
 
 class BuildExt(build_ext):
-    """build_ext that optimizes across files where the compiler can."""
+    """build_ext that compiles several files at once, and optimizes across
+    files where the compiler can."""
 
     def build_extensions(self):
-        if self.compiler_takes("-flto"):
+        if not DEBUG and self.compiler_takes("-flto=auto"):
             for extension in self.extensions:
                 extension.extra_compile_args.append("-flto")
-                extension.extra_link_args += ["-flto", *flags.OPTIMIZE]
+                extension.extra_link_args += ["-flto=auto", *flags.OPTIMIZE]
+        compile_in_order = self.compiler.compile
+
+        def compile_at_once(sources, **options):
+            with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+                objects = pool.map(
+                    lambda source: compile_in_order([source], **options),
+                    sources)
+                return [name for names in objects for name in names]
+
+        self.compiler.compile = compile_at_once
         super().build_extensions()
 
     def compiler_takes(self, option):
@@ -50,7 +65,11 @@ setup(
             sources=find("src/**/*.c"),
             depends=find("src/**/*.h"),
             include_dirs=["src"],
-            extra_compile_args=[*flags.STANDARD, *flags.OPTIMIZE],
+            extra_compile_args=[
+                *flags.STANDARD,
+                *(flags.DEBUG if DEBUG else flags.OPTIMIZE),
+            ],
+            undef_macros=["NDEBUG"] if DEBUG else [],
             extra_link_args=["-pthread"],
         ),
     ],

@@ -49,4 +49,4 @@ def __getattr__(name):
 
 def __dir__():
     public = (name for name in dir(asyncio) if not name.startswith("_"))
-    return sorted({*globals(), *public})
+    return sorted({*globals(), *__all__, *public})

@@ -207,18 +207,25 @@ def _report_as_python(error):
     """
     if isinstance(error, SystemExit) and not sys.flags.inspect:
         return
-    hook = getattr(sys, "excepthook", None)
-    if hook is None:
-        return
+    hook = getattr(sys, "excepthook", _missing)
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_globals is globals():
         frames = frames.tb_next
 
     def excepthook(kind, value, traceback):
-        sys.excepthook = hook
+        if hook is _missing:
+            del sys.excepthook
+        else:
+            sys.excepthook = hook
         if value is error:
             traceback = sys.last_traceback = frames
             value.__traceback__ = frames
         hook(kind, value, traceback)
 
     sys.excepthook = excepthook
+
+
+def _missing(kind, value, traceback):
+    """What the interpreter does without a sys.excepthook."""
+    print("sys.excepthook is missing", file=sys.stderr)
+    sys.__excepthook__(kind, value, traceback)

@@ -1,0 +1,46 @@
+"""What all tests share: which ouro is tested, and how to start a Python."""
+
+import os
+import sys
+
+# `python -m pytest` puts the current folder first; a build that PYTHONPATH
+# names is what is meant to be tested.
+_named = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep)
+          if path]
+sys.path[:] = _named + [path for path in sys.path if path not in _named]
+
+import pathlib  # noqa: E402
+import subprocess  # noqa: E402
+
+import pytest  # noqa: E402
+
+import ouro  # noqa: E402
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def top():
+    """The folder of the source tree."""
+    return TOP
+
+
+@pytest.fixture
+def python(tmp_path):
+    """Runs this Python with the ouro that is tested, in an empty folder.
+
+    python(*arguments, input=None, options=()) returns a CompletedProcess
+    with text.
+    """
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(ouro.__file__)))
+    environment = {name: value for name, value in os.environ.items()
+                   if not name.startswith("PYTHON")}
+    environment["PYTHONPATH"] = folder
+
+    def run(*arguments, input="", cwd=tmp_path, timeout=60, env=()):
+        return subprocess.run(
+            [sys.executable, *map(str, arguments)], input=input, text=True,
+            capture_output=True, cwd=cwd, timeout=timeout,
+            env={**environment, **dict(env)})
+
+    return run
