@@ -1,8 +1,15 @@
 /* asyncmethod.c - async methods and functions written in C.
  *
- * One descriptor type serves them all: it is called with a vectorcall, binds
- * like a function, takes attributes like one, and carries the mark by which
- * asyncio and inspect know a coroutine function.
+ * One descriptor type serves them all.  It is called by vectorcall and binds
+ * like a function (as an unbound method it costs what a method descriptor
+ * costs), and has a function's attributes.
+ *
+ * asyncio and inspect know a coroutine function by its code object, and so do
+ * mock and frameworks.  A model, an empty `async def` with the same
+ * signature, is compiled from the text signature when somebody asks, and
+ * lends its __code__ and defaults.  The marks that decorated functions carry
+ * are there too; not in __dict__, which functools.wraps() copies to functions
+ * that are no coroutine functions.
  */
 #include "base/await.h"
 
@@ -12,14 +19,19 @@ typedef struct AsyncMethodObject {
     PyObject_HEAD
     vectorcallfunc vectorcall;
     PyCFunctionFastWithKeywords call;
-    const char *doc;      /* with the text signature */
-    PyObject *self;       /* of functions: the module */
-    PyTypeObject *owner;  /* of methods: the type */
+    const char *signature; /* "(...)", up to SIGNATURE_END; or NULL */
+    PyObject *self;        /* of functions: the module; of methods NULL */
+    PyTypeObject *owner;   /* of methods: the type */
     PyObject *name;
     PyObject *qualname;
+    PyObject *doc;
+    PyObject *module;
+    PyObject *model; /* the Python function, or NULL */
     PyObject *dict;
     PyObject *weakrefs;
 } AsyncMethodObject;
+
+static const char SIGNATURE_END[] = "\n--\n\n";
 
 static AsyncMethodObject *
 as_method(PyObject *object)
@@ -27,30 +39,44 @@ as_method(PyObject *object)
     return (AsyncMethodObject *)object;
 }
 
+/* --- calling ------------------------------------------------------------- */
+
 static PyObject *
-asyncmethod_vectorcall(PyObject *callable, PyObject *const *args,
-                       size_t nargsf, PyObject *kwnames)
+refuse_self(AsyncMethodObject *method, PyObject *const *args,
+            Py_ssize_t nargs)
 {
-    AsyncMethodObject *self = as_method(callable);
-    Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
-    if (self->self != NULL) {
-        return self->call(self->self, args, nargs, kwnames);
-    }
     if (nargs < 1) {
-        PyErr_Format(PyExc_TypeError,
-                     "%U() missing 1 required positional argument: 'self'",
-                     self->qualname);
-        return NULL;
+        return PyErr_Format(
+            PyExc_TypeError,
+            "%U() missing 1 required positional argument: 'self'",
+            method->qualname);
     }
-    if (!PyObject_TypeCheck(args[0], self->owner)) {
-        PyErr_Format(PyExc_TypeError,
-                     "descriptor '%U' for '%.100s' objects doesn't apply to "
-                     "a '%.100s' object",
-                     self->name, self->owner->tp_name,
-                     Py_TYPE(args[0])->tp_name);
-        return NULL;
+    return PyErr_Format(PyExc_TypeError,
+                        "descriptor '%U' for '%.100s' objects doesn't apply "
+                        "to a '%.100s' object",
+                        method->name, method->owner->tp_name,
+                        Py_TYPE(args[0])->tp_name);
+}
+
+static PyObject *
+method_vectorcall(PyObject *callable, PyObject *const *args, size_t nargsf,
+                  PyObject *kwnames)
+{
+    AsyncMethodObject *method = as_method(callable);
+    Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
+    if (nargs < 1 || !PyObject_TypeCheck(args[0], method->owner)) {
+        return refuse_self(method, args, nargs);
     }
-    return self->call(args[0], args + 1, nargs - 1, kwnames);
+    return method->call(args[0], args + 1, nargs - 1, kwnames);
+}
+
+static PyObject *
+function_vectorcall(PyObject *callable, PyObject *const *args, size_t nargsf,
+                    PyObject *kwnames)
+{
+    AsyncMethodObject *function = as_method(callable);
+    return function->call(function->self, args, PyVectorcall_NARGS(nargsf),
+                          kwnames);
 }
 
 static PyObject *
@@ -62,12 +88,206 @@ asyncmethod_descr_get(PyObject *object, PyObject *instance, PyObject *type)
     return PyMethod_New(object, instance);
 }
 
+/* --- the model ----------------------------------------------------------- */
+
+/* Past `text` at the start of p, or p. */
+static const char *
+skip(const char *p, const char *text)
+{
+    size_t length = strlen(text);
+    return strncmp(p, text, length) == 0 ? p + length : p;
+}
+
+/* The source of the model.  Text signatures say "$self, /" where Python
+ * functions say "self", and functions have a "$module" to leave out.
+ * Defaults and annotations may name the three modules. */
+static PyObject *
+model_source(AsyncMethodObject *self)
+{
+    const char *self_parameter = "";
+    const char *start = self->signature + 1;
+    const char *rest = skip(start, "$self");
+    if (rest != start) {
+        self_parameter = "self";
+        rest = skip(rest, ", /");
+    }
+    else if ((rest = skip(start, "$module")) != start) {
+        rest = skip(skip(skip(rest, ", /"), ","), " ");
+    }
+    const char *end = strstr(rest, SIGNATURE_END);
+    PyObject *parameters = PyUnicode_FromStringAndSize(rest, end - rest);
+    if (parameters == NULL) {
+        return NULL;
+    }
+    PyObject *source = PyUnicode_FromFormat("import socket, types, typing\n"
+                                            "async def %U(%s%U: pass\n",
+                                            self->name, self_parameter,
+                                            parameters);
+    Py_DECREF(parameters);
+    return source;
+}
+
+static PyObject *
+make_model(AsyncMethodObject *self)
+{
+    PyObject *model = NULL, *code = NULL, *result = NULL;
+    PyObject *source = model_source(self);
+    PyObject *globals = PyDict_New();
+    const char *text = source == NULL ? NULL : PyUnicode_AsUTF8(source);
+    if (text == NULL || globals == NULL) {
+        goto done;
+    }
+    code = Py_CompileString(text, "<ouro>", Py_file_input);
+    result = code == NULL ? NULL : PyEval_EvalCode(code, globals, globals);
+    if (result != NULL) {
+        model = Py_XNewRef(PyDict_GetItemWithError(globals, self->name));
+    }
+
+done:
+    Py_XDECREF(source);
+    Py_XDECREF(globals);
+    Py_XDECREF(code);
+    Py_XDECREF(result);
+    return model;
+}
+
+/* One attribute of the model; closure is its name. */
+static PyObject *
+asyncmethod_get_model_attribute(PyObject *object, void *closure)
+{
+    AsyncMethodObject *self = as_method(object);
+    if (self->signature == NULL) {
+        return PyErr_Format(PyExc_AttributeError, "%s", (char *)closure);
+    }
+    if (self->model == NULL) {
+        PyObject *model = make_model(self);
+        if (model == NULL) {
+            return NULL;
+        }
+        Py_XSETREF(self->model, model);
+    }
+    return PyObject_GetAttrString(self->model, closure);
+}
+
+/* --- attributes ---------------------------------------------------------- */
+
+static int
+set_string(PyObject **slot, const char *attribute, PyObject *value)
+{
+    if (value == NULL || !PyUnicode_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "%s must be set to a string object",
+                     attribute);
+        return -1;
+    }
+    Py_XSETREF(*slot, Py_NewRef(value));
+    return 0;
+}
+
+static PyObject *
+asyncmethod_get_name(PyObject *object, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(as_method(object)->name);
+}
+
+static int
+asyncmethod_set_name(PyObject *object, PyObject *value,
+                     void *Py_UNUSED(closure))
+{
+    return set_string(&as_method(object)->name, "__name__", value);
+}
+
+static PyObject *
+asyncmethod_get_qualname(PyObject *object, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(as_method(object)->qualname);
+}
+
+static int
+asyncmethod_set_qualname(PyObject *object, PyObject *value,
+                         void *Py_UNUSED(closure))
+{
+    return set_string(&as_method(object)->qualname, "__qualname__", value);
+}
+
+/* Where the object is that iscoroutinefunction() of asyncio, and that of
+ * inspect, compares with. */
+typedef struct mark_place {
+    const char *module;
+    const char *name;
+    const char *old_name; /* before 3.12.2 */
+} mark_place;
+
+static const mark_place asyncio_mark = {"asyncio.coroutines",
+                                        "_is_coroutine"};
+static const mark_place inspect_mark = {"inspect", "_is_coroutine_mark",
+                                        "_is_coroutine_marker"};
+
+static PyObject *
+asyncmethod_get_mark(PyObject *object, void *closure)
+{
+    const mark_place *place = closure;
+    PyObject *module = PyImport_ImportModule(place->module);
+    if (module == NULL) {
+        return NULL;
+    }
+    PyObject *mark = PyObject_GetAttrString(module, place->name);
+    if (mark == NULL && place->old_name != NULL
+        && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+        mark = PyObject_GetAttrString(module, place->old_name);
+    }
+    Py_DECREF(module);
+    return mark;
+}
+
 static PyObject *
 asyncmethod_repr(PyObject *object)
 {
     return PyUnicode_FromFormat("<function %U at %p>",
                                 as_method(object)->qualname, object);
 }
+
+/* Pickled and copied as functions are: by name. */
+static PyObject *
+asyncmethod_reduce(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    return Py_NewRef(as_method(object)->qualname);
+}
+
+static PyMethodDef asyncmethod_methods[] = {
+    {"__reduce__", asyncmethod_reduce, METH_NOARGS, NULL},
+    {NULL},
+};
+
+#define MODEL(name) {name, asyncmethod_get_model_attribute, NULL, NULL, name}
+
+static PyGetSetDef asyncmethod_getset[] = {
+    {"__name__", asyncmethod_get_name, asyncmethod_set_name},
+    {"__qualname__", asyncmethod_get_qualname, asyncmethod_set_qualname},
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict},
+    {"_is_coroutine", asyncmethod_get_mark, NULL, NULL,
+     (void *)&asyncio_mark},
+    {"_is_coroutine_marker", asyncmethod_get_mark, NULL, NULL,
+     (void *)&inspect_mark},
+    MODEL("__code__"),
+    MODEL("__defaults__"),
+    MODEL("__kwdefaults__"),
+    MODEL("__annotations__"),
+    {NULL},
+};
+
+#define OFFSET(member) offsetof(AsyncMethodObject, member)
+
+static PyMemberDef asyncmethod_members[] = {
+    {"__doc__", T_OBJECT, OFFSET(doc), 0},
+    {"__module__", T_OBJECT, OFFSET(module), 0},
+    {"__vectorcalloffset__", T_PYSSIZET, OFFSET(vectorcall), READONLY},
+    {"__dictoffset__", T_PYSSIZET, OFFSET(dict), READONLY},
+    {"__weaklistoffset__", T_PYSSIZET, OFFSET(weakrefs), READONLY},
+    {NULL},
+};
+
+/* --- life -------------------------------------------------------------------- */
 
 static int
 asyncmethod_traverse(PyObject *object, visitproc visit, void *arg)
@@ -78,18 +298,21 @@ asyncmethod_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->owner);
     Py_VISIT(self->name);
     Py_VISIT(self->qualname);
+    Py_VISIT(self->doc);
+    Py_VISIT(self->module);
+    Py_VISIT(self->model);
     Py_VISIT(self->dict);
     return 0;
 }
 
+/* What a call uses stays, as long as somebody can call. */
 static int
 asyncmethod_clear(PyObject *object)
 {
     AsyncMethodObject *self = as_method(object);
-    Py_CLEAR(self->self);
-    Py_CLEAR(self->owner);
-    Py_CLEAR(self->name);
-    Py_CLEAR(self->qualname);
+    Py_CLEAR(self->doc);
+    Py_CLEAR(self->module);
+    Py_CLEAR(self->model);
     Py_CLEAR(self->dict);
     return 0;
 }
@@ -97,66 +320,20 @@ asyncmethod_clear(PyObject *object)
 static void
 asyncmethod_dealloc(PyObject *object)
 {
+    AsyncMethodObject *self = as_method(object);
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
-    if (as_method(object)->weakrefs != NULL) {
+    if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(object);
     }
     asyncmethod_clear(object);
+    Py_CLEAR(self->self);
+    Py_CLEAR(self->owner);
+    Py_CLEAR(self->name);
+    Py_CLEAR(self->qualname);
     type->tp_free(object);
     Py_DECREF(type);
 }
-
-/* Where the text signature in a doc string ends, or NULL. */
-static const char *
-signature_end(const char *doc)
-{
-    return doc == NULL ? NULL : strstr(doc, ")\n--\n\n");
-}
-
-static PyObject *
-asyncmethod_get_doc(PyObject *object, void *Py_UNUSED(closure))
-{
-    const char *doc = as_method(object)->doc;
-    const char *end = signature_end(doc);
-    if (end != NULL) {
-        doc = end + strlen(")\n--\n\n");
-    }
-    if (doc == NULL || *doc == '\0') {
-        Py_RETURN_NONE;
-    }
-    return PyUnicode_FromString(doc);
-}
-
-static PyObject *
-asyncmethod_get_text_signature(PyObject *object, void *Py_UNUSED(closure))
-{
-    const char *doc = as_method(object)->doc;
-    const char *end = signature_end(doc);
-    const char *start = end == NULL ? NULL : strchr(doc, '(');
-    if (start == NULL) {
-        Py_RETURN_NONE;
-    }
-    return PyUnicode_FromStringAndSize(start, end + 1 - start);
-}
-
-static PyGetSetDef asyncmethod_getset[] = {
-    {"__doc__", asyncmethod_get_doc, NULL, NULL},
-    {"__text_signature__", asyncmethod_get_text_signature, NULL, NULL},
-    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL},
-    {NULL},
-};
-
-#define OFFSET(member) offsetof(AsyncMethodObject, member)
-
-static PyMemberDef asyncmethod_members[] = {
-    {"__name__", T_OBJECT, OFFSET(name), 0},
-    {"__qualname__", T_OBJECT, OFFSET(qualname), 0},
-    {"__vectorcalloffset__", T_PYSSIZET, OFFSET(vectorcall), READONLY},
-    {"__dictoffset__", T_PYSSIZET, OFFSET(dict), READONLY},
-    {"__weaklistoffset__", T_PYSSIZET, OFFSET(weakrefs), READONLY},
-    {NULL},
-};
 
 static PyType_Slot asyncmethod_slots[] = {
     {Py_tp_traverse, asyncmethod_traverse},
@@ -165,6 +342,7 @@ static PyType_Slot asyncmethod_slots[] = {
     {Py_tp_repr, asyncmethod_repr},
     {Py_tp_call, PyVectorcall_Call},
     {Py_tp_descr_get, asyncmethod_descr_get},
+    {Py_tp_methods, asyncmethod_methods},
     {Py_tp_getset, asyncmethod_getset},
     {Py_tp_members, asyncmethod_members},
     {0, NULL},
@@ -179,6 +357,23 @@ static PyType_Spec asyncmethod_spec = {
     .slots = asyncmethod_slots,
 };
 
+/* Split a doc string "name(signature)\n--\n\ntext", as in method tables. */
+static int
+set_doc(AsyncMethodObject *self, const char *doc)
+{
+    const char *end = doc == NULL ? NULL : strstr(doc, SIGNATURE_END);
+    if (end != NULL) {
+        self->signature = strchr(doc, '(');
+        doc = end + strlen(SIGNATURE_END);
+    }
+    if (doc == NULL || *doc == '\0') {
+        return 0;
+    }
+    self->doc = PyUnicode_FromString(doc);
+    return self->doc == NULL ? -1 : 0;
+}
+
+/* Without what is different for methods and functions. */
 static AsyncMethodObject *
 asyncmethod_new(ouro_state *st, const ouro_async_def *def)
 {
@@ -187,44 +382,69 @@ asyncmethod_new(ouro_state *st, const ouro_async_def *def)
     if (self == NULL) {
         return NULL;
     }
-    self->vectorcall = asyncmethod_vectorcall;
     self->call = def->call;
-    self->doc = def->doc;
     self->name = PyUnicode_InternFromString(def->name);
-    self->dict = PyDict_New();
-    if (self->name == NULL || self->dict == NULL
-        || PyDict_SetItem(self->dict, st->str._is_coroutine,
-                          st->stock.coroutine_mark)
-               < 0) {
+    if (self->name == NULL || set_doc(self, def->doc) < 0) {
         Py_DECREF(self);
         return NULL;
     }
     return self;
 }
 
+static int
+add_method(ouro_state *st, PyTypeObject *type, const ouro_async_def *def)
+{
+    AsyncMethodObject *method = asyncmethod_new(st, def);
+    if (method == NULL) {
+        return -1;
+    }
+    int error = -1;
+    PyObject *qualname = PyType_GetQualName(type);
+    method->vectorcall = method_vectorcall;
+    method->owner = (PyTypeObject *)Py_NewRef((PyObject *)type);
+    method->module = PyObject_GetAttrString((PyObject *)type, "__module__");
+    if (qualname != NULL && method->module != NULL) {
+        method->qualname =
+            PyUnicode_FromFormat("%U.%U", qualname, method->name);
+    }
+    if (method->qualname != NULL) {
+        error = PyDict_SetItem(type->tp_dict, method->name,
+                               (PyObject *)method);
+    }
+    Py_XDECREF(qualname);
+    Py_DECREF(method);
+    return error;
+}
+
 int
 ouro_add_async_methods(ouro_state *st, PyTypeObject *type,
                        const ouro_async_def *methods)
 {
-    PyObject *qualname = PyType_GetQualName(type);
-    int error = qualname == NULL ? -1 : 0;
+    int error = 0;
     for (; error == 0 && methods->name != NULL; methods++) {
-        AsyncMethodObject *method = asyncmethod_new(st, methods);
-        if (method == NULL) {
-            error = -1;
-            break;
-        }
-        method->owner = (PyTypeObject *)Py_NewRef(type);
-        method->qualname =
-            PyUnicode_FromFormat("%U.%U", qualname, method->name);
-        error = method->qualname == NULL
-                    ? -1
-                    : PyDict_SetItem(type->tp_dict, method->name,
-                                     (PyObject *)method);
-        Py_DECREF(method);
+        error = add_method(st, type, methods);
     }
-    Py_XDECREF(qualname);
     PyType_Modified(type);
+    return error;
+}
+
+static int
+add_function(ouro_state *st, PyObject *module, const ouro_async_def *def)
+{
+    AsyncMethodObject *function = asyncmethod_new(st, def);
+    if (function == NULL) {
+        return -1;
+    }
+    int error = -1;
+    function->vectorcall = function_vectorcall;
+    function->self = Py_NewRef(module);
+    function->qualname = Py_NewRef(function->name);
+    function->module = PyModule_GetNameObject(module);
+    if (function->module != NULL) {
+        error = PyModule_AddObjectRef(module, def->name,
+                                      (PyObject *)function);
+    }
+    Py_DECREF(function);
     return error;
 }
 
@@ -232,21 +452,11 @@ int
 ouro_add_async_functions(ouro_state *st, PyObject *module,
                          const ouro_async_def *functions)
 {
-    for (; functions->name != NULL; functions++) {
-        AsyncMethodObject *function = asyncmethod_new(st, functions);
-        if (function == NULL) {
-            return -1;
-        }
-        function->self = Py_NewRef(module);
-        function->qualname = Py_NewRef(function->name);
-        int error = PyModule_AddObjectRef(module, functions->name,
-                                          (PyObject *)function);
-        Py_DECREF(function);
-        if (error < 0) {
-            return -1;
-        }
+    int error = 0;
+    for (; error == 0 && functions->name != NULL; functions++) {
+        error = add_function(st, module, functions);
     }
-    return 0;
+    return error;
 }
 
 int
