@@ -1,0 +1,3 @@
+"""asyncio.base_events, native where ouro is."""
+
+from asyncio.base_events import *

@@ -1,0 +1,3 @@
+"""asyncio.base_futures, native where ouro is."""
+
+from asyncio.base_futures import *

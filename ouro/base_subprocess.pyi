@@ -1,0 +1,3 @@
+"""asyncio.base_subprocess, native where ouro is."""
+
+from asyncio.base_subprocess import *

@@ -1,0 +1,3 @@
+"""asyncio.constants, native where ouro is."""
+
+from asyncio.constants import *

@@ -1,0 +1,3 @@
+"""asyncio.coroutines, native where ouro is."""
+
+from asyncio.coroutines import *

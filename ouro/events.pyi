@@ -1,0 +1,3 @@
+"""asyncio.events, native where ouro is."""
+
+from asyncio.events import *

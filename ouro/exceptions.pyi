@@ -1,0 +1,3 @@
+"""asyncio.exceptions, native where ouro is."""
+
+from asyncio.exceptions import *

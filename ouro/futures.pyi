@@ -1,0 +1,3 @@
+"""asyncio.futures, native where ouro is."""
+
+from asyncio.futures import *

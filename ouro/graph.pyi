@@ -1,0 +1,3 @@
+"""asyncio.graph, native where ouro is."""
+
+from asyncio.graph import *

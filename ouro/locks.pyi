@@ -1,0 +1,3 @@
+"""asyncio.locks, native where ouro is."""
+
+from asyncio.locks import *

@@ -1,0 +1,3 @@
+"""asyncio.log, native where ouro is."""
+
+from asyncio.log import *

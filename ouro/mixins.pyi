@@ -1,0 +1,3 @@
+"""asyncio.mixins, native where ouro is."""
+
+from asyncio.mixins import *

@@ -1,0 +1,3 @@
+"""asyncio.proactor_events, native where ouro is."""
+
+from asyncio.proactor_events import *

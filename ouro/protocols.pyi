@@ -1,0 +1,3 @@
+"""asyncio.protocols, native where ouro is."""
+
+from asyncio.protocols import *

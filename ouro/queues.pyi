@@ -1,0 +1,3 @@
+"""asyncio.queues, native where ouro is."""
+
+from asyncio.queues import *

@@ -1,0 +1,3 @@
+"""asyncio.runners, native where ouro is."""
+
+from asyncio.runners import *

@@ -1,0 +1,3 @@
+"""asyncio.selector_events, native where ouro is."""
+
+from asyncio.selector_events import *

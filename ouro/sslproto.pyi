@@ -1,0 +1,3 @@
+"""asyncio.sslproto, native where ouro is."""
+
+from asyncio.sslproto import *

@@ -1,0 +1,3 @@
+"""asyncio.staggered, native where ouro is."""
+
+from asyncio.staggered import *

@@ -1,0 +1,3 @@
+"""asyncio.streams, native where ouro is."""
+
+from asyncio.streams import *

@@ -1,0 +1,3 @@
+"""asyncio.taskgroups, native where ouro is."""
+
+from asyncio.taskgroups import *

@@ -1,0 +1,3 @@
+"""asyncio.tasks, native where ouro is."""
+
+from asyncio.tasks import *

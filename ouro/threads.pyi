@@ -1,0 +1,3 @@
+"""asyncio.threads, native where ouro is."""
+
+from asyncio.threads import *

@@ -1,0 +1,3 @@
+"""asyncio.timeouts, native where ouro is."""
+
+from asyncio.timeouts import *

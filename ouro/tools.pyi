@@ -1,0 +1,3 @@
+"""asyncio.tools, native where ouro is."""
+
+from asyncio.tools import *

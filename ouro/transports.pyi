@@ -1,0 +1,3 @@
+"""asyncio.transports, native where ouro is."""
+
+from asyncio.transports import *

@@ -1,0 +1,3 @@
+"""asyncio.trsock, native where ouro is."""
+
+from asyncio.trsock import *

@@ -1,0 +1,3 @@
+"""asyncio.unix_events, native where ouro is."""
+
+from asyncio.unix_events import *
