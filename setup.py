@@ -1,12 +1,12 @@
 """Builds the one extension module, ouro._ouro; all else is in pyproject.toml."""
 
-import concurrent.futures
 import os
 import pathlib
 import subprocess
 import sys
 import sysconfig
 import tempfile
+from concurrent import futures
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -40,7 +40,7 @@ class BuildExt(build_ext):
         compile_in_order = self.compiler.compile
 
         def compile_at_once(sources, **options):
-            with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
                 objects = pool.map(
                     lambda source: compile_in_order([source], **options),
                     sources)

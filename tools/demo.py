@@ -13,8 +13,13 @@ import subprocess
 import sys
 
 from rich.console import Console
-from rich.progress import (BarColumn, Progress, TaskProgressColumn,
-                           TextColumn, TimeElapsedColumn)
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 TOP = pathlib.Path(__file__).resolve().parent.parent

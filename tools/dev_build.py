@@ -37,7 +37,8 @@ def main():
 
     def compile_one(pair):
         source, obj = pair
-        command = ["gcc", *options, *include, "-c", str(source), "-o", str(obj)]
+        command = ["gcc", *options, *include, "-c", str(source),
+                   "-o", str(obj)]
         return subprocess.run(command).returncode
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:

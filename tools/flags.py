@@ -1,4 +1,4 @@
-"""How ouro's C code is compiled: one place for setup.py, the Makefile and CI."""
+"""How ouro's C code is compiled: what setup.py and the tools agree on."""
 
 STANDARD = ["-std=gnu11", "-fvisibility=hidden", "-pthread"]
 OPTIMIZE = ["-O2"]

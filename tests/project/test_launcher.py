@@ -274,6 +274,7 @@ def test_repl_of_asyncio(python):
 def test_terminal(tmp_path):
     pty = pytest.importorskip("pty")
     import os
+
     import ouro
     folder = os.path.dirname(os.path.dirname(os.path.abspath(ouro.__file__)))
     main, terminal = pty.openpty()

@@ -53,9 +53,9 @@ def test_what_asyncio_does_not_have():
 
 
 def test_imports_of_all_kinds():
+    import ouro.exceptions as exceptions
     from ouro.subprocess import PIPE
     from ouro.tasks import Task
-    import ouro.exceptions as exceptions
     assert PIPE == -1
     assert Task is ouro.Task
     assert exceptions.CancelledError is asyncio.CancelledError
