@@ -262,8 +262,9 @@ events_latch(ou_loop *loop, int n)
     for (int i = 0; i < n; i++) {
         ou_event *event = &loop->poller.events[i];
         ou_io *io = event_target(loop, event);
-        if (io == NULL ||
-            (io->trigger == OU_LEVEL && (event->ready & io->interest) == 0)) {
+        if (io == NULL
+            || (io->trigger == OU_LEVEL
+                && (event->ready & io->interest) == 0)) {
             strays++;
             event->ready = 0;
         }
@@ -329,8 +330,8 @@ ou_loop_prepare(ou_loop *loop)
     ou_queue_append(&loop->ready, &loop->deferred);
     loop->poll_start = -1.0;
     loop->now = -1.0;
-    bool work = !ou_loop_idle(loop) || !ou_queue_empty(&loop->io_again) ||
-                ou_inbox_pending(&loop->inbox);
+    bool work = !ou_loop_idle(loop) || !ou_queue_empty(&loop->io_again)
+                || ou_inbox_pending(&loop->inbox);
     if (!work) {
         if (loop->timers.count == 0) {
             return -1.0;
@@ -457,7 +458,7 @@ ou_loop_drop_jobs(ou_loop *loop)
         ou_queue_drop_all(&loop->deferred);
         ou_timers_drop_all(&loop->timers);
         loop->event_count = 0;
-    } while (!ou_loop_idle(loop) || !ou_queue_empty(&loop->io_again) ||
-             !ou_queue_empty(&loop->deferred) || loop->timers.count > 0 ||
-             ou_inbox_pending(&loop->inbox));
+    } while (!ou_loop_idle(loop) || !ou_queue_empty(&loop->io_again)
+             || !ou_queue_empty(&loop->deferred) || loop->timers.count > 0
+             || ou_inbox_pending(&loop->inbox));
 }

@@ -11,8 +11,8 @@ int
 ou_signal_open(ou_signal *pair)
 {
     int fds[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
-                   fds) < 0) {
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds)
+        < 0) {
         pair->read_fd = pair->write_fd = -1;
         return -errno;
     }

@@ -19,8 +19,8 @@ enum {
 static inline bool
 slot_before(const ou_timer_slot *a, const ou_timer_slot *b)
 {
-    return a->deadline < b->deadline ||
-           (a->deadline == b->deadline && a->order < b->order);
+    return a->deadline < b->deadline
+           || (a->deadline == b->deadline && a->order < b->order);
 }
 
 /* Put slot at place, and tell its timer. */
@@ -100,16 +100,16 @@ heap_remove(ou_timers *timers, size_t place)
         /* The last slot fills the hole.  It comes from another branch, so it
          * may have to go either way. */
         ou_timer_slot last = timers->slots[timers->count];
-        if (place > 0 &&
-            slot_before(&last, &timers->slots[(place - 1) / ARITY])) {
+        if (place > 0
+            && slot_before(&last, &timers->slots[(place - 1) / ARITY])) {
             heap_sift_up(timers, place, last);
         }
         else {
             heap_sift_down(timers, place, last);
         }
     }
-    if (timers->count < timers->capacity / 8 &&
-        timers->capacity > MIN_CAPACITY) {
+    if (timers->count < timers->capacity / 8
+        && timers->capacity > MIN_CAPACITY) {
         /* After a burst.  Failure leaves the larger block, which will do. */
         (void)heap_resize(timers, timers->capacity / 2);
     }

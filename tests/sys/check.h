@@ -9,6 +9,7 @@
 #ifndef CHECK_H
 #define CHECK_H
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -18,37 +19,45 @@ static int check_failed;
 static int check_broken; /* failed checks of the test that runs */
 
 #define TEST(name) static void test_##name(void)
+#define RUN(name)  check_run(#name, test_##name)
 
-#define CHECK(condition)                                                    \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            check_broken++;                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-        }                                                                   \
-    } while (0)
+#define CHECK(condition)                                                      \
+    check_true((condition) != 0, __FILE__, __LINE__, #condition)
 
-#define CHECK_EQUAL(got, wanted)                                       \
-    do {                                                               \
-        long long got_ = (long long)(got);                             \
-        long long wanted_ = (long long)(wanted);                       \
-        if (got_ != wanted_) {                                         \
-            check_broken++;                                            \
-            fprintf(stderr, "%s:%d: %s is %lld, not %lld\n", __FILE__, \
-                    __LINE__, #got, got_, wanted_);                    \
-        }                                                              \
-    } while (0)
+/* Integers. */
+#define CHECK_EQUAL(got, wanted)                                              \
+    check_equal((long long)(got), (long long)(wanted), __FILE__, __LINE__,    \
+                #got)
 
 /* Go no further in this program: what follows would make no sense. */
 #define REQUIRE(condition)                                                    \
     do {                                                                      \
         if (!(condition)) {                                                   \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);   \
+            check_true(false, __FILE__, __LINE__, #condition);                \
             printf("%d passed, %d failed\n", check_passed, check_failed + 1); \
             exit(1);                                                          \
         }                                                                     \
     } while (0)
 
-#define RUN(name) check_run(#name, test_##name)
+static inline void
+check_true(int is_true, const char *file, int line, const char *text)
+{
+    if (!is_true) {
+        check_broken++;
+        fprintf(stderr, "%s:%d: not %s\n", file, line, text);
+    }
+}
+
+static inline void
+check_equal(long long got, long long wanted, const char *file, int line,
+            const char *text)
+{
+    if (got != wanted) {
+        check_broken++;
+        fprintf(stderr, "%s:%d: %s is %lld, not %lld\n", file, line, text, got,
+                wanted);
+    }
+}
 
 static inline void
 check_run(const char *name, void (*test)(void))
@@ -70,6 +79,38 @@ check_report(void)
 {
     printf("%d passed, %d failed\n", check_passed, check_failed);
     return check_failed != 0;
+}
+
+/* Allocation failures: the programs are linked with --wrap=malloc and
+ * --wrap=realloc.  The allocation after `check_alloc_left` more ones fails
+ * (and those after it); < 0: none does. */
+static long check_alloc_left = -1;
+
+void *__real_malloc(size_t size);
+void *__real_realloc(void *block, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_realloc(void *block, size_t size);
+
+static inline int
+check_alloc_fails(void)
+{
+    if (check_alloc_left > 0) {
+        check_alloc_left--;
+        return 0;
+    }
+    return check_alloc_left == 0;
+}
+
+void *
+__wrap_malloc(size_t size)
+{
+    return check_alloc_fails() ? NULL : __real_malloc(size);
+}
+
+void *
+__wrap_realloc(void *block, size_t size)
+{
+    return check_alloc_fails() ? NULL : __real_realloc(block, size);
 }
 
 #endif

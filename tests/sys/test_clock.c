@@ -1,0 +1,41 @@
+/* The clock: that of time.monotonic(). */
+#include <time.h>
+
+#include "check.h"
+#include "sys/clock.h"
+
+TEST(is_the_monotonic_clock)
+{
+    struct timespec now;
+    double before = ou_clock_now();
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    double after = ou_clock_now();
+    double seconds = (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+    CHECK(before <= seconds);
+    CHECK(seconds <= after);
+}
+
+TEST(never_goes_back)
+{
+    double last = ou_clock_now();
+    for (int i = 0; i < 100000; i++) {
+        double now = ou_clock_now();
+        CHECK(now >= last);
+        last = now;
+    }
+}
+
+TEST(resolution_is_fine)
+{
+    CHECK(ou_clock_resolution() > 0);
+    CHECK(ou_clock_resolution() <= 0.01);
+}
+
+int
+main(void)
+{
+    RUN(is_the_monotonic_clock);
+    RUN(never_goes_back);
+    RUN(resolution_is_fine);
+    return check_report();
+}
