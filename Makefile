@@ -32,7 +32,7 @@ test: build  ## all tests; the last line is 'N passed, N failed'
 test-sys: test-sys-only  ## the engine's tests in C, plain and sanitized
 
 test-sys-only:
-	@CC=$(CC) $(PYTHON) tests/sys/run.py
+	@CC=$(CC) tests/sys/run build/sys
 
 test-py: build  ## the tests under tests/ alone
 	@$(PY) tests/run.py py

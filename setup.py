@@ -1,4 +1,4 @@
-"""Builds the one extension module, ouro._ouro; all else is in pyproject.toml."""
+"""Builds the extension module ouro._ouro; all else is in pyproject.toml."""
 
 import os
 import pathlib
