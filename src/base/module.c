@@ -19,7 +19,11 @@ static const setup_function rooms[] = {
     ouro_sleep_setup,
     ouro_ensure_setup,
     ouro_gather_setup,
+    ouro_timeout_setup,
+    ouro_group_setup,
+    ouro_control_setup,
     /* loop */
+    ouro_loop_setup,
     /* sync */
     /* net */
     /* streams */

@@ -11,7 +11,11 @@ int ouro_registry_setup(PyObject *module, ouro_state *st);
 int ouro_sleep_setup(PyObject *module, ouro_state *st);
 int ouro_ensure_setup(PyObject *module, ouro_state *st);
 int ouro_gather_setup(PyObject *module, ouro_state *st);
+int ouro_timeout_setup(PyObject *module, ouro_state *st);
+int ouro_group_setup(PyObject *module, ouro_state *st);
+int ouro_control_setup(PyObject *module, ouro_state *st);
 /* loop */
+int ouro_loop_setup(PyObject *module, ouro_state *st);
 /* sync */
 /* net */
 /* streams */

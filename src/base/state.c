@@ -45,14 +45,28 @@ static const import_entry imports[] = {
     IMPORT("asyncio.base_tasks", NULL, base_tasks),
     IMPORT("asyncio.format_helpers", NULL, format_helpers),
     IMPORT("asyncio.log", "logger", logger),
+    IMPORT("asyncio.trsock", NULL, trsock),
+    IMPORT("asyncio.protocols", "BufferedProtocol", BufferedProtocol),
+    IMPORT("asyncio.transports", "Transport", Transport),
+    IMPORT("socket", NULL, socket_module),
+    IMPORT("asyncio.events", "AbstractEventLoop", AbstractEventLoop),
+    IMPORT("asyncio.events", "Handle", Handle),
+    IMPORT("asyncio.events", "TimerHandle", TimerHandle),
+    IMPORT("asyncio.futures", NULL, futures),
+    IMPORT("weakref", "WeakSet", WeakSet),
+    IMPORT("weakref", "WeakValueDictionary", WeakValueDictionary),
+    IMPORT("heapq", "heappush", heappush),
+    IMPORT("heapq", "heappop", heappop),
+    IMPORT("traceback", NULL, traceback),
+    IMPORT("signal", NULL, signal),
     IMPORT("collections.abc", "Coroutine", CoroutineABC),
     IMPORT("collections", "deque", deque),
     IMPORT("traceback", "extract_stack", extract_stack),
     IMPORT("asyncio.base_futures", "isfuture", isfuture),
+    IMPORT("builtins", "ExceptionGroup", ExceptionGroup),
+    IMPORT("asyncio.timeouts", "_State", timeout_State),
     IMPORT("asyncio.coroutines", "iscoroutine", iscoroutine),
     IMPORT("inspect", "isawaitable", isawaitable),
-    /* 3.11: asyncio's own mark; 3.12+: inspect's. */
-    IMPORT_OPTIONAL("asyncio.coroutines", "_is_coroutine", coroutine_mark),
 };
 
 static int
@@ -114,6 +128,10 @@ find_features(ouro_features *has)
     has->sleep_refuses_nan = has->minor >= 13;
     has->gather_finishes_at_once = has->minor >= 12;
     has->create_task_takes_name = has->minor >= 13;
+    has->timeout_matches_subclasses = has->minor >= 13;
+    has->group_matches_subclasses = has->minor >= 13;
+    has->group_uncancels_late = has->minor >= 13;
+    has->group_closes_refused = has->minor >= 13;
     has->uncancel_clears = has->minor >= 13;
     has->call_graph = has->minor >= 14;
     return PyErr_Occurred() ? -1 : 0;
@@ -220,6 +238,9 @@ ouro_add_type(PyObject *module, PyType_Spec *spec, PyObject *bases,
         return -1;
     }
     *slot = (PyTypeObject *)type;
+    /* Messages name a class of Python's without its module. */
+    const char *dot = strrchr(spec->name, '.');
+    (*slot)->tp_name = dot == NULL ? spec->name : dot + 1;
     return public_name ? PyModule_AddType(module, *slot) : 0;
 }
 

@@ -12,6 +12,7 @@
 #define OURO_STATE_H
 
 #include "base/compat.h"
+#include "base/intact.h"
 
 #include <stdbool.h>
 
@@ -33,14 +34,19 @@ typedef struct ouro_types {
     PyTypeObject *EagerTaskFactory;
     PyTypeObject *SleepTimer;
     PyTypeObject *GatheringFuture;
+    PyTypeObject *Timeout;
+    PyTypeObject *TaskGroup;
     /* task: gather, wait, shield, timeout, group */
     /* loop */
     PyTypeObject *LoopCore;
     PyTypeObject *Loop;
     PyTypeObject *Handle;
     PyTypeObject *TimerHandle;
+    PyTypeObject *ReadyJob;
+    PyTypeObject *FdWatch;
     /* sync */
     /* net */
+    PyTypeObject *SocketTransport;
     /* streams */
 } ouro_types;
 
@@ -76,22 +82,36 @@ typedef struct ouro_imports {
     PyObject *base_tasks;
     PyObject *format_helpers;
     PyObject *logger; /* asyncio.log.logger */
+    PyObject *trsock;
+    PyObject *BufferedProtocol; /* asyncio.protocols.BufferedProtocol */
+    PyObject *Transport;        /* asyncio.transports.Transport */
+    PyObject *socket_module;
+    PyObject *AbstractEventLoop;
+    PyObject *Handle;      /* asyncio.events' */
+    PyObject *TimerHandle; /* asyncio.events' */
+    PyObject *futures;
+    PyObject *loop_attributes; /* dict: what our Loop was made with */
+    PyObject *run_until_complete_cb;
     /* the standard library */
+    PyObject *WeakSet;
+    PyObject *WeakValueDictionary;
+    PyObject *heappush;
+    PyObject *heappop;
+    PyObject *traceback;
+    PyObject *signal;
     PyObject *CoroutineABC; /* collections.abc.Coroutine */
     PyObject *deque;
     PyObject *extract_stack; /* traceback.extract_stack */
     PyObject *isfuture;
+    PyObject *ExceptionGroup;
+    PyObject *timeout_State; /* asyncio.timeouts._State */
     PyObject *iscoroutine;
     PyObject *isawaitable; /* inspect.isawaitable */
-    PyObject *coroutine_mark; /* what marks a coroutine function, or NULL */
 } ouro_imports;
 
 /* Interned strings: X(text). */
 #define OURO_STRINGS(X)                                                       \
     /* base */                                                                \
-    X(_is_coroutine)                                                          \
-    X(_is_coroutine_marker)                                                   \
-    X(__await__)                                                              \
     X(close)                                                                  \
     X(send)                                                                   \
     X(value)                                                                  \
@@ -138,6 +158,8 @@ typedef struct ouro_imports {
     X(_cancel_message)                                                        \
     X(_log_destroy_pending)                                                   \
     X(_make_cancelled_error)                                                  \
+    X(_on_timeout)                                                            \
+    X(exceptions)                                                             \
     X(_set_result_unless_cancelled)                                           \
     X(_task_repr)                                                             \
     X(_task_get_stack)                                                        \
@@ -145,8 +167,80 @@ typedef struct ouro_imports {
     X(add)                                                                    \
     X(discard)                                                                \
     /* loop */                                                                \
+    X(Task)                                                                   \
+    X(__name__)                                                               \
+    X(__self__)                                                               \
+    X(_add_callback)                                                          \
+    X(_asyncgen_finalizer_hook)                                               \
+    X(_asyncgen_firstiter_hook)                                               \
+    X(_asyncgens)                                                             \
+    X(_call_soon)                                                             \
+    X(_callback)                                                              \
+    X(_cancelled)                                                             \
+    X(_debug)                                                                 \
+    X(_format_callback_source)                                                \
+    X(_repr_info)                                                             \
+    X(_run)                                                                   \
+    X(_run_forever_cleanup)                                                   \
+    X(_run_forever_setup)                                                     \
+    X(_run_once)                                                              \
+    X(_scheduled)                                                             \
+    X(_set_coroutine_origin_tracking)                                         \
+    X(_set_task_name)                                                         \
+    X(_timer_handle_cancelled)                                                \
+    X(_when)                                                                  \
+    X(_write_to_self)                                                         \
+    X(aclose)                                                                 \
+    X(clear)                                                                  \
+    X(debug)                                                                  \
+    X(default_exception_handler)                                              \
+    X(error)                                                                  \
+    X(exc_info)                                                               \
+    X(extract_stack)                                                          \
+    X(gather)                                                                 \
+    X(get_context)                                                            \
+    X(handle)                                                                 \
+    X(is_closed)                                                              \
+    X(popleft)                                                                \
+    X(run)                                                                    \
+    X(run_forever)                                                            \
+    X(set_debug)                                                              \
+    X(shutdown)                                                               \
+    X(stop)                                                                   \
+    X(wait)                                                                   \
     /* sync */                                                                \
     /* net */                                                                 \
+    X(BufferedProtocol)                                                       \
+    X(buffer_updated)                                                         \
+    X(connection_lost)                                                        \
+    X(connection_made)                                                        \
+    X(data_received)                                                          \
+    X(eof_received)                                                           \
+    X(fileno)                                                                 \
+    X(get_buffer)                                                             \
+    X(getpeername)                                                            \
+    X(getsockname)                                                            \
+    X(join)                                                                   \
+    X(pause_writing)                                                          \
+    X(peername)                                                               \
+    X(proto)                                                                  \
+    X(family)                                                                 \
+    X(resume_writing)                                                         \
+    X(socket)                                                                 \
+    X(sockname)                                                               \
+    X(type)                                                                   \
+    X(TransportSocket)                                                        \
+    X(_add_reader)                                                            \
+    X(_add_writer)                                                            \
+    X(_attach)                                                                \
+    X(_call_connection_lost)                                                  \
+    X(_detach)                                                                \
+    X(_read_ready)                                                            \
+    X(_remove_reader)                                                         \
+    X(_remove_writer)                                                         \
+    X(_transports)                                                            \
+    X(_write_ready)                                                           \
+    X(setblocking)                                                            \
     /* streams */
 
 typedef struct ouro_strings {
@@ -164,9 +258,15 @@ typedef struct ouro_features {
     bool wraps_stopiteration; /* 3.13+: set_exception(StopIteration) */
     bool gather_finishes_at_once; /* 3.12+: no turns for done children */
     bool create_task_takes_name;  /* 3.13+: loop.create_task(name=) */
+    bool timeout_matches_subclasses; /* 3.13+: of CancelledError */
+    bool group_matches_subclasses;   /* 3.13+ */
+    bool group_uncancels_late;       /* 3.13+: nested cancellation */
+    bool group_closes_refused;       /* 3.13+: coroutines */
     bool sleep_refuses_nan;  /* 3.13+ */
     bool uncancel_clears;    /* 3.13+: uncancel() to 0 undoes a request */
     bool call_graph;         /* 3.14+: futures know who awaits them */
+    bool task_kwargs;        /* 3.13.3+: create_task(coro, **kwargs) */
+    bool debug_formats;      /* _format_callback_source(..., debug=) */
 } ouro_features;
 
 /* Freed objects of one exact type, linked through their first own word. */
@@ -174,6 +274,14 @@ typedef struct ouro_freelist {
     PyObject *head;
     Py_ssize_t count;
 } ouro_freelist;
+
+/* A protocol type of ours and its table (net/protocol_ops.h). */
+enum { OURO_PROTOCOLS_MAX = 4 };
+
+typedef struct ouro_protocol_entry {
+    PyTypeObject *type; /* borrowed: `types` owns it */
+    const struct protocol_ops *ops;
+} ouro_protocol_entry;
 
 struct ouro_state {
     PyObject *module; /* borrowed: the state dies with it */
@@ -197,6 +305,11 @@ struct ouro_state {
     /* loop */
     ouro_freelist free_handles;
     ouro_freelist free_timer_handles;
+    ouro_intact loop_intact; /* nobody has patched our Loop class */
+    const struct net_ops *net; /* loop/netops.h */
+    /* net */
+    ouro_protocol_entry protocols[OURO_PROTOCOLS_MAX];
+    int protocol_count;
 };
 
 /* The state of the module that defined this type (or a base of it); never

@@ -403,6 +403,19 @@ ouro_future_cancelled_error(ouro_state *st, FutureObject *fut)
                                extras->cancel_message);
 }
 
+/* asyncio reports a missing __init__ here as another error than elsewhere. */
+static int
+check_readable(FutureObject *fut)
+{
+    if (fut->loop == NULL) {
+        ouro_state *st = ouro_state_of((PyObject *)fut);
+        PyErr_SetString(st->stock.InvalidStateError,
+                        "Future object is not initialized.");
+        return -1;
+    }
+    return 0;
+}
+
 static void
 raise_cancelled(ouro_state *st, FutureObject *fut)
 {
@@ -449,7 +462,7 @@ ouro_future_exception(FutureObject *fut, PyObject **ret_exception)
 PyObject *
 ouro_future_result(FutureObject *fut)
 {
-    if (check_alive(fut) < 0) {
+    if (check_readable(fut) < 0) {
         return NULL;
     }
     ouro_state *st = ouro_state_of((PyObject *)fut);
@@ -524,7 +537,7 @@ static PyObject *
 future_exception(PyObject *self, PyObject *unused)
 {
     FutureObject *fut = (FutureObject *)self;
-    if (check_alive(fut) < 0) {
+    if (check_readable(fut) < 0) {
         return NULL;
     }
     ouro_state *st = ouro_state_of(self);

@@ -57,7 +57,8 @@ ouro_loop_check(ouro_state *st, PyObject *loop)
 static inline bool
 ouro_loop_fast(ouro_state *st, PyObject *loop)
 {
-    return Py_TYPE(loop) == st->types.Loop && ((LoopCore *)loop)->fast;
+    return Py_TYPE(loop) == st->types.Loop && ((LoopCore *)loop)->fast
+           && ouro_intact_check(&st->loop_intact);
 }
 
 static inline ou_loop *

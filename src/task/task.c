@@ -206,6 +206,9 @@ static void
 task_finalize(PyObject *self)
 {
     TaskObject *task = (TaskObject *)self;
+    /* As asyncio's weak references, the registry forgets it before the
+     * exception handler sees it. */
+    ouro_registry_remove(task);
     if (destroyed_while_pending(task)) {
         ouro_state *st = ouro_state_of(self);
         PyObject *pending = PyErr_GetRaisedException();

@@ -1,0 +1,493 @@
+/* group.c - TaskGroup: its children.
+ *
+ * Each child has one waiter, a node of the group's list; there is no set of
+ * tasks and no bound method a child.  `async with` is in group_with.c.
+ */
+#include "task/group.h"
+
+#include "base/args.h"
+#include "base/rooms.h"
+#include "task/registry.h"
+
+/* ---- the list of children ---------------------------------------------- */
+
+static void
+child_unlink(group_child *child)
+{
+    GroupObject *group = child->group;
+    if (child->link == NULL) {
+        return;
+    }
+    *child->link = child->next;
+    if (child->next != NULL) {
+        child->next->link = child->link;
+    }
+    else {
+        group->last = child->link;
+    }
+    child->link = NULL;
+    group->count--;
+}
+
+static void
+child_free(group_child *child)
+{
+    child_unlink(child);
+    Py_DECREF(child->task);
+    PyMem_Free(child);
+}
+
+static group_child *
+child_of(ou_job *job)
+{
+    return OURO_CONTAINER_OF(job, group_child, job);
+}
+
+/* ---- a child is done --------------------------------------------------- */
+
+bool
+ouro_group_is_base_error(PyObject *exception)
+{
+    return PyErr_GivenExceptionMatches(exception, PyExc_SystemExit)
+           || PyErr_GivenExceptionMatches(exception,
+                                          PyExc_KeyboardInterrupt);
+}
+
+int
+ouro_group_abort(ouro_state *st, GroupObject *group)
+{
+    group->aborting = true;
+    /* cancel() may run Python, which may end other children. */
+    PyObject *tasks = PyList_New(0);
+    if (tasks == NULL) {
+        return -1;
+    }
+    int result = 0;
+    for (group_child *child = group->children; result == 0 && child != NULL;
+         child = child->next) {
+        result = PyList_Append(tasks, child->task);
+    }
+    for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(tasks); i++) {
+        PyObject *task = PyList_GET_ITEM(tasks, i);
+        int done = ouro_anyfuture_done(st, task);
+        if (done < 0
+            || (!done && ouro_anyfuture_cancel(st, task, NULL) < 0)) {
+            result = -1;
+        }
+    }
+    Py_DECREF(tasks);
+    return result;
+}
+
+/* A child has failed after the parent task has ended. */
+static int
+report_orphan(ouro_state *st, GroupObject *group, PyObject *task,
+              PyObject *exception)
+{
+    PyObject *message = PyUnicode_FromFormat(
+        "Task %R has errored out but its parent task %S is already "
+        "completed",
+        task, group->parent);
+    PyObject *context =
+        message == NULL
+            ? NULL
+            : Py_BuildValue("{OOOOOO}", st->str.message, message,
+                            st->str.exception, exception, st->str.task,
+                            task);
+    Py_XDECREF(message);
+    return ouro_loop_call_exception_handler(st, group->loop, context);
+}
+
+static int
+child_failed(ouro_state *st, GroupObject *group, PyObject *task,
+             PyObject *exception)
+{
+    if (group->errors == NULL
+        && (group->errors = PyList_New(0)) == NULL) {
+        return -1;
+    }
+    if (PyList_Append(group->errors, exception) < 0) {
+        return -1;
+    }
+    if (group->base_error == NULL && ouro_group_is_base_error(exception)) {
+        group->base_error = Py_NewRef(exception);
+    }
+    int parent_done = ouro_anyfuture_done(st, group->parent);
+    if (parent_done != 0) {
+        return parent_done < 0
+                   ? -1
+                   : report_orphan(st, group, task, exception);
+    }
+    if (group->aborting || group->parent_cancel_requested) {
+        return 0;
+    }
+    /* Whatever the parent awaits inside of the block must end; __aexit__
+     * takes the cancellation back. */
+    if (ouro_group_abort(st, group) < 0) {
+        return -1;
+    }
+    group->parent_cancel_requested = true;
+    return ouro_anyfuture_cancel(st, group->parent, NULL) < 0 ? -1 : 0;
+}
+
+/* The child is out of the list already. */
+static int
+child_done(ouro_state *st, GroupObject *group, PyObject *task)
+{
+    PyObject *completed = group->completed;
+    if (completed != NULL && group->count == 0) {
+        int done = ouro_anyfuture_done(st, completed);
+        if (done < 0
+            || (!done
+                && ouro_anyfuture_set_result(st, completed, Py_True) < 0)) {
+            return -1;
+        }
+    }
+    int cancelled = ouro_anyfuture_cancelled(st, task);
+    if (cancelled != 0) {
+        return cancelled < 0 ? -1 : 0;
+    }
+    PyObject *exception = ouro_anyfuture_exception(st, task);
+    if (exception == NULL) {
+        return -1;
+    }
+    int result = exception == Py_None
+                     ? 0
+                     : child_failed(st, group, task, exception);
+    Py_DECREF(exception);
+    return result;
+}
+
+static int
+child_run(ou_job *job)
+{
+    group_child *child = child_of(job);
+    GroupObject *group = child->group;
+    ouro_state *st = ouro_state_of((PyObject *)group);
+    child_unlink(child);
+    int result = child_done(st, group, child->task);
+    if (result < 0) {
+        result = ouro_waiter_failed(st, child->task, job);
+    }
+    child_free(child);
+    Py_DECREF(group);
+    return result;
+}
+
+static void
+child_drop(ou_job *job)
+{
+    group_child *child = child_of(job);
+    GroupObject *group = child->group;
+    child_free(child);
+    Py_DECREF(group);
+}
+
+/* Never called: a child's callable is not asked for twice. */
+static void
+child_hold(ou_job *job)
+{
+    Py_INCREF(child_of(job)->group);
+}
+
+static int
+child_visit(ou_job *job, void *visitor)
+{
+    visitproc visit = ((ouro_visitor *)visitor)->visit;
+    void *arg = ((ouro_visitor *)visitor)->arg;
+    Py_VISIT(child_of(job)->group);
+    return 0;
+}
+
+static const waiter_kind group_waiter = {
+    .job = {
+        .run = child_run,
+        .drop = child_drop,
+        .hold = child_hold,
+        .visit = child_visit,
+    },
+    .qualname = "TaskGroup._on_task_done",
+};
+
+static int
+add_child(ouro_state *st, GroupObject *group, PyObject *task)
+{
+    group_child *child = PyMem_Malloc(sizeof(group_child));
+    if (child == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    ou_job_init(&child->job, &group_waiter.job);
+    child->group = (GroupObject *)Py_NewRef((PyObject *)group);
+    child->task = Py_NewRef(task);
+    child->next = NULL;
+    child->link = group->last;
+    *group->last = child;
+    group->last = &child->next;
+    group->count++;
+    return ouro_watch(st, task, &child->job);
+}
+
+/* ---- create_task() ----------------------------------------------------- */
+
+/* RuntimeError "TaskGroup ... what"; from 3.13 the coroutine is closed. */
+static int
+refuse_task(ouro_state *st, GroupObject *group, PyObject *coro,
+            const char *what)
+{
+    if (st->has.group_closes_refused) {
+        PyObject *closed = PyObject_CallMethodNoArgs(coro, st->str.close);
+        if (closed == NULL) {
+            return -1;
+        }
+        Py_DECREF(closed);
+    }
+    PyErr_Format(PyExc_RuntimeError, "TaskGroup %R %s", group, what);
+    return -1;
+}
+
+static int
+check_open(ouro_state *st, GroupObject *group, PyObject *coro)
+{
+    if (!group->entered) {
+        return refuse_task(st, group, coro, "has not been entered");
+    }
+    if (group->exiting && group->count == 0) {
+        return refuse_task(st, group, coro, "is finished");
+    }
+    if (group->aborting) {
+        return refuse_task(st, group, coro, "is shutting down");
+    }
+    return 0;
+}
+
+/* The task is the group's from now on. */
+static int
+adopt(ouro_state *st, GroupObject *group, PyObject *task)
+{
+    if (st->has.eager_tasks) {
+        int done = ouro_anyfuture_done(st, task);
+        if (done != 0) {
+            return done < 0 ? -1 : child_done(st, group, task);
+        }
+    }
+    return add_child(st, group, task);
+}
+
+PyDoc_STRVAR(create_task_doc,
+"create_task($self, /, coro, *, name=None, context=None)\n--\n\n\
+Create a new task in this group and return it.\n\n\
+Similar to `asyncio.create_task`.");
+
+static const ouro_signature create_task_signature = {
+    .qualname = "TaskGroup.create_task",
+    .skip_self = 1,
+    .positional = 1,
+    .required = 1,
+    .names = {"coro", "name", "context", NULL},
+};
+
+static PyObject *
+group_create_task(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                  PyObject *kwnames)
+{
+    GroupObject *group = (GroupObject *)self;
+    ouro_state *st = ouro_state_of(self);
+    PyObject *given[3];
+    if (ouro_parse(&create_task_signature, args, nargs, kwnames, given) < 0
+        || check_open(st, group, given[0]) < 0) {
+        return NULL;
+    }
+    PyObject *name = given[1] != NULL ? given[1] : Py_None;
+    PyObject *context = given[2] == Py_None ? NULL : given[2];
+    PyObject *task =
+        ouro_create_task(st, group->loop, given[0], name, context);
+    if (task != NULL && adopt(st, group, task) < 0) {
+        Py_CLEAR(task);
+    }
+    return task;
+}
+
+/* ---- the object -------------------------------------------------------- */
+
+static const ouro_signature init_signature = {
+    .qualname = "TaskGroup.__init__",
+    .skip_self = 1,
+    .names = {NULL},
+};
+
+static int
+group_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    return ouro_parse_init(&init_signature, args, kwargs, NULL);
+}
+
+static PyObject *
+group_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    PyObject *self = type->tp_alloc(type, 0);
+    if (self != NULL) {
+        GroupObject *group = (GroupObject *)self;
+        group->last = &group->children;
+        group->errors = PyList_New(0);
+        if (group->errors == NULL) {
+            Py_CLEAR(self);
+        }
+    }
+    return self;
+}
+
+static int
+group_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    GroupObject *group = (GroupObject *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(group->dict);
+    Py_VISIT(group->loop);
+    Py_VISIT(group->parent);
+    Py_VISIT(group->errors);
+    Py_VISIT(group->base_error);
+    Py_VISIT(group->completed);
+    for (group_child *child = group->children; child != NULL;
+         child = child->next) {
+        Py_VISIT(child->task);
+    }
+    return 0;
+}
+
+/* The children's jobs hold the group: a cycle through them is broken at the
+ * tasks. */
+static int
+group_clear(PyObject *self)
+{
+    GroupObject *group = (GroupObject *)self;
+    Py_CLEAR(group->dict);
+    Py_CLEAR(group->loop);
+    Py_CLEAR(group->parent);
+    Py_CLEAR(group->errors);
+    Py_CLEAR(group->base_error);
+    Py_CLEAR(group->completed);
+    return 0;
+}
+
+static void
+group_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (((GroupObject *)self)->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(self);
+    }
+    group_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *
+group_repr(PyObject *self)
+{
+    GroupObject *group = (GroupObject *)self;
+    char tasks[40] = "", errors[40] = "";
+    if (group->count != 0) {
+        PyOS_snprintf(tasks, sizeof(tasks), " tasks=%zd", group->count);
+    }
+    if (group->errors != NULL && PyList_GET_SIZE(group->errors) != 0) {
+        PyOS_snprintf(errors, sizeof(errors), " errors=%zd",
+                      PyList_GET_SIZE(group->errors));
+    }
+    const char *phase = group->aborting  ? " cancelling"
+                        : group->entered ? " entered"
+                                         : "";
+    return PyUnicode_FromFormat("<TaskGroup%s%s%s>", tasks, errors, phase);
+}
+
+/* The running children as a set, made anew for each look. */
+static PyObject *
+get_tasks(PyObject *self, void *unused)
+{
+    PyObject *tasks = PySet_New(NULL);
+    for (group_child *child = ((GroupObject *)self)->children;
+         tasks != NULL && child != NULL; child = child->next) {
+        if (PySet_Add(tasks, child->task) < 0) {
+            Py_CLEAR(tasks);
+        }
+    }
+    return tasks;
+}
+
+static PyMethodDef group_methods[] = {
+    {"create_task", _PyCFunction_CAST(group_create_task),
+     METH_FASTCALL | METH_KEYWORDS, create_task_doc},
+    {NULL},
+};
+
+static PyGetSetDef group_getset[] = {
+    {"_tasks", get_tasks, NULL, NULL, NULL},
+    {NULL},
+};
+
+#define GROUP_OBJECT(name, member)                                            \
+    {name, T_OBJECT, offsetof(GroupObject, member), 0, NULL}
+#define GROUP_BOOL(name, member)                                              \
+    {name, T_BOOL, offsetof(GroupObject, member), 0, NULL}
+
+static PyMemberDef group_members[] = {
+    GROUP_OBJECT("_loop", loop),
+    GROUP_OBJECT("_parent_task", parent),
+    GROUP_OBJECT("_errors", errors),
+    GROUP_OBJECT("_base_error", base_error),
+    GROUP_OBJECT("_on_completed_fut", completed),
+    GROUP_BOOL("_entered", entered),
+    GROUP_BOOL("_exiting", exiting),
+    GROUP_BOOL("_aborting", aborting),
+    GROUP_BOOL("_parent_cancel_requested", parent_cancel_requested),
+    {"__dictoffset__", T_PYSSIZET, offsetof(GroupObject, dict), READONLY,
+     NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(GroupObject, weakrefs),
+     READONLY, NULL},
+    {NULL},
+};
+
+PyDoc_STRVAR(group_doc, "TaskGroup()\n--\n\n\
+Asynchronous context manager for managing groups of tasks.\n\n\
+Example use:\n\n\
+    async with asyncio.TaskGroup() as group:\n\
+        task1 = group.create_task(some_coroutine(...))\n\
+        task2 = group.create_task(other_coroutine(...))\n\
+    print(\"Both tasks have completed now.\")\n\n\
+All tasks are awaited when the context manager exits.\n\n\
+Any exceptions other than `asyncio.CancelledError` raised within\n\
+a task will cancel all remaining tasks and wait for them to exit.\n\
+The exceptions are then combined and raised as an `ExceptionGroup`.");
+
+static PyType_Slot group_slots[] = {
+    {Py_tp_doc, (void *)group_doc},
+    {Py_tp_new, group_new},
+    {Py_tp_init, group_init},
+    {Py_tp_dealloc, group_dealloc},
+    {Py_tp_traverse, group_traverse},
+    {Py_tp_clear, group_clear},
+    {Py_tp_repr, group_repr},
+    {Py_tp_methods, group_methods},
+    {Py_tp_getset, group_getset},
+    {Py_tp_members, group_members},
+    {0, NULL},
+};
+
+static PyType_Spec group_spec = {
+    .name = "ouro.TaskGroup",
+    .basicsize = sizeof(GroupObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = group_slots,
+};
+
+int
+ouro_group_setup(PyObject *module, ouro_state *st)
+{
+    if (ouro_add_type(module, &group_spec, NULL, true, &st->types.TaskGroup)
+        < 0) {
+        return -1;
+    }
+    return ouro_add_async_methods(st, st->types.TaskGroup,
+                                  ouro_group_async_methods);
+}

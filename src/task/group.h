@@ -1,0 +1,45 @@
+/* group.h - the state of a TaskGroup. Private to group.c and group_with.c. */
+#ifndef OURO_GROUP_H
+#define OURO_GROUP_H
+
+#include "base/await.h"
+#include "task/task.h"
+
+typedef struct GroupObject GroupObject;
+
+/* One running child: a waiter queued in it. */
+typedef struct group_child {
+    ou_job job;
+    GroupObject *group; /* owned while the job is queued */
+    PyObject *task;
+    struct group_child *next;
+    struct group_child **link;
+} group_child;
+
+struct GroupObject {
+    PyObject_HEAD
+    PyObject *dict;
+    PyObject *weakrefs;
+    group_child *children; /* oldest first */
+    group_child **last;
+    Py_ssize_t count;
+    PyObject *loop;
+    PyObject *parent;
+    PyObject *errors; /* list; NULL once they have been raised */
+    PyObject *base_error;
+    PyObject *completed; /* the future that __aexit__ waits for, or NULL */
+    bool entered;
+    bool exiting;
+    bool aborting;
+    bool parent_cancel_requested;
+};
+
+/* Cancel all children. 0/-1. */
+int ouro_group_abort(ouro_state *st, GroupObject *group);
+
+/* SystemExit or KeyboardInterrupt. */
+bool ouro_group_is_base_error(PyObject *exception);
+
+extern const ouro_async_def ouro_group_async_methods[];
+
+#endif

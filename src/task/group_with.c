@@ -1,0 +1,302 @@
+/* group_with.c - TaskGroup as a context manager: waiting for the children,
+ * and what comes out of the block. */
+#include "base/args.h"
+#include "task/group.h"
+#include "task/registry.h"
+
+/* ---- __aenter__ -------------------------------------------------------- */
+
+static int
+group_enter(ouro_state *st, GroupObject *group)
+{
+    if (group->entered) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "TaskGroup %R has already been entered", group);
+        return -1;
+    }
+    if (group->loop == NULL
+        && (group->loop = ouro_running_loop(st)) == NULL) {
+        return -1;
+    }
+    PyObject *parent = ouro_current_task(st, group->loop);
+    if (parent == NULL) {
+        return -1;
+    }
+    if (parent == Py_None) {
+        Py_DECREF(parent);
+        PyErr_Format(PyExc_RuntimeError,
+                     "TaskGroup %R cannot determine the parent task", group);
+        return -1;
+    }
+    Py_XSETREF(group->parent, parent);
+    group->entered = true;
+    return 0;
+}
+
+static await_status
+enter_poll(AwaitObject *coro, PyObject **ret)
+{
+    ouro_state *st = ouro_state_of((PyObject *)coro);
+    if (group_enter(st, (GroupObject *)coro->owner) < 0) {
+        return AWAIT_ERROR;
+    }
+    *ret = Py_NewRef(coro->owner);
+    return AWAIT_RETURN;
+}
+
+static const await_kind enter_kind = {
+    .name = "__aenter__",
+    .qualname = "TaskGroup.__aenter__",
+    .poll = enter_poll,
+};
+
+/* ---- __aexit__ --------------------------------------------------------- */
+
+/* The body's fields: owner the group, a the type and b the value of the
+ * exception that left the block (or None), c the cancellation to pass on. */
+enum { EXIT_START, EXIT_WAITING };
+
+static int
+is_cancellation(ouro_state *st, PyObject *type)
+{
+    if (type == Py_None) {
+        return 0;
+    }
+    if (!st->has.group_matches_subclasses) {
+        return type == st->stock.CancelledError;
+    }
+    return PyObject_IsSubclass(type, st->stock.CancelledError);
+}
+
+/* The group itself has cancelled its parent: take that back. If nobody else
+ * wants to cancel, no cancellation is passed on. */
+static int
+uncancel_parent(ouro_state *st, GroupObject *group, AwaitObject *coro)
+{
+    if (!group->parent_cancel_requested) {
+        return 0;
+    }
+    int left = ouro_anytask_uncancel(st, group->parent);
+    if (left == 0) {
+        Py_CLEAR(coro->c);
+    }
+    return left < 0 ? -1 : 0;
+}
+
+static int
+exit_begin(ouro_state *st, GroupObject *group, AwaitObject *coro)
+{
+    group->exiting = true;
+    if (coro->b != Py_None && group->base_error == NULL
+        && ouro_group_is_base_error(coro->b)) {
+        group->base_error = Py_NewRef(coro->b);
+    }
+    int cancellation = is_cancellation(st, coro->a);
+    if (cancellation < 0) {
+        return -1;
+    }
+    if (cancellation && coro->b != Py_None) {
+        coro->c = Py_NewRef(coro->b);
+    }
+    if (!st->has.group_uncancels_late
+        && uncancel_parent(st, group, coro) < 0) {
+        return -1;
+    }
+    if (coro->a != Py_None && !group->aborting) {
+        return ouro_group_abort(st, group);
+    }
+    return 0;
+}
+
+/* Keep the count of requests to cancel the parent, but make a request that
+ * came from outside take effect again. */
+static int
+recancel_parent(ouro_state *st, GroupObject *group)
+{
+    if (!st->has.group_uncancels_late) {
+        return 0;
+    }
+    int requests = ouro_anytask_cancelling(st, group->parent);
+    if (requests <= 0) {
+        return requests;
+    }
+    if (ouro_anytask_uncancel(st, group->parent) < 0) {
+        return -1;
+    }
+    return ouro_anyfuture_cancel(st, group->parent, NULL) < 0 ? -1 : 0;
+}
+
+/* raise BaseExceptionGroup(...) from None */
+static void
+raise_errors(GroupObject *group)
+{
+    PyObject *errors = group->errors;
+    group->errors = NULL;
+    PyObject *error = PyObject_CallFunction(
+        PyExc_BaseExceptionGroup, "sO", "unhandled errors in a TaskGroup",
+        errors);
+    Py_DECREF(errors);
+    if (error != NULL) {
+        PyException_SetCause(error, NULL);
+        ouro_raise(error);
+        Py_DECREF(error);
+    }
+}
+
+static bool
+has_errors(GroupObject *group)
+{
+    return group->errors != NULL && PyList_GET_SIZE(group->errors) != 0;
+}
+
+static int
+add_block_error(GroupObject *group, PyObject *exception)
+{
+    if (group->errors == NULL
+        && (group->errors = PyList_New(0)) == NULL) {
+        return -1;
+    }
+    return PyList_Append(group->errors, exception);
+}
+
+/* All children are done: what leaves the block? 0: nothing. */
+static int
+exit_end(ouro_state *st, GroupObject *group, AwaitObject *coro)
+{
+    if (group->base_error != NULL) {
+        ouro_raise(group->base_error);
+        return -1;
+    }
+    if (st->has.group_uncancels_late
+        && uncancel_parent(st, group, coro) < 0) {
+        return -1;
+    }
+    if (coro->c != NULL && !has_errors(group)) {
+        ouro_raise(coro->c);
+        return -1;
+    }
+    int cancellation = is_cancellation(st, coro->a);
+    if (cancellation < 0
+        || (coro->a != Py_None && !cancellation
+            && add_block_error(group, coro->b) < 0)) {
+        return -1;
+    }
+    if (!has_errors(group)) {
+        return 0;
+    }
+    if (recancel_parent(st, group) == 0) {
+        raise_errors(group);
+    }
+    return -1;
+}
+
+static await_status
+exit_poll(AwaitObject *coro, PyObject **ret)
+{
+    ouro_state *st = ouro_state_of((PyObject *)coro);
+    GroupObject *group = (GroupObject *)coro->owner;
+    if (coro->step == EXIT_START) {
+        coro->step = EXIT_WAITING;
+        if (exit_begin(st, group, coro) < 0) {
+            return AWAIT_ERROR;
+        }
+    }
+    Py_CLEAR(group->completed);
+    if (group->count != 0) {
+        group->completed = ouro_create_future(st, group->loop);
+        *ret = Py_XNewRef(group->completed);
+        return *ret == NULL ? AWAIT_ERROR : AWAIT_FUTURE;
+    }
+    if (exit_end(st, group, coro) < 0) {
+        return AWAIT_ERROR;
+    }
+    *ret = Py_NewRef(Py_None);
+    return AWAIT_RETURN;
+}
+
+/* Cancelled while waiting: the children are cancelled, and waited for again
+ * as often as it takes. */
+static await_status
+exit_abort(AwaitObject *coro, PyObject **ret)
+{
+    ouro_state *st = ouro_state_of((PyObject *)coro);
+    GroupObject *group = (GroupObject *)coro->owner;
+    if (!PyErr_ExceptionMatches(st->stock.CancelledError)) {
+        return AWAIT_ERROR;
+    }
+    PyObject *cancellation = PyErr_GetRaisedException();
+    if (group->aborting) {
+        Py_DECREF(cancellation);
+    }
+    else {
+        Py_XSETREF(coro->c, cancellation);
+        if (ouro_group_abort(st, group) < 0) {
+            return AWAIT_ERROR;
+        }
+    }
+    return exit_poll(coro, ret);
+}
+
+static const await_kind exit_kind = {
+    .name = "__aexit__",
+    .qualname = "TaskGroup.__aexit__",
+    .poll = exit_poll,
+    .abort = exit_abort,
+};
+
+/* ---- methods ----------------------------------------------------------- */
+
+PyDoc_STRVAR(aenter_doc, "__aenter__($self, /)\n--\n\n\
+Make the current task the parent of the group.\n\n\
+Raises RuntimeError outside of a task, or if it was entered before.");
+
+static const ouro_signature aenter_signature = {
+    .qualname = "TaskGroup.__aenter__",
+    .skip_self = 1,
+    .names = {NULL},
+};
+
+static PyObject *
+group_aenter(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+             PyObject *kwnames)
+{
+    if (ouro_parse(&aenter_signature, args, nargs, kwnames, NULL) < 0) {
+        return NULL;
+    }
+    return (PyObject *)ouro_await_new(ouro_state_of(self), &enter_kind,
+                                      self);
+}
+
+PyDoc_STRVAR(aexit_doc, "__aexit__($self, /, et, exc, tb)\n--\n\n\
+Wait for all tasks; raises an ExceptionGroup of their exceptions.");
+
+static const ouro_signature aexit_signature = {
+    .qualname = "TaskGroup.__aexit__",
+    .skip_self = 1,
+    .positional = 3,
+    .required = 3,
+    .names = {"et", "exc", "tb", NULL},
+};
+
+static PyObject *
+group_aexit(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+            PyObject *kwnames)
+{
+    PyObject *given[3];
+    if (ouro_parse(&aexit_signature, args, nargs, kwnames, given) < 0) {
+        return NULL;
+    }
+    AwaitObject *coro =
+        ouro_await_new(ouro_state_of(self), &exit_kind, self);
+    if (coro != NULL) {
+        coro->a = Py_NewRef(given[0]);
+        coro->b = Py_NewRef(given[1]);
+    }
+    return (PyObject *)coro;
+}
+
+const ouro_async_def ouro_group_async_methods[] = {
+    {"__aenter__", group_aenter, aenter_doc},
+    {"__aexit__", group_aexit, aexit_doc},
+    {NULL},
+};

@@ -1,0 +1,797 @@
+/* timeout.c - the Timeout context manager, timeout() and timeout_at().
+ *
+ * On a fast loop the deadline is a timer of the engine embedded in the
+ * Timeout: one that does not fire costs a heap insertion and a removal.
+ */
+#include "base/args.h"
+#include "base/await.h"
+#include "base/rooms.h"
+#include "task/registry.h"
+
+typedef enum timeout_state {
+    TIMEOUT_CREATED,
+    TIMEOUT_ENTERED,
+    TIMEOUT_EXPIRING,
+    TIMEOUT_EXPIRED,
+    TIMEOUT_EXITED,
+} timeout_state;
+
+static const char *const state_values[] = {
+    "created", "active", "expiring", "expired", "finished",
+};
+static const char *const state_names[] = {
+    "CREATED", "ENTERED", "EXPIRING", "EXPIRED", "EXITED",
+};
+
+typedef struct TimeoutObject {
+    PyObject_HEAD
+    PyObject *dict;
+    PyObject *weakrefs;
+    PyObject *when;    /* a number, or None */
+    PyObject *task;    /* NULL before it is entered */
+    PyObject *loop;    /* whose engine the timer is armed on, or NULL */
+    PyObject *handler; /* a handle, where the engine is not used, or NULL */
+    ou_job job;
+    ou_timer timer;
+    int cancelling; /* the task's count when it was entered */
+    timeout_state state;
+} TimeoutObject;
+
+/* ---- the deadline ------------------------------------------------------ */
+
+static int
+timeout_fire(ouro_state *st, TimeoutObject *self)
+{
+    if (self->state != TIMEOUT_ENTERED) {
+        PyErr_SetNone(PyExc_AssertionError);
+        return -1;
+    }
+    int cancelled = ouro_anyfuture_cancel(st, self->task, NULL);
+    self->state = TIMEOUT_EXPIRING;
+    Py_CLEAR(self->handler);
+    return cancelled < 0 ? -1 : 0;
+}
+
+static TimeoutObject *
+timeout_of(ou_job *job)
+{
+    return OURO_CONTAINER_OF(job, TimeoutObject, job);
+}
+
+static int
+timeout_run(ou_job *job)
+{
+    TimeoutObject *self = timeout_of(job);
+    PyObject *loop = self->loop;
+    self->loop = NULL;
+    int result = 0;
+    /* No loop: it was left between the deadline and this slot. */
+    if (loop != NULL) {
+        LoopCore *core = (LoopCore *)loop;
+        result = ouro_leave_task_fast(core);
+        if (result < 0 || timeout_fire(core->st, self) < 0) {
+            result = core->ops->callback_failed(loop, (PyObject *)self, NULL,
+                                                NULL);
+        }
+        Py_DECREF(loop);
+    }
+    Py_DECREF(self);
+    return result;
+}
+
+static void
+timeout_drop(ou_job *job)
+{
+    Py_DECREF(timeout_of(job));
+}
+
+static void
+timeout_hold(ou_job *job)
+{
+    Py_INCREF(timeout_of(job));
+}
+
+static int
+timeout_visit(ou_job *job, void *visitor)
+{
+    visitproc visit = ((ouro_visitor *)visitor)->visit;
+    void *arg = ((ouro_visitor *)visitor)->arg;
+    Py_VISIT(timeout_of(job));
+    return 0;
+}
+
+static const ou_job_kind timeout_job = {
+    .run = timeout_run,
+    .drop = timeout_drop,
+    .hold = timeout_hold,
+    .visit = timeout_visit,
+};
+
+static int
+timeout_disarm(ouro_state *st, TimeoutObject *self)
+{
+    if (self->loop != NULL) {
+        ou_loop *engine = ouro_loop_engine(self->loop);
+        if (ou_timer_stop(&engine->timers, &self->timer)) {
+            Py_DECREF(self); /* the engine's reference; ours remains */
+        }
+        Py_CLEAR(self->loop);
+    }
+    PyObject *handler = self->handler;
+    if (handler == NULL) {
+        return 0;
+    }
+    self->handler = NULL;
+    PyObject *result = PyObject_CallMethodNoArgs(handler, st->str.cancel);
+    Py_DECREF(handler);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* The engine's timer, or its ready queue if the time is over already. */
+static int
+timeout_arm(TimeoutObject *self, PyObject *loop, double when)
+{
+    ou_loop *engine = ouro_loop_engine(loop);
+    ou_job_init(&self->job, &timeout_job);
+    ou_timer_init(&self->timer, &self->job);
+    Py_INCREF(self); /* the engine's reference */
+    if (when <= ou_loop_now(engine)) {
+        ou_loop_push(engine, &self->job);
+    }
+    else if (ou_timer_start(&engine->timers, &self->timer, when) < 0) {
+        Py_DECREF(self);
+        PyErr_NoMemory();
+        return -1;
+    }
+    self->loop = Py_NewRef(loop);
+    return 0;
+}
+
+/* loop.call_soon() or loop.call_at(), as asyncio. */
+static int
+timeout_arm_by_method(ouro_state *st, TimeoutObject *self, PyObject *loop)
+{
+    PyObject *now = PyObject_CallMethodNoArgs(loop, st->str.time);
+    if (now == NULL) {
+        return -1;
+    }
+    int over = PyObject_RichCompareBool(self->when, now, Py_LE);
+    Py_DECREF(now);
+    if (over < 0) {
+        return -1;
+    }
+    PyObject *callback =
+        PyObject_GetAttr((PyObject *)self, st->str._on_timeout);
+    if (callback == NULL) {
+        return -1;
+    }
+    PyObject *args[] = {loop, over ? callback : self->when, callback};
+    PyObject *handler = PyObject_VectorcallMethod(
+        over ? st->str.call_soon : st->str.call_at, args, over ? 2 : 3,
+        NULL);
+    Py_DECREF(callback);
+    if (handler == NULL) {
+        return -1;
+    }
+    Py_XSETREF(self->handler, handler);
+    return 0;
+}
+
+static bool
+plain_number(PyObject *when)
+{
+    return PyFloat_CheckExact(when) || PyLong_CheckExact(when);
+}
+
+static int
+timeout_reschedule(ouro_state *st, TimeoutObject *self, PyObject *when)
+{
+    if (self->state != TIMEOUT_ENTERED) {
+        if (self->state == TIMEOUT_CREATED) {
+            PyErr_SetString(PyExc_RuntimeError,
+                            "Timeout has not been entered");
+            return -1;
+        }
+        PyErr_Format(PyExc_RuntimeError, "Cannot change state of %s Timeout",
+                     state_values[self->state]);
+        return -1;
+    }
+    Py_SETREF(self->when, Py_NewRef(when));
+    if (timeout_disarm(st, self) < 0) {
+        return -1;
+    }
+    if (when == Py_None) {
+        return 0;
+    }
+    PyObject *loop = ouro_running_loop(st);
+    if (loop == NULL) {
+        return -1;
+    }
+    int result;
+    /* A deadline that was due but not yet run still has its job queued. */
+    if (ouro_loop_fast(st, loop) && plain_number(when)
+        && !ou_job_queued(&self->job)) {
+        double deadline = PyFloat_AsDouble(when);
+        result = deadline == -1.0 && PyErr_Occurred()
+                     ? -1
+                     : timeout_arm(self, loop, deadline);
+    }
+    else {
+        result = timeout_arm_by_method(st, self, loop);
+    }
+    Py_DECREF(loop);
+    return result;
+}
+
+/* ---- async with -------------------------------------------------------- */
+
+static int
+timeout_enter(ouro_state *st, TimeoutObject *self)
+{
+    if (self->state != TIMEOUT_CREATED) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "Timeout has already been entered");
+        return -1;
+    }
+    PyObject *task = ouro_current_task(st, NULL);
+    if (task == NULL) {
+        return -1;
+    }
+    if (task == Py_None) {
+        Py_DECREF(task);
+        PyErr_SetString(PyExc_RuntimeError,
+                        "Timeout should be used inside a task");
+        return -1;
+    }
+    self->state = TIMEOUT_ENTERED;
+    Py_XSETREF(self->task, task);
+    self->cancelling = ouro_anytask_cancelling(st, task);
+    if (self->cancelling < 0) {
+        return -1;
+    }
+    PyObject *when = Py_NewRef(self->when);
+    int result = timeout_reschedule(st, self, when);
+    Py_DECREF(when);
+    return result;
+}
+
+static await_status
+enter_poll(AwaitObject *coro, PyObject **ret)
+{
+    ouro_state *st = ouro_state_of((PyObject *)coro);
+    if (timeout_enter(st, (TimeoutObject *)coro->owner) < 0) {
+        return AWAIT_ERROR;
+    }
+    *ret = Py_NewRef(coro->owner);
+    return AWAIT_RETURN;
+}
+
+/* Put a TimeoutError between exc_val and the cancellation in its chain. */
+static int
+insert_timeout_error(ouro_state *st, PyObject *exception)
+{
+    PyObject *current = Py_NewRef(exception);
+    PyObject *context;
+    while ((context = PyException_GetContext(current)) != NULL) {
+        if (!PyErr_GivenExceptionMatches(context,
+                                         st->stock.CancelledError)) {
+            Py_SETREF(current, context);
+            continue;
+        }
+        PyObject *error = PyObject_CallNoArgs(PyExc_TimeoutError);
+        if (error == NULL) {
+            Py_DECREF(context);
+            Py_DECREF(current);
+            return -1;
+        }
+        PyException_SetContext(error, Py_NewRef(context));
+        PyException_SetCause(error, context);
+        PyException_SetContext(current, error);
+        break;
+    }
+    Py_DECREF(current);
+    return 0;
+}
+
+/* Of a group, into its direct members too. */
+static int
+insert_timeout_errors(ouro_state *st, PyObject *exception)
+{
+    if (insert_timeout_error(st, exception) < 0) {
+        return -1;
+    }
+    int group = PyObject_IsInstance(exception, st->stock.ExceptionGroup);
+    if (group <= 0) {
+        return group;
+    }
+    PyObject *members =
+        PyObject_GetAttr(exception, st->str.exceptions);
+    if (members == NULL) {
+        return -1;
+    }
+    PyObject *list = PySequence_List(members);
+    Py_DECREF(members);
+    int result = list == NULL ? -1 : 0;
+    for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(list); i++) {
+        result = insert_timeout_error(st, PyList_GET_ITEM(list, i));
+    }
+    Py_XDECREF(list);
+    return result;
+}
+
+static void
+raise_timeout_error(PyObject *cause)
+{
+    PyObject *error = PyObject_CallNoArgs(PyExc_TimeoutError);
+    if (error != NULL) {
+        PyException_SetCause(
+            error, cause == Py_None ? NULL : Py_NewRef(cause));
+        ouro_raise(error);
+        Py_DECREF(error);
+    }
+}
+
+/* The timeout has cancelled the task: is this exception ours to replace? */
+static int
+timeout_expired_exit(ouro_state *st, TimeoutObject *self, PyObject *type,
+                     PyObject *value)
+{
+    self->state = TIMEOUT_EXPIRED;
+    int left = ouro_anytask_uncancel(st, self->task);
+    if (left < 0) {
+        return -1;
+    }
+    if (left > self->cancelling || type == Py_None) {
+        return 0;
+    }
+    if (!st->has.timeout_matches_subclasses) {
+        if (type == st->stock.CancelledError) {
+            raise_timeout_error(value);
+            return -1;
+        }
+        return 0;
+    }
+    int cancelled = PyObject_IsSubclass(type, st->stock.CancelledError);
+    if (cancelled != 0) {
+        if (cancelled > 0) {
+            raise_timeout_error(value);
+        }
+        return -1;
+    }
+    return value == Py_None ? 0 : insert_timeout_errors(st, value);
+}
+
+static int
+timeout_exit(ouro_state *st, TimeoutObject *self, PyObject *type,
+             PyObject *value)
+{
+    if (self->state != TIMEOUT_ENTERED && self->state != TIMEOUT_EXPIRING) {
+        PyErr_SetNone(PyExc_AssertionError);
+        return -1;
+    }
+    if (timeout_disarm(st, self) < 0) {
+        return -1;
+    }
+    if (self->state == TIMEOUT_EXPIRING) {
+        return timeout_expired_exit(st, self, type, value);
+    }
+    self->state = TIMEOUT_EXITED;
+    return 0;
+}
+
+static await_status
+exit_poll(AwaitObject *coro, PyObject **ret)
+{
+    ouro_state *st = ouro_state_of((PyObject *)coro);
+    if (timeout_exit(st, (TimeoutObject *)coro->owner, coro->a, coro->b)
+        < 0) {
+        return AWAIT_ERROR;
+    }
+    *ret = Py_NewRef(Py_None);
+    return AWAIT_RETURN;
+}
+
+static const await_kind enter_kind = {
+    .name = "__aenter__",
+    .qualname = "Timeout.__aenter__",
+    .poll = enter_poll,
+};
+
+static const await_kind exit_kind = {
+    .name = "__aexit__",
+    .qualname = "Timeout.__aexit__",
+    .poll = exit_poll,
+};
+
+PyDoc_STRVAR(aenter_doc, "__aenter__($self, /)\n--\n\n\
+Start the clock for the current task.\n\n\
+Raises RuntimeError outside of a task, or if it was entered before.");
+
+static const ouro_signature aenter_signature = {
+    .qualname = "Timeout.__aenter__",
+    .skip_self = 1,
+    .names = {NULL},
+};
+
+static PyObject *
+timeout_aenter(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+               PyObject *kwnames)
+{
+    if (ouro_parse(&aenter_signature, args, nargs, kwnames, NULL) < 0) {
+        return NULL;
+    }
+    return (PyObject *)ouro_await_new(ouro_state_of(self), &enter_kind,
+                                      self);
+}
+
+PyDoc_STRVAR(aexit_doc,
+"__aexit__($self, /, exc_type, exc_val, exc_tb)\n--\n\n\
+Stop the clock; turns the cancellation of an expired timeout into\n\
+TimeoutError.");
+
+static const ouro_signature aexit_signature = {
+    .qualname = "Timeout.__aexit__",
+    .skip_self = 1,
+    .positional = 3,
+    .required = 3,
+    .names = {"exc_type", "exc_val", "exc_tb", NULL},
+};
+
+static PyObject *
+timeout_aexit(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+              PyObject *kwnames)
+{
+    PyObject *given[3];
+    if (ouro_parse(&aexit_signature, args, nargs, kwnames, given) < 0) {
+        return NULL;
+    }
+    AwaitObject *coro =
+        ouro_await_new(ouro_state_of(self), &exit_kind, self);
+    if (coro != NULL) {
+        coro->a = Py_NewRef(given[0]);
+        coro->b = Py_NewRef(given[1]);
+    }
+    return (PyObject *)coro;
+}
+
+/* ---- the object -------------------------------------------------------- */
+
+PyDoc_STRVAR(when_doc, "when($self, /)\n--\n\n\
+Return the current deadline: a time of the loop's clock in seconds, or\n\
+None.");
+
+static PyObject *
+timeout_when(PyObject *self, PyObject *unused)
+{
+    return Py_NewRef(((TimeoutObject *)self)->when);
+}
+
+PyDoc_STRVAR(reschedule_doc, "reschedule($self, /, when)\n--\n\n\
+Reschedule the timeout.\n\n\
+Raises RuntimeError unless it is active.");
+
+static const ouro_signature reschedule_signature = {
+    .qualname = "Timeout.reschedule",
+    .skip_self = 1,
+    .positional = 1,
+    .required = 1,
+    .names = {"when", NULL},
+};
+
+static PyObject *
+timeout_reschedule_method(PyObject *self, PyObject *const *args,
+                          Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *when;
+    if (ouro_parse(&reschedule_signature, args, nargs, kwnames, &when) < 0
+        || timeout_reschedule(ouro_state_of(self), (TimeoutObject *)self,
+                              when)
+               < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(expired_doc, "expired($self, /)\n--\n\n\
+Is timeout expired during execution?");
+
+static PyObject *
+timeout_expired(PyObject *self, PyObject *unused)
+{
+    timeout_state state = ((TimeoutObject *)self)->state;
+    return PyBool_FromLong(state == TIMEOUT_EXPIRING
+                           || state == TIMEOUT_EXPIRED);
+}
+
+static PyObject *
+timeout_on_timeout(PyObject *self, PyObject *unused)
+{
+    if (timeout_fire(ouro_state_of(self), (TimeoutObject *)self) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+timeout_repr(PyObject *self)
+{
+    TimeoutObject *timeout = (TimeoutObject *)self;
+    const char *value = state_values[timeout->state];
+    if (timeout->state != TIMEOUT_ENTERED) {
+        return PyUnicode_FromFormat("<Timeout [%s]>", value);
+    }
+    PyObject *when =
+        timeout->when == Py_None
+            ? Py_NewRef(Py_None)
+            : PyObject_CallMethod(timeout->when, "__round__", "i", 3);
+    if (when == NULL) {
+        return NULL;
+    }
+    PyObject *text =
+        PyUnicode_FromFormat("<Timeout [%s] when=%S>", value, when);
+    Py_DECREF(when);
+    return text;
+}
+
+static const ouro_signature timeout_signature = {
+    .qualname = "Timeout.__init__",
+    .skip_self = 1,
+    .positional = 1,
+    .required = 1,
+    .names = {"when", NULL},
+};
+
+static int
+timeout_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    PyObject *when;
+    if (ouro_parse_init(&timeout_signature, args, kwargs, &when) < 0) {
+        return -1;
+    }
+    Py_XSETREF(((TimeoutObject *)self)->when, Py_NewRef(when));
+    return 0;
+}
+
+static PyObject *
+timeout_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    PyObject *self = type->tp_alloc(type, 0);
+    if (self != NULL) {
+        ((TimeoutObject *)self)->when = Py_NewRef(Py_None);
+    }
+    return self;
+}
+
+static int
+timeout_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    TimeoutObject *timeout = (TimeoutObject *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(timeout->dict);
+    Py_VISIT(timeout->when);
+    Py_VISIT(timeout->task);
+    Py_VISIT(timeout->loop);
+    Py_VISIT(timeout->handler);
+    return 0;
+}
+
+/* While the timer is armed, the loop stays: stopping it needs its engine. */
+static int
+timeout_clear(PyObject *self)
+{
+    TimeoutObject *timeout = (TimeoutObject *)self;
+    Py_CLEAR(timeout->dict);
+    Py_CLEAR(timeout->task);
+    Py_CLEAR(timeout->handler);
+    return 0;
+}
+
+static void
+timeout_dealloc(PyObject *self)
+{
+    TimeoutObject *timeout = (TimeoutObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (timeout->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(self);
+    }
+    timeout_clear(self);
+    Py_CLEAR(timeout->loop);
+    Py_CLEAR(timeout->when);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *
+or_none(PyObject *object)
+{
+    return Py_NewRef(object != NULL ? object : Py_None);
+}
+
+/* asyncio's private enum, for those who look. */
+static PyObject *
+get_state(PyObject *self, void *unused)
+{
+    ouro_state *st = ouro_state_of(self);
+    return PyObject_GetAttrString(
+        st->stock.timeout_State,
+        state_names[((TimeoutObject *)self)->state]);
+}
+
+static PyObject *
+get_handler(PyObject *self, void *unused)
+{
+    TimeoutObject *timeout = (TimeoutObject *)self;
+    return or_none(timeout->loop != NULL ? self : timeout->handler);
+}
+
+static PyMethodDef timeout_methods[] = {
+    {"when", timeout_when, METH_NOARGS, when_doc},
+    {"reschedule", _PyCFunction_CAST(timeout_reschedule_method),
+     METH_FASTCALL | METH_KEYWORDS, reschedule_doc},
+    {"expired", timeout_expired, METH_NOARGS, expired_doc},
+    {"_on_timeout", timeout_on_timeout, METH_NOARGS, NULL},
+    {NULL},
+};
+
+static PyGetSetDef timeout_getset[] = {
+    {"_state", get_state, NULL, NULL, NULL},
+    {"_timeout_handler", get_handler, NULL, NULL, NULL},
+    {NULL},
+};
+
+static PyMemberDef timeout_members[] = {
+    {"_when", T_OBJECT, offsetof(TimeoutObject, when), READONLY, NULL},
+    {"_task", T_OBJECT, offsetof(TimeoutObject, task), READONLY, NULL},
+    {"__dictoffset__", T_PYSSIZET, offsetof(TimeoutObject, dict), READONLY,
+     NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(TimeoutObject, weakrefs),
+     READONLY, NULL},
+    {NULL},
+};
+
+static const ouro_async_def timeout_async_methods[] = {
+    {"__aenter__", timeout_aenter, aenter_doc},
+    {"__aexit__", timeout_aexit, aexit_doc},
+    {NULL},
+};
+
+PyDoc_STRVAR(timeout_doc, "Timeout(when)\n--\n\n\
+Asynchronous context manager for cancelling overdue coroutines.\n\n\
+Use `timeout()` or `timeout_at()` rather than instantiating this class\n\
+directly.");
+
+static PyType_Slot timeout_slots[] = {
+    {Py_tp_doc, (void *)timeout_doc},
+    {Py_tp_new, timeout_new},
+    {Py_tp_init, timeout_init},
+    {Py_tp_dealloc, timeout_dealloc},
+    {Py_tp_traverse, timeout_traverse},
+    {Py_tp_clear, timeout_clear},
+    {Py_tp_repr, timeout_repr},
+    {Py_tp_methods, timeout_methods},
+    {Py_tp_getset, timeout_getset},
+    {Py_tp_members, timeout_members},
+    {0, NULL},
+};
+
+static PyType_Spec timeout_spec = {
+    .name = "ouro.Timeout",
+    .basicsize = sizeof(TimeoutObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = timeout_slots,
+};
+
+/* ---- timeout(), timeout_at() ------------------------------------------- */
+
+static PyObject *
+timeout_make(ouro_state *st, PyObject *when)
+{
+    PyObject *self = timeout_new(st->types.Timeout, NULL, NULL);
+    if (self != NULL) {
+        Py_SETREF(((TimeoutObject *)self)->when, Py_NewRef(when));
+    }
+    return self;
+}
+
+/* loop.time() + delay */
+static PyObject *
+deadline_after(ouro_state *st, PyObject *loop, PyObject *delay)
+{
+    if (ouro_loop_fast(st, loop) && PyFloat_CheckExact(delay)) {
+        return PyFloat_FromDouble(ou_loop_now(ouro_loop_engine(loop))
+                                  + PyFloat_AS_DOUBLE(delay));
+    }
+    PyObject *now = PyObject_CallMethodNoArgs(loop, st->str.time);
+    if (now == NULL) {
+        return NULL;
+    }
+    PyObject *when = PyNumber_Add(now, delay);
+    Py_DECREF(now);
+    return when;
+}
+
+PyDoc_STRVAR(timeout_function_doc, "timeout(delay)\n--\n\n\
+Timeout async context manager.\n\n\
+Useful in cases when you want to apply timeout logic around block\n\
+of code or in cases when asyncio.wait_for is not suitable. For example:\n\n\
+>>> async with asyncio.timeout(10):  # 10 seconds timeout\n\
+...     await long_running_task()\n\n\
+delay - value in seconds or None to disable timeout logic\n\n\
+long_running_task() is interrupted by raising asyncio.CancelledError,\n\
+the top-most affected timeout() context manager converts CancelledError\n\
+into TimeoutError.");
+
+static const ouro_signature delay_signature = {
+    .qualname = "timeout",
+    .positional = 1,
+    .required = 1,
+    .names = {"delay", NULL},
+};
+
+static PyObject *
+timeout_function(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
+{
+    ouro_state *st = ouro_module_state(module);
+    PyObject *delay;
+    if (ouro_parse(&delay_signature, args, nargs, kwnames, &delay) < 0) {
+        return NULL;
+    }
+    PyObject *loop = ouro_running_loop(st);
+    if (loop == NULL) {
+        return NULL;
+    }
+    PyObject *when = delay == Py_None ? Py_NewRef(Py_None)
+                                      : deadline_after(st, loop, delay);
+    Py_DECREF(loop);
+    PyObject *self = when == NULL ? NULL : timeout_make(st, when);
+    Py_XDECREF(when);
+    return self;
+}
+
+PyDoc_STRVAR(timeout_at_doc, "timeout_at(when)\n--\n\n\
+Schedule the timeout at absolute time.\n\n\
+Like timeout() but argument gives absolute time in the same clock system\n\
+as loop.time().\n\n\
+when - a deadline when timeout occurs or None to disable timeout logic");
+
+static const ouro_signature when_signature = {
+    .qualname = "timeout_at",
+    .positional = 1,
+    .required = 1,
+    .names = {"when", NULL},
+};
+
+static PyObject *
+timeout_at(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+           PyObject *kwnames)
+{
+    PyObject *when;
+    if (ouro_parse(&when_signature, args, nargs, kwnames, &when) < 0) {
+        return NULL;
+    }
+    return timeout_make(ouro_module_state(module), when);
+}
+
+static PyMethodDef timeout_functions[] = {
+    {"timeout", _PyCFunction_CAST(timeout_function),
+     METH_FASTCALL | METH_KEYWORDS, timeout_function_doc},
+    {"timeout_at", _PyCFunction_CAST(timeout_at),
+     METH_FASTCALL | METH_KEYWORDS, timeout_at_doc},
+    {NULL},
+};
+
+int
+ouro_timeout_setup(PyObject *module, ouro_state *st)
+{
+    if (ouro_add_type(module, &timeout_spec, NULL, true, &st->types.Timeout)
+            < 0
+        || ouro_add_async_methods(st, st->types.Timeout,
+                                  timeout_async_methods)
+               < 0) {
+        return -1;
+    }
+    return PyModule_AddFunctions(module, timeout_functions);
+}
