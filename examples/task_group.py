@@ -23,7 +23,6 @@ async def main():
             group.create_task(work("quick", 0.01))
             group.create_task(fail(0.03))
             group.create_task(work("slow", 10))
-            group.create_task(work("slower", 20))
     except* ValueError as errors:
         print("errors:", errors.exceptions)
 

@@ -18,7 +18,7 @@ import importlib
 import types
 
 from . import _mirror  # noqa: F401  (import ouro.streams, ...)
-from ._install import install, is_installed, native, uninstall
+from ._install import install, is_installed, is_native, native, uninstall
 from ._run import Loop, Runner, new_event_loop, policy_class, run
 from ._version import __version__
 
@@ -41,7 +41,10 @@ def __getattr__(name):
             pass
         else:
             if not isinstance(value, types.ModuleType):
-                return native(value)
+                value = native(value)
+                if is_native(value):    # it stays; others may be patched
+                    globals()[name] = value
+                return value
             if value.__name__.startswith("asyncio."):
                 return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,7 @@ import platform
 import types
 
 from . import _ouro
-from ._install import native
+from ._install import is_native, native
 from ._names import ASYNCIO, NATIVE
 from ._version import __version__
 
@@ -20,7 +20,7 @@ NOBODY = "nobody"
 
 def surface():
     """[(module, name, owner, is it native?)] of asyncio's public names."""
-    return [(home, name, owner(home, name, value), is_native(value))
+    return [(home, name, owner(home, name, value), is_native(native(value)))
             for home, module in _modules()
             for name, value in _public(module)]
 
@@ -34,15 +34,6 @@ def owner(home, name, value):
                 return room
     kept = ASYNCIO.get(home, "").split()
     return "asyncio" if name in kept or kept == ["*"] else NOBODY
-
-
-def is_native(value):
-    """True if ouro has something of its own for this object of asyncio's."""
-    counterpart = native(value)
-    name = getattr(counterpart, "__name__", "")
-    return (callable(counterpart)
-            and counterpart in (getattr(_ouro, name, None),
-                                getattr(_ouro, "Loop", None)))
 
 
 def report():

@@ -69,6 +69,11 @@ def native(value):
     return counterpart if stock is value and stock is not None else value
 
 
+def is_native(value):
+    """True for what takes the place of an object of asyncio's."""
+    return id(value) in _stock_for and _stock_for[id(value)][0] is value
+
+
 def _refuse_while_running(what):
     if asyncio._get_running_loop() is not None:
         raise RuntimeError(

@@ -9,7 +9,7 @@ import importlib.machinery
 import sys
 import types
 
-from ._install import native
+from ._install import is_native, native
 
 _PACKAGE = __name__.rpartition(".")[0]
 
@@ -18,10 +18,13 @@ class _Mirror(types.ModuleType):
     def __getattr__(self, name):
         original = sys.modules[_original(self.__name__)]
         try:
-            return native(getattr(original, name))
+            value = native(getattr(original, name))
         except AttributeError:
             raise AttributeError(f"module {self.__name__!r} has no attribute "
                                  f"{name!r}") from None
+        if is_native(value):    # it stays; others may be patched
+            vars(self)[name] = value
+        return value
 
     def __dir__(self):
         return dir(sys.modules[_original(self.__name__)])

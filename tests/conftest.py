@@ -34,7 +34,8 @@ def python(tmp_path):
     """
     folder = os.path.dirname(os.path.dirname(os.path.abspath(ouro.__file__)))
     environment = {name: value for name, value in os.environ.items()
-                   if not name.startswith("PYTHON")}
+                   if not name.startswith("PYTHON")
+                   or name == "PYTHONMALLOC"}     # (make asan sets it)
     environment["PYTHONPATH"] = folder
 
     def run(*arguments, input="", cwd=tmp_path, timeout=60, env=()):
