@@ -3,8 +3,8 @@
 usage: worker.py FD, with the orders (JSON) on standard input:
 
     impl      "asyncio", or a module with install()
-    setup     null, or the path of a Python file with prepare(send, swap), run
-              after install() and before the test module is imported
+    setup     null, or the path of a Python file with a class Setup, whose
+              methods are called on the way (see class Setup)
     modules   names of test modules
     tests     ids to run, or null: only tell which tests there are
 
@@ -43,24 +43,51 @@ def tests_of(module):
             yield item
 
 
+class Setup:
+    """What a run may do besides: here, nothing."""
+
+    def __init__(self, implementation):
+        """implementation: the module under test, or asyncio."""
+
+    def prepare(self):
+        """After install(), before a test module is imported."""
+
+    def loaded(self, modules):
+        """The test modules are imported: {name: module}."""
+
+    def start(self, test):
+        """A test, named by its id, begins."""
+
+    def stop(self, test, outcome):
+        """It has ended; returns why it is to fail after all, or None."""
+
+    def finish(self, send):
+        """All tests have ended; send("fact", name=count) is summed up."""
+
+
 class Reporter(unittest.TestResult):
     """Turns unittest's calls into messages."""
 
-    def __init__(self, send):
+    def __init__(self, send, setup):
         super().__init__()
         self.send = send
+        self.setup = setup
         self.running = None
 
     def startTest(self, test):
         super().startTest(test)
         self.running, self.outcome, self.text = test, "pass", ""
         self.send("start", id=short_id(test))
+        self.setup.start(short_id(test))
         self.began = time.monotonic()
 
     def stopTest(self, test):
         super().stopTest(test)
         # 3.12.1 stops the tests of a skipped class without starting them.
         if self.running is not None:
+            complaint = self.setup.stop(short_id(test), self.outcome)
+            if complaint:
+                self.outcome, self.text = "fail", complaint
             self.send("end", id=short_id(test), outcome=self.outcome,
                       detail=self.text[-DETAIL:],
                       seconds=time.monotonic() - self.began)
@@ -103,11 +130,14 @@ class Reporter(unittest.TestResult):
             self.send("fixture", outcome="skip", detail=reason)
 
 
-def load_setup(path):
-    spec = importlib.util.spec_from_file_location("setup", path)
+def load_setup(path, implementation):
+    if path is None:
+        return Setup(implementation)
+    name = os.path.basename(path).removesuffix(".py")
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
+    return module.Setup(implementation)
 
 
 def main():
@@ -127,9 +157,8 @@ def main():
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))
     import stock
     swap, version = stock.install(orders["impl"])
-    setup = orders["setup"] and load_setup(orders["setup"])
-    if setup:
-        setup.prepare(send, swap)
+    setup = load_setup(orders["setup"], sys.modules[orders["impl"]])
+    setup.prepare()
     send("ready", version=version, forgotten=swap.forgotten)
 
     tests = []
@@ -143,16 +172,17 @@ def main():
         send("tests", module=name, ids=[short_id(test) for test in found])
         tests += found
     if orders["tests"] is not None:
-        for name, module in list(sys.modules.items()):
-            if name.startswith("test."):
-                swap.retarget(module)
+        modules = {name: module for name, module in sys.modules.items()
+                   if name.startswith("test.")}
+        for module in modules.values():
+            swap.retarget(module)
+        setup.loaded(modules)
         wanted = set(orders["tests"])
         suite = unittest.TestSuite(
             test for test in tests if short_id(test) in wanted)
         del tests
-        suite.run(Reporter(send))
-        if setup:
-            setup.finish(send)
+        suite.run(Reporter(send, setup))
+        setup.finish(send)
     send("done")
     # Nothing that a failed test left behind may keep the process alive.
     os._exit(0)
