@@ -176,10 +176,8 @@ await_dealloc(PyObject *object)
         PyObject_ClearWeakRefs(object);
     }
     await_clear(object);
-    /* The collector may have taken the type apart before its last object. */
-    if (((PyHeapTypeObject *)type)->ht_module == NULL
-        || !ouro_freelist_push(&ouro_state_of_type(type)->free_awaits, object,
-                               FREE_AWAITS_MAX)) {
+    if (!ouro_freelist_push(&ouro_state_of_type(type)->free_awaits, object,
+                            FREE_AWAITS_MAX)) {
         type->tp_free(object);
     }
     Py_DECREF(type);

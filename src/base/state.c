@@ -40,12 +40,12 @@ static const import_entry imports[] = {
     IMPORT("asyncio.coroutines", NULL, coroutines),
     IMPORT("asyncio.events", NULL, events),
     IMPORT("asyncio.tasks", NULL, tasks),
-    IMPORT("asyncio.futures", NULL, futures),
     IMPORT("asyncio.base_futures", NULL, base_futures),
     IMPORT("asyncio.base_tasks", NULL, base_tasks),
     IMPORT("asyncio.format_helpers", NULL, format_helpers),
     IMPORT("asyncio.log", "logger", logger),
     IMPORT("asyncio.trsock", NULL, trsock),
+    IMPORT("asyncio.constants", NULL, constants),
     IMPORT("asyncio.protocols", "BufferedProtocol", BufferedProtocol),
     IMPORT("asyncio.transports", "Transport", Transport),
     IMPORT("socket", NULL, socket_module),
@@ -216,17 +216,30 @@ ouro_state_free(ouro_state *st)
     table_clear((PyObject **)&st->str, TABLE_LENGTH(st->str));
 }
 
+/* The collector clears types and their module before objects of theirs that
+ * are garbage with them.  What such an object finds when it is freed: a state
+ * that is empty, with freelists that are closed. */
+static ouro_state *
+state_of_the_dead(void)
+{
+    static ouro_state state;
+    ouro_state_clear(&state);
+    return &state;
+}
+
 ouro_state *
 ouro_state_of_type(PyTypeObject *type)
 {
-    PyObject *module = NULL;
-    if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) {
-        module = ((PyHeapTypeObject *)type)->ht_module;
+    for (; type != NULL; type = type->tp_base) {
+        PyObject *module = NULL;
+        if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) {
+            module = ((PyHeapTypeObject *)type)->ht_module;
+        }
+        if (module != NULL && PyModule_GetDef(module) == &ouro_module_def) {
+            return ouro_module_state(module);
+        }
     }
-    if (module == NULL || PyModule_GetDef(module) != &ouro_module_def) {
-        module = PyType_GetModuleByDef(type, &ouro_module_def);
-    }
-    return ouro_module_state(module);
+    return state_of_the_dead();
 }
 
 int

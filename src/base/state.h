@@ -46,6 +46,8 @@ typedef struct ouro_types {
     PyTypeObject *FdWatch;
     /* sync */
     /* net */
+    PyTypeObject *Server;
+    PyTypeObject *Listener;
     PyTypeObject *SocketTransport;
     /* streams */
 } ouro_types;
@@ -83,13 +85,13 @@ typedef struct ouro_imports {
     PyObject *format_helpers;
     PyObject *logger; /* asyncio.log.logger */
     PyObject *trsock;
+    PyObject *constants; /* asyncio.constants */
     PyObject *BufferedProtocol; /* asyncio.protocols.BufferedProtocol */
     PyObject *Transport;        /* asyncio.transports.Transport */
     PyObject *socket_module;
     PyObject *AbstractEventLoop;
     PyObject *Handle;      /* asyncio.events' */
     PyObject *TimerHandle; /* asyncio.events' */
-    PyObject *futures;
     PyObject *loop_attributes; /* dict: what our Loop was made with */
     PyObject *run_until_complete_cb;
     /* the standard library */
