@@ -29,18 +29,30 @@ child_unlink(group_child *child)
     group->count--;
 }
 
-static void
-child_free(group_child *child)
-{
-    child_unlink(child);
-    Py_DECREF(child->task);
-    PyMem_Free(child);
-}
-
 static group_child *
 child_of(ou_job *job)
 {
     return OURO_CONTAINER_OF(job, group_child, job);
+}
+
+static void
+child_hold(ou_job *job)
+{
+    child_of(job)->references++;
+}
+
+static void
+child_drop(ou_job *job)
+{
+    group_child *child = child_of(job);
+    if (--child->references > 0) {
+        return;
+    }
+    GroupObject *group = child->group;
+    child_unlink(child);
+    Py_DECREF(child->task);
+    PyMem_Free(child);
+    Py_DECREF(group);
 }
 
 /* ---- a child is done --------------------------------------------------- */
@@ -169,33 +181,21 @@ child_run(ou_job *job)
     if (result < 0) {
         result = ouro_waiter_failed(st, child->task, job);
     }
-    child_free(child);
-    Py_DECREF(group);
+    child_drop(job);
     return result;
 }
 
-static void
-child_drop(ou_job *job)
-{
-    group_child *child = child_of(job);
-    GroupObject *group = child->group;
-    child_free(child);
-    Py_DECREF(group);
-}
-
-/* Never called: a child's callable is not asked for twice. */
-static void
-child_hold(ou_job *job)
-{
-    Py_INCREF(child_of(job)->group);
-}
-
+/* The node owns one reference to the group, whoever refers to the node: shown
+ * only where one holder is left, which at worst keeps a cycle alive longer. */
 static int
 child_visit(ou_job *job, void *visitor)
 {
     visitproc visit = ((ouro_visitor *)visitor)->visit;
     void *arg = ((ouro_visitor *)visitor)->arg;
-    Py_VISIT(child_of(job)->group);
+    group_child *child = child_of(job);
+    if (child->references == 1) {
+        Py_VISIT(child->group);
+    }
     return 0;
 }
 
@@ -218,6 +218,7 @@ add_child(ouro_state *st, GroupObject *group, PyObject *task)
         return -1;
     }
     ou_job_init(&child->job, &group_waiter.job);
+    child->references = 1;
     child->group = (GroupObject *)Py_NewRef((PyObject *)group);
     child->task = Py_NewRef(task);
     child->next = NULL;

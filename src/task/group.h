@@ -10,7 +10,8 @@ typedef struct GroupObject GroupObject;
 /* One running child: a waiter queued in it. */
 typedef struct group_child {
     ou_job job;
-    GroupObject *group; /* owned while the job is queued */
+    int references; /* of the queue and of callables that stand for the job */
+    GroupObject *group;
     PyObject *task;
     struct group_child *next;
     struct group_child **link;
