@@ -13,6 +13,21 @@
 
 /* --- what Python says to a wrong call -------------------------------- */
 
+enum { SOURCE_MAX = 1024 }; /* more than the longest signature needs */
+
+static void
+append(char *source, const char *text)
+{
+    strncat(source, text, SOURCE_MAX - strlen(source) - 1);
+}
+
+static void
+append_parameter(char *source, const char *name)
+{
+    append(source, name);
+    append(source, ",");
+}
+
 static int
 names_count(const ouro_signature *signature)
 {
@@ -23,42 +38,38 @@ names_count(const ouro_signature *signature)
     return count;
 }
 
-/* "async def" or not makes no difference to binding. */
-static int
-append_parameters(const ouro_signature *signature, char *text, size_t size)
+/* A function with these parameters.  ("async" would make no difference.) */
+static void
+write_source(const ouro_signature *signature, char *source)
 {
-    size_t used = (size_t)snprintf(text, size, "def f(%s",
-                                   signature->skip_self ? "self," : "");
     int count = names_count(signature);
-    for (int i = 0; i <= count && used < size; i++) {
+    append(source, "def f(");
+    if (signature->skip_self) {
+        append_parameter(source, "self");
+    }
+    for (int i = 0; i <= count; i++) {
+        if (i > 0 && i == signature->positional_only) {
+            append_parameter(source, "/");
+        }
         if (i == signature->positional && signature->varargs) {
-            used += (size_t)snprintf(text + used, size - used, "*args,");
+            append_parameter(source, "*args");
         }
         else if (i == signature->positional && i < count) {
-            used += (size_t)snprintf(text + used, size - used, "*,");
+            append_parameter(source, "*");
         }
-        if (i < count && used < size) {
-            used += (size_t)snprintf(text + used, size - used, "%s,",
-                                     signature->names[i]);
+        if (i < count) {
+            append_parameter(source, signature->names[i]);
         }
     }
-    if (used < size) {
-        used += (size_t)snprintf(text + used, size - used, "%s): pass",
-                                 signature->varkeywords ? "**kwds" : "");
-    }
-    if (used >= size) {
-        PyErr_SetString(PyExc_SystemError, "ouro: signature too long");
-        return -1;
-    }
-    return 0;
+    append(source, signature->varkeywords ? "**kwds): pass" : "): pass");
 }
 
-/* The code of the function that the module code `text` would define. */
+/* The code of the one function that source defines. */
 static PyObject *
-compile_function(const char *text)
+compile_function(const char *source)
 {
     PyObject *found = NULL;
-    PyObject *module = Py_CompileString(text, "<ouro>", Py_file_input);
+    PyObject *module = Py_CompileString(source, "<ouro>", Py_file_input);
     if (module == NULL) {
         return NULL;
     }
@@ -114,15 +125,12 @@ done:
 static PyObject *
 python_function(const ouro_signature *signature)
 {
-    char text[1024];
-    PyObject *code = NULL, *globals = NULL, *qualname = NULL;
+    char source[SOURCE_MAX] = "";
     PyObject *function = NULL;
-    if (append_parameters(signature, text, sizeof(text)) < 0) {
-        return NULL;
-    }
-    code = compile_function(text);
-    globals = PyDict_New();
-    qualname = PyUnicode_FromString(signature->qualname);
+    write_source(signature, source);
+    PyObject *code = compile_function(source);
+    PyObject *globals = PyDict_New();
+    PyObject *qualname = PyUnicode_FromString(signature->qualname);
     if (code == NULL || globals == NULL || qualname == NULL) {
         goto done;
     }
@@ -138,7 +146,7 @@ done:
     return function;
 }
 
-/* `given` counts the arguments without self; args[-1] need not exist. */
+/* The positional arguments, after a self that does not matter. */
 static PyObject *
 call_arguments(const ouro_signature *signature, PyObject *const *args,
                Py_ssize_t given)
@@ -183,7 +191,8 @@ static bool
 same_name(PyObject *keyword, const char *name)
 {
     if (!PyUnicode_IS_COMPACT_ASCII(keyword)) {
-        return false;
+        /* An instance of a subclass of str. */
+        return PyUnicode_CompareWithASCIIString(keyword, name) == 0;
     }
     size_t length = strlen(name);
     return (size_t)PyUnicode_GET_LENGTH(keyword) == length
@@ -194,7 +203,7 @@ same_name(PyObject *keyword, const char *name)
 static int
 find_name(const ouro_signature *signature, PyObject *keyword)
 {
-    for (int i = 0; signature->names[i] != NULL; i++) {
+    for (int i = signature->positional_only; signature->names[i]; i++) {
         if (same_name(keyword, signature->names[i])) {
             return i;
         }
@@ -226,7 +235,8 @@ bind_keyword(const ouro_signature *signature, PyObject *keyword,
     int place = find_name(signature, keyword);
     if (place < 0) {
         return signature->varkeywords
-               && !(signature->skip_self && same_name(keyword, "self"));
+               && !(signature->skip_self && signature->positional_only == 0
+                    && same_name(keyword, "self"));
     }
     if (ret[place] != NULL) {
         return false;

@@ -23,8 +23,9 @@ typedef struct ouro_signature {
      * of them, the first, must be given. */
     int required_keywords;
     const char *names[OURO_ARGS_MAX + 1]; /* NULL terminated */
-    bool varargs; /* *args: the surplus starts at args[positional] */
-    bool varkeywords; /* **kwds: see ouro_keywords() */
+    bool varargs;        /* *args: the surplus starts at args[positional] */
+    bool varkeywords;    /* **kwds: see ouro_keywords() */
+    int positional_only; /* the first names that are before a "/" */
 } ouro_signature;
 
 /* 0, or -1 with Python's TypeError.  ret has one place for each name. */

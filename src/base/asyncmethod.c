@@ -16,8 +16,7 @@
 #include <string.h>
 
 typedef struct AsyncMethodObject {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
+    PyObject_HEAD vectorcallfunc vectorcall;
     PyCFunctionFastWithKeywords call;
     const char *signature; /* "(...)", up to SIGNATURE_END; or NULL */
     PyObject *self;        /* of functions: the module; of methods NULL */
@@ -42,8 +41,7 @@ as_method(PyObject *object)
 /* --- calling ------------------------------------------------------------- */
 
 static PyObject *
-refuse_self(AsyncMethodObject *method, PyObject *const *args,
-            Py_ssize_t nargs)
+refuse_self(AsyncMethodObject *method, PyObject *const *args, Py_ssize_t nargs)
 {
     if (nargs < 1) {
         return PyErr_Format(
@@ -119,10 +117,10 @@ model_source(AsyncMethodObject *self)
     if (parameters == NULL) {
         return NULL;
     }
-    PyObject *source = PyUnicode_FromFormat("import socket, types, typing\n"
-                                            "async def %U(%s%U: pass\n",
-                                            self->name, self_parameter,
-                                            parameters);
+    PyObject *source =
+        PyUnicode_FromFormat("import socket, types, typing\n"
+                             "async def %U(%s%U: pass\n",
+                             self->name, self_parameter, parameters);
     Py_DECREF(parameters);
     return source;
 }
@@ -217,8 +215,7 @@ typedef struct mark_place {
     const char *old_name; /* before 3.12.2 */
 } mark_place;
 
-static const mark_place asyncio_mark = {"asyncio.coroutines",
-                                        "_is_coroutine"};
+static const mark_place asyncio_mark = {"asyncio.coroutines", "_is_coroutine"};
 static const mark_place inspect_mark = {"inspect", "_is_coroutine_mark",
                                         "_is_coroutine_marker"};
 
@@ -259,14 +256,16 @@ static PyMethodDef asyncmethod_methods[] = {
     {NULL},
 };
 
-#define MODEL(name) {name, asyncmethod_get_model_attribute, NULL, NULL, name}
+#define MODEL(name)                                                           \
+    {                                                                         \
+        name, asyncmethod_get_model_attribute, NULL, NULL, name               \
+    }
 
 static PyGetSetDef asyncmethod_getset[] = {
     {"__name__", asyncmethod_get_name, asyncmethod_set_name},
     {"__qualname__", asyncmethod_get_qualname, asyncmethod_set_qualname},
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict},
-    {"_is_coroutine", asyncmethod_get_mark, NULL, NULL,
-     (void *)&asyncio_mark},
+    {"_is_coroutine", asyncmethod_get_mark, NULL, NULL, (void *)&asyncio_mark},
     {"_is_coroutine_marker", asyncmethod_get_mark, NULL, NULL,
      (void *)&inspect_mark},
     MODEL("__code__"),
@@ -408,8 +407,8 @@ add_method(ouro_state *st, PyTypeObject *type, const ouro_async_def *def)
             PyUnicode_FromFormat("%U.%U", qualname, method->name);
     }
     if (method->qualname != NULL) {
-        error = PyDict_SetItem(type->tp_dict, method->name,
-                               (PyObject *)method);
+        error =
+            PyDict_SetItem(type->tp_dict, method->name, (PyObject *)method);
     }
     Py_XDECREF(qualname);
     Py_DECREF(method);
@@ -441,8 +440,7 @@ add_function(ouro_state *st, PyObject *module, const ouro_async_def *def)
     function->qualname = Py_NewRef(function->name);
     function->module = PyModule_GetNameObject(module);
     if (function->module != NULL) {
-        error = PyModule_AddObjectRef(module, def->name,
-                                      (PyObject *)function);
+        error = PyModule_AddObjectRef(module, def->name, (PyObject *)function);
     }
     Py_DECREF(function);
     return error;

@@ -285,9 +285,8 @@ static PySendResult
 send_first(AwaitObject *self, PyObject *arg, PyObject **ret)
 {
     if (arg != Py_None) {
-        return refuse(
-            PyExc_TypeError,
-            "can't send non-None value to a just-started coroutine");
+        return refuse(PyExc_TypeError,
+                      "can't send non-None value to a just-started coroutine");
     }
     self->state = AWAIT_RUNNING;
     return body_drive(self, self->kind->poll(self, ret), ret);
@@ -344,8 +343,7 @@ throw_down(AwaitObject *self, PyObject *exception, PyObject **ret)
         return raise_thrown(exception);
     }
     if (PyErr_GivenExceptionMatches(exception, PyExc_GeneratorExit)) {
-        return waiting_close(self) < 0 ? PYGEN_ERROR
-                                       : raise_thrown(exception);
+        return waiting_close(self) < 0 ? PYGEN_ERROR : raise_thrown(exception);
     }
     return waiting_throw(self, exception, ret);
 }
@@ -411,8 +409,7 @@ close_suspended(AwaitObject *self)
     Py_DECREF(exit);
     if (sent == PYGEN_NEXT) {
         Py_DECREF(result);
-        PyErr_SetString(PyExc_RuntimeError,
-                        "coroutine ignored GeneratorExit");
+        PyErr_SetString(PyExc_RuntimeError, "coroutine ignored GeneratorExit");
         return NULL;
     }
     if (sent == PYGEN_RETURN) {

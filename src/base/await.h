@@ -23,14 +23,14 @@
 typedef struct AwaitObject AwaitObject;
 
 typedef enum await_status {
-    AWAIT_ERROR = -1, /* an exception is set: the body is finished */
-    AWAIT_RETURN = 0, /* *ret is the result (owned): the body is finished */
-    AWAIT_FUTURE = 1, /* *ret is a pending future (owned) to wait for; then
+    AWAIT_ERROR = -1,   /* an exception is set: the body is finished */
+    AWAIT_RETURN = 0,   /* *ret is the result (owned): the body is finished */
+    AWAIT_FUTURE = 1,   /* *ret is a pending future (owned) to wait for; then
                          poll() again, or abort() if the future failed */
     AWAIT_DELEGATE = 2, /* *ret is an awaitable (owned), e.g. a coroutine, to
                            drive to its end; then poll() with its result in
                            self->value, or abort() with its exception set */
-    AWAIT_YIELD = 3,  /* give way for one turn, as a bare yield does */
+    AWAIT_YIELD = 3,    /* give way for one turn, as a bare yield does */
 } await_status;
 
 typedef struct await_kind {
@@ -46,8 +46,7 @@ typedef struct await_kind {
 /* Bodies use owner, a, b, c (owned references or NULL; the collector sees
  * them), n, deadline and step as they like; all start as zero. */
 struct AwaitObject {
-    PyObject_HEAD
-    const await_kind *kind;
+    PyObject_HEAD const await_kind *kind;
     PyObject *owner;
     PyObject *a;
     PyObject *b;

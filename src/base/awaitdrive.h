@@ -16,8 +16,7 @@ enum await_state {
 };
 
 /* The three things a driver can do; PYGEN_ERROR has an exception set. */
-PySendResult ouro_await_send(AwaitObject *self, PyObject *arg,
-                             PyObject **ret);
+PySendResult ouro_await_send(AwaitObject *self, PyObject *arg, PyObject **ret);
 /* exception: an instance (borrowed). */
 PySendResult ouro_await_throw(AwaitObject *self, PyObject *exception,
                               PyObject **ret);

@@ -34,8 +34,7 @@ PyObject *
 ouro_await_code(const await_kind *kind)
 {
     PyCodeObject *code = PyCode_NewEmpty(NO_FILE, kind->name, 1);
-    return code == NULL ? NULL
-                        : rename_code((PyObject *)code, kind->qualname);
+    return code == NULL ? NULL : rename_code((PyObject *)code, kind->qualname);
 }
 
 PyObject *
@@ -51,9 +50,8 @@ static PyObject *
 describe_frame(PyFrameObject *frame)
 {
     PyCodeObject *code = PyFrame_GetCode(frame);
-    PyObject *entry = Py_BuildValue("OiO", code->co_filename,
-                                    PyFrame_GetLineNumber(frame),
-                                    code->co_name);
+    PyObject *entry = Py_BuildValue(
+        "OiO", code->co_filename, PyFrame_GetLineNumber(frame), code->co_name);
     Py_DECREF(code);
     return entry;
 }

@@ -291,15 +291,13 @@ const char ouro_coroutine_throw_doc[] =
     "and may be removed in a future version of Python.";
 
 PyObject *
-ouro_coroutine_throw(PyObject *object, PyObject *const *args,
-                     Py_ssize_t nargs)
+ouro_coroutine_throw(PyObject *object, PyObject *const *args, Py_ssize_t nargs)
 {
     PyObject *result;
     if (nargs < 1 || nargs > 3) {
-        return PyErr_Format(PyExc_TypeError, "throw expected at %s, got %zd",
-                            nargs < 1 ? "least 1 argument"
-                                      : "most 3 arguments",
-                            nargs);
+        return PyErr_Format(
+            PyExc_TypeError, "throw expected at %s, got %zd",
+            nargs < 1 ? "least 1 argument" : "most 3 arguments", nargs);
     }
     if (nargs > 1 && ouro_state_of(object)->has.minor >= 12
         && PyErr_WarnEx(PyExc_DeprecationWarning,
@@ -469,8 +467,7 @@ static PyGetSetDef await_getset[] = {
     {"__name__", await_get_name, await_set_name, "name of the coroutine"},
     {"__qualname__", await_get_qualname, await_set_qualname,
      "qualified name of the coroutine"},
-    {"cr_await", await_get_await, NULL,
-     "object being awaited on, or None"},
+    {"cr_await", await_get_await, NULL, "object being awaited on, or None"},
     {"cr_origin", await_get_origin, NULL, NULL},
     {"cr_frame", await_get_frame, NULL, NULL},
     {"cr_code", await_get_code, NULL, NULL},
