@@ -103,7 +103,6 @@ ou_io_start(ou_loop *loop, ou_io *io, int fd, unsigned interest,
     }
     io->fd = fd;
     io->interest = (uint8_t)interest;
-    io->ready = 0;
     io->trigger = (uint8_t)trigger;
     io->armed = 0;
     loop->ios[fd].generation++;

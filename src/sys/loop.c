@@ -216,7 +216,6 @@ events_run(ou_loop *loop)
             loop->event_next++;
         }
         if (result < 0) {
-            events_queue(loop, &loop->turn);
             return result;
         }
     }
@@ -266,13 +265,11 @@ events_latch(ou_loop *loop, int n)
             || (io->trigger == OU_LEVEL
                 && (event->ready & io->interest) == 0)) {
             strays++;
-            event->ready = 0;
         }
         else if (io == &loop->wake_io) {
             if (io->trigger == OU_LEVEL) {
                 ou_inbox_drain(&loop->inbox);
             }
-            event->ready = 0;
         }
         else {
             found++;
@@ -324,7 +321,8 @@ poll_needless(ou_loop *loop)
 double
 ou_loop_prepare(ou_loop *loop)
 {
-    /* A turn may have been given up between collect and dispatch. */
+    /* What a failed job has left in the array, or a turn that was given up
+     * between collect and dispatch. */
     events_queue(loop, &loop->turn);
     /* What was deferred outside of any job (by a signal handler). */
     ou_queue_append(&loop->ready, &loop->deferred);

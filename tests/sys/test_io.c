@@ -556,6 +556,35 @@ TEST(a_duplicate_of_one_that_is_not_wanted)
     end();
 }
 
+TEST(a_duplicate_of_a_number_that_is_reused)
+{
+    begin();
+    probe_io a;
+    probe_io b;
+    probe_io_init(&a, 'a', &loop);
+    probe_io_init(&b, 'b', &loop);
+    ou_io_start(&loop, &a.io, ours, OU_IN, OU_LEVEL);
+    int copy = dup(ours);
+    int fresh[2];
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fresh) == 0);
+    REQUIRE(dup2(fresh[0], ours) == ours);
+    close(fresh[0]);
+    ou_io_stop(&loop, &a.io);
+    ou_io_start(&loop, &b.io, ours, OU_IN, OU_LEVEL);
+    put(theirs); /* to the duplicate, which is reported by the old number */
+    turn();
+    CHECK(probe_said(""));
+    CHECK_EQUAL(b.io.ready, 0);
+    put(fresh[1]);
+    turn();
+    turn();
+    CHECK(probe_said("bb"));
+    ou_io_stop(&loop, &b.io);
+    close(copy);
+    close(fresh[1]);
+    end();
+}
+
 TEST(closed_and_opened_again)
 {
     begin();
@@ -594,6 +623,7 @@ main(void)
     RUN(an_owner_may_go_with_its_watch);
     RUN(a_duplicate_that_goes_on_reporting);
     RUN(a_duplicate_of_one_that_is_not_wanted);
+    RUN(a_duplicate_of_a_number_that_is_reused);
     RUN(closed_and_opened_again);
     return check_report();
 }

@@ -521,7 +521,6 @@ TEST(a_timer_wakes_the_loop_in_time)
     for (int i = 1; i <= 20; i++) {
         double deadline = ou_loop_now(&loop) + i * 1e-4;
         probe_start(&a, deadline);
-        CHECK(ou_loop_prepare(&loop) > 0);
         CHECK_EQUAL(probe_wait_turn(&loop), 0); /* one turn: no spinning */
         CHECK(probe_said("a"));
         CHECK(ou_loop_now(&loop) >= deadline - loop.resolution);
@@ -564,22 +563,32 @@ TEST(polls_may_be_left_out)
     /* Turns without a poll do not count as polls. */
     ou_loop_collect(&loop, ou_loop_wait(&loop, 0.0));
     int polls = 0;
-    double until = ou_clock_now() + 2e-3;
-    while (ou_clock_now() < until) {
+    double start = ou_clock_now();
+    while (polls < 5) {
         double timeout = ou_loop_prepare(&loop);
         polls += timeout == 0.0;
         ou_loop_collect(&loop, ou_loop_wait(&loop, timeout));
     }
-    CHECK(polls >= 2);
-    CHECK(polls <= 2e-3 / 50e-6 + 1);
+    CHECK(ou_clock_now() - start >= 4 * 50e-6);
     /* Neither does an interrupted one. */
     ou_loop_note_io(&loop);
     CHECK(ou_loop_prepare(&loop) == 0.0);
     ou_loop_collect(&loop, -EINTR);
     CHECK(ou_loop_prepare(&loop) == 0.0);
-    ou_io_stop(&loop, &io.io);
+    /* Nor one that has found something: more may come. */
+    put(pair[1]);
+    ou_loop_collect(&loop, ou_loop_wait(&loop, 0.0));
+    CHECK(ou_loop_prepare(&loop) == 0.0);
+    /* What is watched anew may be ready. */
+    io.act = get;
     CHECK_EQUAL(ou_loop_dispatch(&loop), 0);
-    CHECK(probe_said("a"));
+    CHECK(probe_said("ai"));
+    probe_push(&a);
+    CHECK(ou_loop_prepare(&loop) == 0.0);
+    ou_loop_collect(&loop, ou_loop_wait(&loop, 0.0));
+    ou_io_want(&loop, &io.io, OU_IN | OU_OUT);
+    CHECK(ou_loop_prepare(&loop) == 0.0);
+    ou_io_stop(&loop, &io.io);
     close_pair(pair);
     end();
 }
@@ -612,7 +621,14 @@ TEST(a_wakeup_ends_the_wait)
     CHECK_EQUAL(ou_loop_wait(&loop, -1.0), 1);
     ou_loop_collect(&loop, 1);
     CHECK_EQUAL(ou_loop_dispatch(&loop), 0);
-    CHECK_EQUAL(ou_loop_wait(&loop, 0.0), 0); /* it has been taken back */
+    CHECK_EQUAL(ou_loop_wait(&loop, 0.0), 0); /* it came once */
+    /* A post to a loop that has woken up writes nothing. */
+    uint64_t count;
+    CHECK_EQUAL(read(loop.inbox.event_fd, &count, sizeof(count)), 8);
+    probe a = probe_make('a', &loop);
+    CHECK_EQUAL(ou_loop_wait(&loop, 1e-4), 0);
+    ou_inbox_post(&loop.inbox, &a.job);
+    CHECK_EQUAL(read(loop.inbox.event_fd, &count, sizeof(count)), -1);
     end();
 }
 

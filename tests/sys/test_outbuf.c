@@ -257,6 +257,23 @@ TEST(what_the_socket_refuses_stays)
     end();
 }
 
+TEST(a_short_send_is_not_repeated)
+{
+    begin();
+    enum { SIZE = 4 << 20 };
+    char *data = stream_new(0, SIZE);
+    ou_outbuf_refer(&buffer, data, SIZE, &released, release);
+    CHECK_EQUAL(ou_outbuf_flush(&buffer, ours), -EAGAIN);
+    CHECK_EQUAL(send_calls, 1);
+    CHECK(buffer.size < SIZE);
+    CHECK_EQUAL(released, 0);
+    CHECK_EQUAL(receive(0), SIZE - buffer.size);
+    ou_outbuf_clear(&buffer);
+    CHECK_EQUAL(released, 1);
+    free(data);
+    end();
+}
+
 /* Random writes, a reader of varying speed, and every byte in its place. */
 TEST(random_streams)
 {
@@ -368,6 +385,7 @@ main(void)
     RUN(a_header_before_each_block_takes_little);
     RUN(more_than_a_chunk);
     RUN(what_the_socket_refuses_stays);
+    RUN(a_short_send_is_not_repeated);
     RUN(random_streams);
     RUN(many_pieces_take_several_calls);
     RUN(errors_leave_the_rest);

@@ -86,11 +86,14 @@ TEST(ends_and_errors)
     int pair[2];
     begin(pair);
     epoll->add(&poller, pair[0], 1, OU_IN | OU_OUT, OU_EDGE);
+    static char block[65536];
+    while (write(pair[0], block, sizeof(block)) > 0) {
+    }
     epoll->wait(&poller, 0);
     /* The peer sends no more: to be read, but no news for a writer. */
     shutdown(pair[1], SHUT_WR);
     REQUIRE(epoll->wait(&poller, 0) == 1);
-    CHECK_EQUAL(poller.events[0].ready, OU_IN | OU_OUT | OU_HUP);
+    CHECK_EQUAL(poller.events[0].ready, OU_IN | OU_HUP);
     epoll->remove(&poller, pair[0]);
     /* A reader and a writer each learn of a hang-up, whatever was asked. */
     for (unsigned interest = OU_IN; interest <= OU_OUT; interest++) {
