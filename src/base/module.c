@@ -16,7 +16,9 @@ static const setup_function rooms[] = {
     ouro_future_setup,
     ouro_task_setup,
     ouro_registry_setup,
+    ouro_deadline_setup,
     ouro_sleep_setup,
+    ouro_wait_setup,
     ouro_ensure_setup,
     ouro_gather_setup,
     ouro_timeout_setup,
@@ -25,6 +27,13 @@ static const setup_function rooms[] = {
     /* loop */
     ouro_loop_setup,
     /* sync */
+    ouro_mixin_setup,
+    ouro_lock_setup,
+    ouro_event_setup,
+    ouro_condition_setup,
+    ouro_semaphore_setup,
+    ouro_barrier_setup,
+    ouro_queue_setup,
     /* net */
     /* streams */
 };

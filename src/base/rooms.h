@@ -8,6 +8,8 @@
 int ouro_future_setup(PyObject *module, ouro_state *st);
 int ouro_task_setup(PyObject *module, ouro_state *st);
 int ouro_registry_setup(PyObject *module, ouro_state *st);
+int ouro_deadline_setup(PyObject *module, ouro_state *st);
+int ouro_wait_setup(PyObject *module, ouro_state *st);
 int ouro_sleep_setup(PyObject *module, ouro_state *st);
 int ouro_ensure_setup(PyObject *module, ouro_state *st);
 int ouro_gather_setup(PyObject *module, ouro_state *st);
@@ -17,6 +19,13 @@ int ouro_control_setup(PyObject *module, ouro_state *st);
 /* loop */
 int ouro_loop_setup(PyObject *module, ouro_state *st);
 /* sync */
+int ouro_mixin_setup(PyObject *module, ouro_state *st);
+int ouro_lock_setup(PyObject *module, ouro_state *st);
+int ouro_event_setup(PyObject *module, ouro_state *st);
+int ouro_condition_setup(PyObject *module, ouro_state *st);
+int ouro_semaphore_setup(PyObject *module, ouro_state *st);
+int ouro_barrier_setup(PyObject *module, ouro_state *st);
+int ouro_queue_setup(PyObject *module, ouro_state *st);
 /* net */
 /* streams */
 

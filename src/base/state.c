@@ -59,6 +59,7 @@ static const import_entry imports[] = {
     IMPORT("heapq", "heappop", heappop),
     IMPORT("traceback", NULL, traceback),
     IMPORT("signal", NULL, signal),
+    IMPORT("selectors", "SelectorKey", SelectorKey),
     IMPORT("collections.abc", "Coroutine", CoroutineABC),
     IMPORT("collections", "deque", deque),
     IMPORT("traceback", "extract_stack", extract_stack),
@@ -67,6 +68,10 @@ static const import_entry imports[] = {
     IMPORT("asyncio.timeouts", "_State", timeout_State),
     IMPORT("asyncio.coroutines", "iscoroutine", iscoroutine),
     IMPORT("inspect", "isawaitable", isawaitable),
+    IMPORT("asyncio.exceptions", "BrokenBarrierError", BrokenBarrierError),
+    IMPORT("asyncio.queues", "QueueEmpty", QueueEmpty),
+    IMPORT("asyncio.queues", "QueueFull", QueueFull),
+    IMPORT_OPTIONAL("asyncio.queues", "QueueShutDown", QueueShutDown),
 };
 
 static int
@@ -133,6 +138,9 @@ find_features(ouro_features *has)
     has->group_uncancels_late = has->minor >= 13;
     has->group_closes_refused = has->minor >= 13;
     has->uncancel_clears = has->minor >= 13;
+    has->semaphore_passes_on = has->minor >= 13;
+    has->condition_passes_on = has->minor >= 13;
+    has->queue_shutdown = has->minor >= 13;
     has->call_graph = has->minor >= 14;
     return PyErr_Occurred() ? -1 : 0;
 }
@@ -182,6 +190,29 @@ table_clear(PyObject **table, size_t length)
     }
 }
 
+/* The snapshots of the classes of src/sync. */
+#define SYNC_CLASSES (sizeof(ouro_sync_classes) / sizeof(ouro_intact))
+
+static int
+snapshots_traverse(ouro_sync_classes *classes, visitproc visit, void *arg)
+{
+    ouro_intact *intact = (ouro_intact *)classes;
+    for (size_t i = 0; i < SYNC_CLASSES; i++) {
+        Py_VISIT(intact[i].made);
+    }
+    return 0;
+}
+
+static void
+snapshots_clear(ouro_sync_classes *classes)
+{
+    ouro_intact *intact = (ouro_intact *)classes;
+    for (size_t i = 0; i < SYNC_CLASSES; i++) {
+        intact[i].type = NULL;
+        Py_CLEAR(intact[i].made);
+    }
+}
+
 int
 ouro_state_traverse(ouro_state *st, visitproc visit, void *arg)
 {
@@ -190,6 +221,9 @@ ouro_state_traverse(ouro_state *st, visitproc visit, void *arg)
     if (stop == 0) {
         stop = table_traverse((PyObject **)&st->stock,
                               TABLE_LENGTH(st->stock), visit, arg);
+    }
+    if (stop == 0) {
+        stop = snapshots_traverse(&st->sync, visit, arg);
     }
     return stop;
 }
@@ -207,6 +241,7 @@ ouro_state_clear(ouro_state *st)
     }
     table_clear((PyObject **)&st->types, TABLE_LENGTH(st->types));
     table_clear((PyObject **)&st->stock, TABLE_LENGTH(st->stock));
+    snapshots_clear(&st->sync);
 }
 
 void

@@ -13,6 +13,7 @@
 
 #include "base/compat.h"
 #include "base/intact.h"
+#include "base/intact.h"
 
 #include <stdbool.h>
 
@@ -32,7 +33,8 @@ typedef struct ouro_types {
     PyTypeObject *TaskStep;
     PyTypeObject *TaskWakeup;
     PyTypeObject *EagerTaskFactory;
-    PyTypeObject *SleepTimer;
+    PyTypeObject *Deadline;
+    PyTypeObject *Wait;
     PyTypeObject *GatheringFuture;
     PyTypeObject *Timeout;
     PyTypeObject *TaskGroup;
@@ -45,6 +47,17 @@ typedef struct ouro_types {
     PyTypeObject *ReadyJob;
     PyTypeObject *FdWatch;
     /* sync */
+    PyTypeObject *LoopBoundMixin;
+    PyTypeObject *ContextManagerMixin;
+    PyTypeObject *Lock;
+    PyTypeObject *Event;
+    PyTypeObject *Condition;
+    PyTypeObject *Semaphore;
+    PyTypeObject *BoundedSemaphore;
+    PyTypeObject *Barrier;
+    PyTypeObject *Queue;
+    PyTypeObject *PriorityQueue;
+    PyTypeObject *LifoQueue;
     /* net */
     PyTypeObject *Server;
     PyTypeObject *Listener;
@@ -94,6 +107,8 @@ typedef struct ouro_imports {
     PyObject *TimerHandle; /* asyncio.events' */
     PyObject *loop_attributes; /* dict: what our Loop was made with */
     PyObject *run_until_complete_cb;
+    PyObject *signal_noop;
+    PyObject *SelectorKey; /* selectors.SelectorKey */
     /* the standard library */
     PyObject *WeakSet;
     PyObject *WeakValueDictionary;
@@ -109,6 +124,16 @@ typedef struct ouro_imports {
     PyObject *timeout_State; /* asyncio.timeouts._State */
     PyObject *iscoroutine;
     PyObject *isawaitable; /* inspect.isawaitable */
+    /* sync */
+    PyObject *BrokenBarrierError;
+    PyObject *QueueEmpty;
+    PyObject *QueueFull;
+    PyObject *QueueShutDown; /* 3.13+, else NULL */
+    PyObject *barrier_filling; /* the members of _BarrierState */
+    PyObject *barrier_draining;
+    PyObject *barrier_resetting;
+    PyObject *barrier_broken;
+    PyObject *barrier_too_few; /* what Barrier(0) says: a str */
 } ouro_imports;
 
 /* Interned strings: X(text). */
@@ -160,6 +185,10 @@ typedef struct ouro_imports {
     X(_cancel_message)                                                        \
     X(_log_destroy_pending)                                                   \
     X(_make_cancelled_error)                                                  \
+    X(ALL_COMPLETED)                                                          \
+    X(FIRST_COMPLETED)                                                        \
+    X(FIRST_EXCEPTION)                                                        \
+    X(_release_waiter)                                                        \
     X(_on_timeout)                                                            \
     X(exceptions)                                                             \
     X(_set_result_unless_cancelled)                                           \
@@ -210,7 +239,50 @@ typedef struct ouro_imports {
     X(shutdown)                                                               \
     X(stop)                                                                   \
     X(wait)                                                                   \
+    X(_add_callback_signalsafe)                                               \
+    X(_do_shutdown)                                                           \
+    X(_ensure_fd_no_transport)                                                \
+    X(_handle_signal)                                                         \
+    X(_process_events)                                                        \
+    X(_signal_handlers)                                                       \
+    X(_stop_serving)                                                          \
+    X(is_alive)                                                               \
+    X(listen)                                                                 \
+    X(remove_signal_handler)                                                  \
+    X(start)                                                                  \
+    X(submit)                                                                 \
+    X(wrap_future)                                                            \
     /* sync */                                                                \
+    X(append)                                                                 \
+    X(remove)                                                                 \
+    X(pop)                                                                    \
+    X(acquire)                                                                \
+    X(release)                                                                \
+    X(locked)                                                                 \
+    X(notify)                                                                 \
+    X(_notify)                                                                \
+    X(notify_all)                                                             \
+    X(wait_for)                                                               \
+    X(set)                                                                    \
+    X(empty)                                                                  \
+    X(full)                                                                   \
+    X(qsize)                                                                  \
+    X(get_nowait)                                                             \
+    X(put_nowait)                                                             \
+    X(_get)                                                                   \
+    X(_put)                                                                   \
+    X(_init)                                                                  \
+    X(_format)                                                                \
+    X(_get_loop)                                                              \
+    X(_wakeup_next)                                                           \
+    X(_wake_up_first)                                                         \
+    X(_wake_up_next)                                                          \
+    X(__aenter__)                                                             \
+    X(__aexit__)                                                              \
+    X(_block)                                                                 \
+    X(_wait)                                                                  \
+    X(_release)                                                               \
+    X(_exit)                                                                  \
     /* net */                                                                 \
     X(BufferedProtocol)                                                       \
     X(buffer_updated)                                                         \
@@ -266,6 +338,11 @@ typedef struct ouro_features {
     bool group_closes_refused;       /* 3.13+: coroutines */
     bool sleep_refuses_nan;  /* 3.13+ */
     bool uncancel_clears;    /* 3.13+: uncancel() to 0 undoes a request */
+    /* 3.13+: a permit that comes back wakes all that it can, and what a
+     * cancelled waiter was woken for is passed on. */
+    bool semaphore_passes_on;
+    bool condition_passes_on;
+    bool queue_shutdown;     /* 3.13+ */
     bool call_graph;         /* 3.14+: futures know who awaits them */
     bool task_kwargs;        /* 3.13.3+: create_task(coro, **kwargs) */
     bool debug_formats;      /* _format_callback_source(..., debug=) */
@@ -284,6 +361,18 @@ typedef struct ouro_protocol_entry {
     PyTypeObject *type; /* borrowed: `types` owns it */
     const struct protocol_ops *ops;
 } ouro_protocol_entry;
+
+/* Classes of src/sync whose methods C goes past while they are intact. */
+typedef struct ouro_sync_classes {
+    ouro_intact Lock;
+    ouro_intact Event;
+    ouro_intact Condition;
+    ouro_intact Semaphore;
+    ouro_intact BoundedSemaphore;
+    ouro_intact Queue;
+    ouro_intact PriorityQueue;
+    ouro_intact LifoQueue;
+} ouro_sync_classes;
 
 struct ouro_state {
     PyObject *module; /* borrowed: the state dies with it */
@@ -312,6 +401,8 @@ struct ouro_state {
     /* net */
     ouro_protocol_entry protocols[OURO_PROTOCOLS_MAX];
     int protocol_count;
+    /* sync */
+    ouro_sync_classes sync;
 };
 
 /* The state of the module that defined this type (or a base of it); never

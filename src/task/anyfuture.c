@@ -185,3 +185,22 @@ ouro_watch(ouro_state *st, PyObject *fut, ou_job *waiter)
     waiter->kind->drop(waiter);
     return result;
 }
+
+int
+ouro_unwatch(ouro_state *st, PyObject *fut, ou_job *waiter)
+{
+    if (ouro_future_exact(st, fut)) {
+        if (ouro_future_remove_waiter((FutureObject *)fut, waiter)) {
+            waiter->kind->drop(waiter);
+        }
+        return 0;
+    }
+    PyObject *callable = ouro_waiter_callable(st, waiter);
+    if (callable == NULL) {
+        return -1;
+    }
+    int result = discard(PyObject_CallMethodOneArg(
+        fut, st->str.remove_done_callback, callable));
+    Py_DECREF(callable);
+    return result;
+}

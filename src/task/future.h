@@ -140,6 +140,10 @@ int ouro_anyfuture_set_blocking(ouro_state *st, PyObject *fut);
  * reference over in every case (on error it is dropped). 0 or -1. */
 int ouro_watch(ouro_state *st, PyObject *fut, ou_job *waiter);
 
+/* Take such a waiter out again, if the future has not been done since;
+ * remove_done_callback() of anybody's future. 0 or -1. */
+int ouro_unwatch(ouro_state *st, PyObject *fut, ou_job *waiter);
+
 /* The default callable of a waiter: calling it runs the job, once. */
 PyObject *ouro_waiter_callable(ouro_state *st, ou_job *waiter);
 

@@ -1,0 +1,466 @@
+/* wait.c - asyncio.wait(): a counter and one slot in each future. */
+#include "base/args.h"
+#include "base/await.h"
+#include "base/rooms.h"
+#include "task/deadline.h"
+
+typedef enum wait_until {
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
+    ALL_COMPLETED,
+} wait_until;
+
+typedef struct WaitObject WaitObject;
+
+typedef struct wait_slot {
+    ou_job job;
+    WaitObject *owner; /* borrowed, but for the queue's reference */
+    PyObject *fut;
+} wait_slot;
+
+struct WaitObject {
+    PyObject_HEAD
+    PyObject *waiter;   /* the future that the coroutine waits for */
+    PyObject *deadline; /* or NULL */
+    wait_slot *slots;
+    Py_ssize_t count;
+    Py_ssize_t left;
+    wait_until until;
+};
+
+/* ---- a future is done -------------------------------------------------- */
+
+static int
+is_enough(ouro_state *st, WaitObject *self, PyObject *fut)
+{
+    if (self->left <= 0 || self->until == FIRST_COMPLETED) {
+        return 1;
+    }
+    if (self->until == ALL_COMPLETED) {
+        return 0;
+    }
+    int cancelled = ouro_anyfuture_cancelled(st, fut);
+    if (cancelled != 0) {
+        return cancelled < 0 ? -1 : 0;
+    }
+    PyObject *exception = ouro_anyfuture_exception(st, fut);
+    if (exception == NULL) {
+        return -1;
+    }
+    Py_DECREF(exception);
+    return exception != Py_None;
+}
+
+static int
+future_done(ouro_state *st, WaitObject *self, PyObject *fut)
+{
+    self->left--;
+    int enough = is_enough(st, self, fut);
+    if (enough <= 0) {
+        return enough;
+    }
+    if (ouro_deadline_cancel(st, self->deadline) < 0) {
+        return -1;
+    }
+    int done = ouro_anyfuture_done(st, self->waiter);
+    if (done != 0) {
+        return done < 0 ? -1 : 0;
+    }
+    return ouro_anyfuture_set_result(st, self->waiter, Py_None);
+}
+
+static wait_slot *
+slot_of(ou_job *job)
+{
+    return OURO_CONTAINER_OF(job, wait_slot, job);
+}
+
+static int
+slot_run(ou_job *job)
+{
+    wait_slot *slot = slot_of(job);
+    WaitObject *self = slot->owner;
+    ouro_state *st = ouro_state_of((PyObject *)self);
+    int result = future_done(st, self, slot->fut);
+    if (result < 0) {
+        result = ouro_waiter_failed(st, slot->fut, job);
+    }
+    Py_DECREF(self);
+    return result;
+}
+
+static void
+slot_drop(ou_job *job)
+{
+    Py_DECREF(slot_of(job)->owner);
+}
+
+static void
+slot_hold(ou_job *job)
+{
+    Py_INCREF(slot_of(job)->owner);
+}
+
+static int
+slot_visit(ou_job *job, void *visitor)
+{
+    visitproc visit = ((ouro_visitor *)visitor)->visit;
+    void *arg = ((ouro_visitor *)visitor)->arg;
+    Py_VISIT(slot_of(job)->owner);
+    return 0;
+}
+
+static const waiter_kind wait_waiter = {
+    .job = {
+        .run = slot_run,
+        .drop = slot_drop,
+        .hold = slot_hold,
+        .visit = slot_visit,
+    },
+    .qualname = "_wait.<locals>._on_completion",
+};
+
+/* ---- the object -------------------------------------------------------- */
+
+static int
+wait_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    WaitObject *wait = (WaitObject *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(wait->waiter);
+    Py_VISIT(wait->deadline);
+    for (Py_ssize_t i = 0; i < wait->count; i++) {
+        Py_VISIT(wait->slots[i].fut);
+    }
+    return 0;
+}
+
+/* Slots that are queued must stay; a cycle is broken at the futures. */
+static int
+wait_clear(PyObject *self)
+{
+    Py_CLEAR(((WaitObject *)self)->deadline);
+    return 0;
+}
+
+static void
+wait_dealloc(PyObject *self)
+{
+    WaitObject *wait = (WaitObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_CLEAR(wait->deadline);
+    Py_CLEAR(wait->waiter);
+    for (Py_ssize_t i = 0; i < wait->count; i++) {
+        Py_DECREF(wait->slots[i].fut);
+    }
+    PyMem_Free(wait->slots);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot wait_slots[] = {
+    {Py_tp_doc, "The state of one wait()."},
+    {Py_tp_traverse, wait_traverse},
+    {Py_tp_clear, wait_clear},
+    {Py_tp_dealloc, wait_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec wait_spec = {
+    .name = "ouro._ouro.Wait",
+    .basicsize = sizeof(WaitObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = wait_slots,
+};
+
+/* ---- the coroutine ----------------------------------------------------- */
+
+/* The body's fields: owner fs, then the set of them; a timeout, b
+ * return_when, c the WaitObject. */
+enum { WAIT_START, WAIT_WAITING };
+
+static int
+parse_until(ouro_state *st, PyObject *value, wait_until *ret)
+{
+    PyObject *const known[] = {st->str.FIRST_COMPLETED,
+                               st->str.FIRST_EXCEPTION,
+                               st->str.ALL_COMPLETED};
+    for (int i = 0; i < 3; i++) {
+        int same = PyObject_RichCompareBool(value, known[i], Py_EQ);
+        if (same != 0) {
+            *ret = (wait_until)i;
+            return same < 0 ? -1 : 0;
+        }
+    }
+    PyErr_Format(PyExc_ValueError, "Invalid return_when value: %S", value);
+    return -1;
+}
+
+static int
+is_coroutine(ouro_state *st, PyObject *object)
+{
+    if (ouro_future_exact(st, object)) {
+        return 0;
+    }
+    PyObject *answer = PyObject_CallOneArg(st->stock.iscoroutine, object);
+    int truth = answer == NULL ? -1 : PyObject_IsTrue(answer);
+    Py_XDECREF(answer);
+    return truth;
+}
+
+/* fs itself, a future or coroutine passed in the place of a set of them. */
+static int
+check_collection(ouro_state *st, PyObject *fs)
+{
+    int single = ouro_isfuture(st, fs);
+    if (single == 0) {
+        single = is_coroutine(st, fs);
+    }
+    if (single > 0) {
+        PyErr_Format(PyExc_TypeError, "expect a list of futures, not %s",
+                     _PyType_Name(Py_TYPE(fs)));
+    }
+    if (single != 0) {
+        return -1;
+    }
+    int any = PyObject_IsTrue(fs);
+    if (any == 0) {
+        PyErr_SetString(PyExc_ValueError,
+                        "Set of Tasks/Futures is empty.");
+    }
+    return any <= 0 ? -1 : 0;
+}
+
+static int
+check_members(ouro_state *st, PyObject *list)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
+        int coroutine = is_coroutine(st, PyList_GET_ITEM(list, i));
+        if (coroutine > 0) {
+            PyErr_SetString(PyExc_TypeError,
+                            "Passing coroutines is forbidden, use tasks "
+                            "explicitly.");
+        }
+        if (coroutine != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static WaitObject *
+wait_new(ouro_state *st, Py_ssize_t count)
+{
+    PyTypeObject *type = st->types.Wait;
+    WaitObject *self = (WaitObject *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->slots = PyMem_Calloc((size_t)count, sizeof(wait_slot));
+    if (self->slots == NULL) {
+        Py_DECREF(self);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    self->left = count;
+    return self;
+}
+
+static int
+watch_all(ouro_state *st, WaitObject *self, PyObject *list)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
+        wait_slot *slot = &self->slots[self->count];
+        ou_job_init(&slot->job, &wait_waiter.job);
+        slot->owner = self;
+        slot->fut = Py_NewRef(PyList_GET_ITEM(list, i));
+        self->count++;
+        Py_INCREF(self); /* the queue's reference */
+        if (ouro_watch(st, slot->fut, &slot->job) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+wait_begin_on(ouro_state *st, AwaitObject *coro, PyObject *loop,
+              PyObject *list, wait_until until)
+{
+    WaitObject *self = wait_new(st, PyList_GET_SIZE(list));
+    if (self == NULL) {
+        return -1;
+    }
+    coro->c = (PyObject *)self;
+    self->until = until;
+    self->waiter = ouro_create_future(st, loop);
+    if (self->waiter == NULL) {
+        return -1;
+    }
+    if (coro->a != Py_None) {
+        self->deadline = ouro_deadline_start(
+            st, loop, coro->a, self->waiter, NULL, st->stock.tasks,
+            st->str._release_waiter);
+        if (self->deadline == NULL) {
+            return -1;
+        }
+    }
+    return watch_all(st, self, list);
+}
+
+static int
+wait_begin(ouro_state *st, AwaitObject *coro)
+{
+    wait_until until;
+    if (check_collection(st, coro->owner) < 0
+        || parse_until(st, coro->b, &until) < 0) {
+        return -1;
+    }
+    Py_SETREF(coro->owner, PySet_New(coro->owner));
+    PyObject *list =
+        coro->owner == NULL ? NULL : PySequence_List(coro->owner);
+    if (list == NULL) {
+        return -1;
+    }
+    int result = check_members(st, list);
+    if (result == 0) {
+        PyObject *loop = ouro_running_loop(st);
+        result = loop == NULL
+                     ? -1
+                     : wait_begin_on(st, coro, loop, list, until);
+        Py_XDECREF(loop);
+    }
+    Py_DECREF(list);
+    return result;
+}
+
+/* The `finally:` of the wait. */
+static int
+wait_end(ouro_state *st, WaitObject *self)
+{
+    if (ouro_deadline_cancel(st, self->deadline) < 0) {
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < self->count; i++) {
+        wait_slot *slot = &self->slots[i];
+        if (ouro_unwatch(st, slot->fut, &slot->job) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static PyObject *
+done_and_pending(ouro_state *st, WaitObject *self)
+{
+    PyObject *sets = PyTuple_New(2);
+    for (int i = 0; sets != NULL && i < 2; i++) {
+        PyObject *set = PySet_New(NULL);
+        if (set == NULL) {
+            Py_CLEAR(sets);
+            break;
+        }
+        PyTuple_SET_ITEM(sets, i, set);
+    }
+    for (Py_ssize_t i = 0; sets != NULL && i < self->count; i++) {
+        PyObject *fut = self->slots[i].fut;
+        int done = ouro_anyfuture_done(st, fut);
+        if (done < 0
+            || PySet_Add(PyTuple_GET_ITEM(sets, done ? 0 : 1), fut) < 0) {
+            Py_CLEAR(sets);
+        }
+    }
+    return sets;
+}
+
+static await_status
+wait_poll(AwaitObject *coro, PyObject **ret)
+{
+    ouro_state *st = ouro_state_of((PyObject *)coro);
+    if (coro->step == WAIT_START) {
+        coro->step = WAIT_WAITING;
+        if (wait_begin(st, coro) < 0) {
+            return AWAIT_ERROR;
+        }
+        *ret = Py_NewRef(((WaitObject *)coro->c)->waiter);
+        return AWAIT_FUTURE;
+    }
+    WaitObject *self = (WaitObject *)coro->c;
+    if (wait_end(st, self) < 0) {
+        return AWAIT_ERROR;
+    }
+    *ret = done_and_pending(st, self);
+    return *ret == NULL ? AWAIT_ERROR : AWAIT_RETURN;
+}
+
+static await_status
+wait_abort(AwaitObject *coro, PyObject **ret)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    ouro_state *st = ouro_state_of((PyObject *)coro);
+    if (wait_end(st, (WaitObject *)coro->c) < 0) {
+        Py_XDECREF(error);
+        return AWAIT_ERROR;
+    }
+    PyErr_SetRaisedException(error);
+    return AWAIT_ERROR;
+}
+
+static const await_kind wait_kind = {
+    .name = "wait",
+    .qualname = "wait",
+    .poll = wait_poll,
+    .abort = wait_abort,
+};
+
+PyDoc_STRVAR(wait_doc,
+"wait(fs, *, timeout=None, return_when='ALL_COMPLETED')\n--\n\n\
+Wait for the Futures or Tasks given by fs to complete.\n\n\
+The fs iterable must not be empty.\n\n\
+Returns two sets of Future: (done, pending).\n\n\
+Usage:\n\n\
+    done, pending = await asyncio.wait(fs)\n\n\
+Note: This does not raise TimeoutError! Futures that aren't done\n\
+when the timeout occurs are returned in the second set.");
+
+static const ouro_signature wait_signature = {
+    .qualname = "wait",
+    .positional = 1,
+    .required = 1,
+    .names = {"fs", "timeout", "return_when", NULL},
+};
+
+static PyObject *
+task_wait(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+          PyObject *kwnames)
+{
+    ouro_state *st = ouro_module_state(module);
+    PyObject *given[3];
+    if (ouro_parse(&wait_signature, args, nargs, kwnames, given) < 0) {
+        return NULL;
+    }
+    AwaitObject *coro = ouro_await_new(st, &wait_kind, given[0]);
+    if (coro != NULL) {
+        coro->a = Py_NewRef(given[1] != NULL ? given[1] : Py_None);
+        coro->b = Py_NewRef(given[2] != NULL ? given[2]
+                                             : st->str.ALL_COMPLETED);
+    }
+    return (PyObject *)coro;
+}
+
+static const ouro_async_def wait_functions[] = {
+    {"wait", task_wait, wait_doc},
+    {NULL},
+};
+
+int
+ouro_wait_setup(PyObject *module, ouro_state *st)
+{
+    if (ouro_add_type(module, &wait_spec, NULL, false, &st->types.Wait)
+        < 0) {
+        return -1;
+    }
+    return ouro_add_async_functions(st, module, wait_functions);
+}
