@@ -13,6 +13,9 @@
 /* asyncio's MAXIMUM_SELECT_TIMEOUT: no kernel's counter overflows. */
 #define MAX_WAIT (24.0 * 3600.0)
 
+/* Timers that follow each other within this time are waited for at once. */
+#define CROWDED_SPAN 1e-3
+
 /* A poll that found nothing need not be repeated within this time, while
  * there is work to do. */
 #define IDLE_POLL_INTERVAL 50e-6
@@ -318,6 +321,25 @@ poll_needless(ou_loop *loop)
     return false;
 }
 
+/* How long the wait for the first timer may take.  A lone timer is waited for
+ * as exactly as the kernel can.  Where they crowd, the wait is rounded up to
+ * milliseconds, as asyncio's always are: to wake up for each one costs several
+ * times what it takes to run its job. */
+static double
+timers_timeout(ou_loop *loop, double now)
+{
+    double timeout = ou_timers_first(&loop->timers) - now;
+    if (timeout >= MAX_WAIT) {
+        return MAX_WAIT;
+    }
+    if (timeout >= loop->resolution
+        && ou_timers_crowded(&loop->timers, CROWDED_SPAN)) {
+        double whole = (double)(int64_t)(timeout * 1e3);
+        timeout = (whole < timeout * 1e3 ? whole + 1 : whole) * 1e-3;
+    }
+    return timeout;
+}
+
 double
 ou_loop_prepare(ou_loop *loop)
 {
@@ -335,9 +357,9 @@ ou_loop_prepare(ou_loop *loop)
             return -1.0;
         }
         double now = ou_loop_now(loop);
-        double timeout = ou_timers_first(&loop->timers) - now;
+        double timeout = timers_timeout(loop, now);
         if (timeout >= loop->resolution) {
-            return timeout < MAX_WAIT ? timeout : MAX_WAIT;
+            return timeout;
         }
         loop->now = now;
     }

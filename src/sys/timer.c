@@ -147,6 +147,19 @@ ou_timer_stop(ou_timers *timers, ou_timer *timer)
     return true;
 }
 
+bool
+ou_timers_crowded(const ou_timers *timers, double span)
+{
+    double until = ou_timers_first(timers) + span;
+    /* The second one is a child of the first. */
+    for (size_t i = 1; i < timers->count && i <= ARITY; i++) {
+        if (timers->slots[i].deadline <= until) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void
 ou_timers_expire(ou_timers *timers, double until, ou_queue *ready)
 {

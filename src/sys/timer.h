@@ -59,6 +59,10 @@ ou_timers_first(const ou_timers *timers)
     return timers->slots[0].deadline;
 }
 
+/* Whether another timer follows the first within `span` seconds (or has the
+ * same deadline); only with count > 0. */
+bool ou_timers_crowded(const ou_timers *timers, double span);
+
 /* Move the jobs of all timers with deadline < until behind `ready`, in
  * order. */
 void ou_timers_expire(ou_timers *timers, double until, ou_queue *ready);

@@ -474,6 +474,29 @@ TEST(waits_for_the_first_timer)
     end();
 }
 
+TEST(waits_for_a_crowd_at_once)
+{
+    begin_with_fake_clock();
+    loop.resolution = 1e-9;
+    probe a = probe_make('a', &loop);
+    probe b = probe_make('b', &loop);
+    double alone = 100.0 + 1.0 / 1024;
+    probe_start(&a, alone);
+    probe_start(&b, 200);
+    CHECK(ou_loop_prepare(&loop) == alone - 100.0); /* exactly */
+    ou_timer_stop(&loop.timers, &b.timer);
+    probe_start(&b, alone + 0.0005);
+    CHECK(ou_loop_prepare(&loop) == 1e-3);
+    ou_timer_stop(&loop.timers, &a.timer);
+    probe_start(&a, alone + 0.001);
+    CHECK(ou_loop_prepare(&loop) == 2e-3);
+    fake_time = 100.125;
+    CHECK(ou_loop_prepare(&loop) == OU_NO_WAIT);
+    CHECK_EQUAL(probe_turn(&loop), 0);
+    CHECK(probe_said("ba"));
+    end();
+}
+
 TEST(waits_a_day_at_most)
 {
     begin_with_fake_clock();
@@ -975,6 +998,7 @@ main(void)
     RUN(a_turn_within_a_job);
     RUN(deferred_jobs_run_at_the_end_of_their_job);
     RUN(waits_for_the_first_timer);
+    RUN(waits_for_a_crowd_at_once);
     RUN(waits_a_day_at_most);
     RUN(reads_the_clock_once_a_turn_at_most);
     RUN(a_timer_wakes_the_loop_in_time);

@@ -151,6 +151,22 @@ TEST(random_starts_and_stops)
     ou_timers_free(&loop.timers);
 }
 
+TEST(crowded)
+{
+    probe probes[3];
+    double deadlines[3] = {5.0, 7.0, 6.0};
+    for (int i = 0; i < 3; i++) {
+        probes[i] = probe_make('x', &loop);
+        probe_start(&probes[i], deadlines[i]);
+        CHECK_EQUAL(ou_timers_crowded(&loop.timers, 1.0), i == 2);
+    }
+    CHECK(!ou_timers_crowded(&loop.timers, 0.5));
+    ou_timer_stop(&loop.timers, &probes[2].timer);
+    CHECK(!ou_timers_crowded(&loop.timers, 1.0));
+    ou_timers_drop_all(&loop.timers);
+    ou_timers_free(&loop.timers);
+}
+
 TEST(odd_deadlines)
 {
     probe nan = probe_make('n', &loop);
@@ -268,6 +284,7 @@ main(void)
     RUN(equal_deadlines_keep_their_order);
     RUN(stop_gives_the_reference_back);
     RUN(random_starts_and_stops);
+    RUN(crowded);
     RUN(odd_deadlines);
     RUN(memory_is_given_back);
     RUN(no_memory_changes_nothing);
