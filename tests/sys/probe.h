@@ -24,6 +24,13 @@ probe_note(char letter)
     }
 }
 
+static inline void
+probe_forget(void)
+{
+    probe_log_size = 0;
+    probe_log[0] = '\0';
+}
+
 /* Whether the log says `wanted`; starts a new one. */
 static inline bool
 probe_said(const char *wanted)
@@ -32,8 +39,7 @@ probe_said(const char *wanted)
     if (!same) {
         fprintf(stderr, "the log is \"%s\", not \"%s\"\n", probe_log, wanted);
     }
-    probe_log_size = 0;
-    probe_log[0] = '\0';
+    probe_forget();
     return same;
 }
 

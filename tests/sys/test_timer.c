@@ -147,7 +147,7 @@ TEST(random_starts_and_stops)
     for (int i = 0; i < COUNT; i++) {
         CHECK_EQUAL(probes[i].refs, 0);
     }
-    probe_log_size = 0;
+    probe_forget();
     ou_timers_free(&loop.timers);
 }
 
