@@ -178,13 +178,13 @@ ouro_await_clear_body(AwaitObject *self)
 
 /* PEP 479: a StopIteration would be taken for a return. */
 static void
-replace_stop_iteration(void)
+replace_stop_iteration(const char *message)
 {
     if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
         return;
     }
     PyObject *cause = PyErr_GetRaisedException();
-    PyErr_SetString(PyExc_RuntimeError, "coroutine raised StopIteration");
+    PyErr_SetString(PyExc_RuntimeError, message);
     PyObject *error = PyErr_GetRaisedException();
     PyException_SetCause(error, Py_NewRef(cause));
     PyException_SetContext(error, cause);
@@ -202,7 +202,7 @@ finish(AwaitObject *self, PySendResult result)
 static PySendResult
 finish_with_error(AwaitObject *self)
 {
-    replace_stop_iteration();
+    replace_stop_iteration("coroutine raised StopIteration");
     return finish(self, PYGEN_ERROR);
 }
 
@@ -340,12 +340,29 @@ static PySendResult
 throw_down(AwaitObject *self, PyObject *exception, PyObject **ret)
 {
     if (self->waiting == NULL) {
-        return raise_thrown(exception);
+        /* A bare yield is a generator's, as asyncio writes it. */
+        raise_thrown(exception);
+        replace_stop_iteration("generator raised StopIteration");
+        return PYGEN_ERROR;
     }
     if (PyErr_GivenExceptionMatches(exception, PyExc_GeneratorExit)) {
         return waiting_close(self) < 0 ? PYGEN_ERROR : raise_thrown(exception);
     }
     return waiting_throw(self, exception, ret);
+}
+
+/* A StopIteration that arrives where something is awaited is the end of that,
+ * even if it was thrown in: always for a future, whose iterator raises it,
+ * from 3.12 for everything. */
+static bool
+is_end_of_await(AwaitObject *self, PyObject **ret)
+{
+    if (self->waiting == NULL) {
+        return false;
+    }
+    ouro_state *st = ouro_state_of((PyObject *)self);
+    return (self->on_future || st->has.minor >= 12)
+           && ouro_catch_stop_iteration(ret);
 }
 
 static PySendResult
@@ -357,14 +374,13 @@ throw_suspended(AwaitObject *self, PyObject *exception, PyObject **ret)
         self->held = false;
         Py_CLEAR(self->value);
     }
-    switch (throw_down(self, exception, &value)) {
-    case PYGEN_NEXT:
+    PySendResult sent = throw_down(self, exception, &value);
+    if (sent == PYGEN_NEXT) {
         *ret = value;
         return suspend(self);
-    case PYGEN_RETURN:
+    }
+    if (sent == PYGEN_RETURN || is_end_of_await(self, &value)) {
         return body_drive(self, body_go_on(self, value, ret), ret);
-    case PYGEN_ERROR:
-        break;
     }
     return body_drive(self, body_abort(self, ret), ret);
 }
