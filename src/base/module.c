@@ -22,6 +22,8 @@ static const setup_function rooms[] = {
     ouro_ensure_setup,
     ouro_gather_setup,
     ouro_timeout_setup,
+    ouro_waitfor_setup,
+    ouro_shield_setup,
     ouro_group_setup,
     ouro_control_setup,
     /* loop */
@@ -36,6 +38,12 @@ static const setup_function rooms[] = {
     ouro_queue_setup,
     /* net */
     /* streams */
+    ouro_streams_setup,
+    ouro_reader_setup,
+    ouro_flow_setup,
+    ouro_stream_protocol_setup,
+    ouro_writer_setup,
+    ouro_open_setup,
 };
 
 static int

@@ -14,6 +14,8 @@ int ouro_sleep_setup(PyObject *module, ouro_state *st);
 int ouro_ensure_setup(PyObject *module, ouro_state *st);
 int ouro_gather_setup(PyObject *module, ouro_state *st);
 int ouro_timeout_setup(PyObject *module, ouro_state *st);
+int ouro_waitfor_setup(PyObject *module, ouro_state *st);
+int ouro_shield_setup(PyObject *module, ouro_state *st);
 int ouro_group_setup(PyObject *module, ouro_state *st);
 int ouro_control_setup(PyObject *module, ouro_state *st);
 /* loop */
@@ -28,5 +30,11 @@ int ouro_barrier_setup(PyObject *module, ouro_state *st);
 int ouro_queue_setup(PyObject *module, ouro_state *st);
 /* net */
 /* streams */
+int ouro_streams_setup(PyObject *module, ouro_state *st);
+int ouro_reader_setup(PyObject *module, ouro_state *st);
+int ouro_flow_setup(PyObject *module, ouro_state *st);
+int ouro_stream_protocol_setup(PyObject *module, ouro_state *st);
+int ouro_writer_setup(PyObject *module, ouro_state *st);
+int ouro_open_setup(PyObject *module, ouro_state *st);
 
 #endif

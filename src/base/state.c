@@ -72,6 +72,11 @@ static const import_entry imports[] = {
     IMPORT("asyncio.queues", "QueueEmpty", QueueEmpty),
     IMPORT("asyncio.queues", "QueueFull", QueueFull),
     IMPORT_OPTIONAL("asyncio.queues", "QueueShutDown", QueueShutDown),
+    IMPORT("asyncio.streams", NULL, streams),
+    IMPORT("asyncio.streams", "StreamReader", stock_StreamReader),
+    IMPORT("asyncio.protocols", "Protocol", Protocol),
+    IMPORT("asyncio.exceptions", "IncompleteReadError", IncompleteReadError),
+    IMPORT("asyncio.exceptions", "LimitOverrunError", LimitOverrunError),
 };
 
 static int
@@ -137,6 +142,7 @@ find_features(ouro_features *has)
     has->group_matches_subclasses = has->minor >= 13;
     has->group_uncancels_late = has->minor >= 13;
     has->group_closes_refused = has->minor >= 13;
+    has->waitfor_is_timeout = has->minor >= 12;
     has->uncancel_clears = has->minor >= 13;
     has->semaphore_passes_on = has->minor >= 13;
     has->condition_passes_on = has->minor >= 13;
@@ -190,24 +196,24 @@ table_clear(PyObject **table, size_t length)
     }
 }
 
-/* The snapshots of the classes of src/sync. */
-#define SYNC_CLASSES (sizeof(ouro_sync_classes) / sizeof(ouro_intact))
+/* The snapshots of the classes of a room: a table, too. */
+#define SNAPSHOTS(classes)                                                    \
+    (ouro_intact *)&(classes), sizeof(classes) / sizeof(ouro_intact)
 
 static int
-snapshots_traverse(ouro_sync_classes *classes, visitproc visit, void *arg)
+snapshots_traverse(ouro_intact *intact, size_t count, visitproc visit,
+                   void *arg)
 {
-    ouro_intact *intact = (ouro_intact *)classes;
-    for (size_t i = 0; i < SYNC_CLASSES; i++) {
+    for (size_t i = 0; i < count; i++) {
         Py_VISIT(intact[i].made);
     }
     return 0;
 }
 
 static void
-snapshots_clear(ouro_sync_classes *classes)
+snapshots_clear(ouro_intact *intact, size_t count)
 {
-    ouro_intact *intact = (ouro_intact *)classes;
-    for (size_t i = 0; i < SYNC_CLASSES; i++) {
+    for (size_t i = 0; i < count; i++) {
         intact[i].type = NULL;
         Py_CLEAR(intact[i].made);
     }
@@ -223,7 +229,10 @@ ouro_state_traverse(ouro_state *st, visitproc visit, void *arg)
                               TABLE_LENGTH(st->stock), visit, arg);
     }
     if (stop == 0) {
-        stop = snapshots_traverse(&st->sync, visit, arg);
+        stop = snapshots_traverse(SNAPSHOTS(st->sync), visit, arg);
+    }
+    if (stop == 0) {
+        stop = snapshots_traverse(SNAPSHOTS(st->streams), visit, arg);
     }
     return stop;
 }
@@ -241,7 +250,8 @@ ouro_state_clear(ouro_state *st)
     }
     table_clear((PyObject **)&st->types, TABLE_LENGTH(st->types));
     table_clear((PyObject **)&st->stock, TABLE_LENGTH(st->stock));
-    snapshots_clear(&st->sync);
+    snapshots_clear(SNAPSHOTS(st->sync));
+    snapshots_clear(SNAPSHOTS(st->streams));
 }
 
 void

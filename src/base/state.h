@@ -35,6 +35,8 @@ typedef struct ouro_types {
     PyTypeObject *EagerTaskFactory;
     PyTypeObject *Deadline;
     PyTypeObject *Wait;
+    PyTypeObject *Release;
+    PyTypeObject *Shield;
     PyTypeObject *GatheringFuture;
     PyTypeObject *Timeout;
     PyTypeObject *TaskGroup;
@@ -63,6 +65,11 @@ typedef struct ouro_types {
     PyTypeObject *Listener;
     PyTypeObject *SocketTransport;
     /* streams */
+    PyTypeObject *StreamReader;
+    PyTypeObject *StreamWriter;
+    PyTypeObject *FlowControlMixin;
+    PyTypeObject *StreamReaderProtocol;
+    PyTypeObject *HandlerCallback;
 } ouro_types;
 
 /* Stock objects, imported once. */
@@ -134,6 +141,12 @@ typedef struct ouro_imports {
     PyObject *barrier_resetting;
     PyObject *barrier_broken;
     PyObject *barrier_too_few; /* what Barrier(0) says: a str */
+    /* streams */
+    PyObject *streams;            /* asyncio.streams */
+    PyObject *stock_StreamReader; /* its own */
+    PyObject *Protocol;           /* asyncio.protocols.Protocol */
+    PyObject *IncompleteReadError;
+    PyObject *LimitOverrunError;
 } ouro_imports;
 
 /* Interned strings: X(text). */
@@ -315,13 +328,56 @@ typedef struct ouro_imports {
     X(_transports)                                                            \
     X(_write_ready)                                                           \
     X(setblocking)                                                            \
-    /* streams */
+    /* streams */                                                             \
+    X(_client_connected_cb)                                                   \
+    X(_drain_helper)                                                          \
+    X(_get_close_waiter)                                                      \
+    X(_maybe_resume_transport)                                                \
+    X(_replace_transport)                                                     \
+    X(_replace_writer)                                                        \
+    X(_wakeup_waiter)                                                         \
+    X(abort)                                                                  \
+    X(can_write_eof)                                                          \
+    X(drain)                                                                  \
+    X(feed_data)                                                              \
+    X(feed_eof)                                                               \
+    X(get_extra_info)                                                         \
+    X(is_closing)                                                             \
+    X(pause_reading)                                                          \
+    X(read)                                                                   \
+    X(resume_reading)                                                         \
+    X(set_transport)                                                          \
+    X(sslcontext)                                                             \
+    X(transport)                                                              \
+    X(write)                                                                  \
+    X(write_eof)                                                              \
+    X(writelines)
 
 typedef struct ouro_strings {
 #define X(text) PyObject *text;
     OURO_STRINGS(X)
 #undef X
 } ouro_strings;
+
+/* What the running asyncio's streams do (streams/stock.c). */
+typedef struct ouro_stream_features {
+    bool asserts;              /* Python runs without -O */
+    bool separators;           /* readuntil() takes a tuple */
+    bool tls_shutdown_timeout; /* start_tls(ssl_shutdown_timeout=) */
+    bool replaces_transport;   /* protocol._replace_transport(), before that
+                                  _replace_writer() */
+    bool reader_replaces_transport; /* reader._replace_transport() */
+    bool keeps_writer;      /* protocol._stream_writer is the writer */
+    bool forgets_writer;    /* connection_lost() sets it to None */
+    bool reports_handler;   /* the handler's task failing is reported, */
+    bool handles_cancelled; /* its being cancelled is not, */
+    bool reports_call;      /* and client_connected_cb raising is */
+    enum {
+        STREAMS_DEL_NONE,
+        STREAMS_DEL_CLOSES,
+        STREAMS_DEL_ASKS_LOOP, /* closes, but on an open loop alone */
+    } writer_del;
+} ouro_stream_features;
 
 /* What the running asyncio does, found by version or by probing it. */
 typedef struct ouro_features {
@@ -336,6 +392,7 @@ typedef struct ouro_features {
     bool group_matches_subclasses;   /* 3.13+ */
     bool group_uncancels_late;       /* 3.13+: nested cancellation */
     bool group_closes_refused;       /* 3.13+: coroutines */
+    bool waitfor_is_timeout; /* 3.12+: wait_for() makes no task */
     bool sleep_refuses_nan;  /* 3.13+ */
     bool uncancel_clears;    /* 3.13+: uncancel() to 0 undoes a request */
     /* 3.13+: a permit that comes back wakes all that it can, and what a
@@ -346,6 +403,7 @@ typedef struct ouro_features {
     bool call_graph;         /* 3.14+: futures know who awaits them */
     bool task_kwargs;        /* 3.13.3+: create_task(coro, **kwargs) */
     bool debug_formats;      /* _format_callback_source(..., debug=) */
+    ouro_stream_features streams;
 } ouro_features;
 
 /* Freed objects of one exact type, linked through their first own word. */
@@ -373,6 +431,12 @@ typedef struct ouro_sync_classes {
     ouro_intact PriorityQueue;
     ouro_intact LifoQueue;
 } ouro_sync_classes;
+
+/* The same of src/streams. */
+typedef struct ouro_stream_classes {
+    ouro_intact StreamReader;
+    ouro_intact StreamReaderProtocol;
+} ouro_stream_classes;
 
 struct ouro_state {
     PyObject *module; /* borrowed: the state dies with it */
@@ -403,6 +467,8 @@ struct ouro_state {
     int protocol_count;
     /* sync */
     ouro_sync_classes sync;
+    /* streams */
+    ouro_stream_classes streams;
 };
 
 /* The state of the module that defined this type (or a base of it); never

@@ -1,0 +1,324 @@
+/* create.c - create_future(), create_task() and task factories. */
+#include "loop/loop.h"
+
+#include "base/args.h"
+#include "task/future.h"
+#include "task/task.h"
+
+static PyObject *
+loop_create_future(PyObject *op, PyObject *ignored)
+{
+    return ouro_future_new(((LoopObject *)op)->core.st, op);
+}
+
+/* ---- tasks ------------------------------------------------------------- */
+
+static const ouro_signature create_task_signature = {
+    .qualname = "BaseEventLoop.create_task",
+    .skip_self = 1,
+    .positional = 1,
+    .required = 1,
+    .names = {"coro", "name", "context", NULL},
+};
+
+static const ouro_signature create_task_signature_kwargs = {
+    .qualname = "BaseEventLoop.create_task",
+    .skip_self = 1,
+    .positional = 1,
+    .required = 1,
+    .names = {"coro", "name", "context", NULL},
+    .varkeywords = true,
+};
+
+/* 3.14: everything but coro goes on as it came. */
+static const ouro_signature create_task_signature_3_14 = {
+    .qualname = "BaseEventLoop.create_task",
+    .skip_self = 1,
+    .positional = 1,
+    .required = 1,
+    .names = {"coro", NULL},
+    .varkeywords = true,
+};
+
+/* What stands in asyncio.tasks as Task, borrowed: NULL where it is the stock
+ * type or ours, so that ours is made. */
+static int
+patched_task_type(ouro_state *st, PyObject **ret)
+{
+    PyObject *type = PyDict_GetItemWithError(
+        PyModule_GetDict(st->stock.tasks), st->str.Task);
+    if (type == NULL) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_AttributeError, "Task");
+        }
+        return -1;
+    }
+    *ret = type == (PyObject *)st->types.Task || type == st->stock.stock_Task
+               ? NULL
+               : type;
+    return 0;
+}
+
+/* Task(coro, loop=loop, **kwargs), of whatever type. */
+static PyObject *
+call_task_type(ouro_state *st, PyObject *type, PyObject *coro,
+               PyObject *loop, PyObject *kwargs)
+{
+    PyObject *task = NULL;
+    PyObject *args = PyTuple_Pack(1, coro);
+    PyObject *all = PyDict_New();
+    if (args != NULL && all != NULL
+        && PyDict_SetItem(all, st->str.loop, loop) == 0
+        && (kwargs == NULL || PyDict_Update(all, kwargs) == 0)) {
+        task = PyObject_Call(type, args, all);
+    }
+    Py_XDECREF(all);
+    Py_XDECREF(args);
+    return task;
+}
+
+/* A task without a factory: name and context as Task takes them, kwargs what
+ * else was given, or NULL. */
+static PyObject *
+make_task(LoopObject *self, PyObject *coro, PyObject *name,
+          PyObject *context, PyObject *kwargs)
+{
+    ouro_state *st = self->core.st;
+    PyObject *patched;
+    if (patched_task_type(st, &patched) < 0) {
+        return NULL;
+    }
+    if (patched == NULL && (kwargs == NULL || PyDict_GET_SIZE(kwargs) == 0)) {
+        return ouro_task_new(st, coro, (PyObject *)self,
+                             name == Py_None ? NULL : name,
+                             context == Py_None ? NULL : context, false);
+    }
+    PyObject *all = PyDict_New();
+    if (all == NULL
+        || (name != NULL && PyDict_SetItem(all, st->str.name, name) < 0)
+        || (context != NULL
+            && PyDict_SetItem(all, st->str.context, context) < 0)
+        || (kwargs != NULL && PyDict_Update(all, kwargs) < 0)) {
+        Py_XDECREF(all);
+        return NULL;
+    }
+    PyObject *type =
+        patched != NULL ? patched : (PyObject *)st->types.Task;
+    Py_INCREF(type);
+    PyObject *task = call_task_type(st, type, coro, (PyObject *)self, all);
+    Py_DECREF(type);
+    Py_DECREF(all);
+    return task;
+}
+
+/* tasks._set_task_name(task, name) up to 3.12, then task.set_name(name). */
+static int
+name_task(ouro_state *st, PyObject *task, PyObject *name)
+{
+    PyObject *result;
+    if (st->has.minor < 13) {
+        PyObject *args[] = {st->stock.tasks, task, name};
+        result = PyObject_VectorcallMethod(st->str._set_task_name, args, 3,
+                                           NULL);
+    }
+    else {
+        result = PyObject_CallMethodOneArg(task, st->str.set_name, name);
+    }
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* factory(loop, coro, **kwargs) */
+static PyObject *
+call_factory(LoopObject *self, PyObject *coro, PyObject *kwargs)
+{
+    PyObject *factory = Py_NewRef(self->task_factory);
+    PyObject *args = PyTuple_Pack(2, (PyObject *)self, coro);
+    PyObject *task =
+        args == NULL ? NULL : PyObject_Call(factory, args, kwargs);
+    Py_XDECREF(args);
+    Py_DECREF(factory);
+    return task;
+}
+
+/* Up to 3.13, the factory gets a context only if there is one, and the name
+ * is set afterwards. */
+static PyObject *
+make_task_by_factory(LoopObject *self, PyObject *coro, PyObject *name,
+                     PyObject *context, PyObject *kwargs)
+{
+    ouro_state *st = self->core.st;
+    PyObject *all = kwargs != NULL ? PyDict_Copy(kwargs) : PyDict_New();
+    if (all == NULL
+        || (context != NULL && context != Py_None
+            && PyDict_SetItem(all, st->str.context, context) < 0)) {
+        Py_XDECREF(all);
+        return NULL;
+    }
+    PyObject *task = call_factory(self, coro, all);
+    Py_DECREF(all);
+    if (task != NULL
+        && name_task(st, task, name != NULL ? name : Py_None) < 0) {
+        Py_CLEAR(task);
+    }
+    return task;
+}
+
+static bool
+has_factory(LoopObject *self)
+{
+    return self->task_factory != NULL && self->task_factory != Py_None;
+}
+
+static PyObject *
+loop_create_task(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
+{
+    LoopObject *self = (LoopObject *)op;
+    ouro_state *st = self->core.st;
+    const ouro_signature *signature = st->has.task_kwargs
+                                          ? &create_task_signature_kwargs
+                                          : &create_task_signature;
+    PyObject *values[3];
+    if (ouro_parse(signature, args, nargs, kwnames, values) < 0
+        || ouro_loop_check_closed(self) < 0) {
+        return NULL;
+    }
+    PyObject *kwargs = NULL;
+    if (st->has.task_kwargs && kwnames != NULL) {
+        kwargs = ouro_keywords(signature, args + nargs, kwnames);
+        if (kwargs == NULL) {
+            return NULL;
+        }
+    }
+    PyObject *task =
+        has_factory(self)
+            ? make_task_by_factory(self, values[0], values[1], values[2],
+                                   kwargs)
+            : make_task(self, values[0], values[1], values[2], kwargs);
+    Py_XDECREF(kwargs);
+    return task;
+}
+
+static PyObject *
+loop_create_task_3_14(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *kwnames)
+{
+    LoopObject *self = (LoopObject *)op;
+    PyObject *coro;
+    if (ouro_parse(&create_task_signature_3_14, args, nargs, kwnames, &coro)
+            < 0
+        || ouro_loop_check_closed(self) < 0) {
+        return NULL;
+    }
+    if (kwnames == NULL && !has_factory(self)) {
+        return make_task(self, coro, NULL, NULL, NULL);
+    }
+    PyObject *kwargs =
+        ouro_keywords(&create_task_signature_3_14, args + nargs, kwnames);
+    if (kwargs == NULL) {
+        return NULL;
+    }
+    PyObject *task = has_factory(self)
+                         ? call_factory(self, coro, kwargs)
+                         : make_task(self, coro, NULL, NULL, kwargs);
+    Py_DECREF(kwargs);
+    return task;
+}
+
+/* ---- factories --------------------------------------------------------- */
+
+static PyObject *
+loop_set_task_factory(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "BaseEventLoop.set_task_factory",
+        .skip_self = 1,
+        .positional = 1,
+        .required = 1,
+        .names = {"factory", NULL},
+    };
+    PyObject *factory;
+    if (ouro_parse(&signature, args, nargs, kwnames, &factory) < 0) {
+        return NULL;
+    }
+    if (factory != Py_None && !PyCallable_Check(factory)) {
+        PyErr_SetString(PyExc_TypeError,
+                        "task factory must be a callable or None");
+        return NULL;
+    }
+    Py_XSETREF(((LoopObject *)op)->task_factory,
+               factory == Py_None ? NULL : Py_NewRef(factory));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+loop_get_task_factory(PyObject *op, PyObject *ignored)
+{
+    PyObject *factory = ((LoopObject *)op)->task_factory;
+    return Py_NewRef(factory != NULL ? factory : Py_None);
+}
+
+PyDoc_STRVAR(create_future_doc, "create_future($self, /)\n--\n\n\
+Return a new Future attached to the loop.");
+#define CREATE_TASK_DOC                                                       \
+    "--\n\n\
+Make a task of the coroutine, schedule it on this loop and return it."
+PyDoc_STRVAR(create_task_doc,
+             "create_task($self, coro, *, name=None, context=None)\n"
+             CREATE_TASK_DOC);
+PyDoc_STRVAR(create_task_kwargs_doc,
+             "create_task($self, coro, *, name=None, context=None, "
+             "**kwargs)\n" CREATE_TASK_DOC);
+PyDoc_STRVAR(create_task_3_14_doc,
+             "create_task($self, coro, **kwargs)\n" CREATE_TASK_DOC);
+PyDoc_STRVAR(set_task_factory_doc,
+             "set_task_factory($self, factory)\n--\n\n\
+Have create_task() call factory(loop, coro, **kwargs), which must return a\n\
+task; None brings the default back.");
+PyDoc_STRVAR(get_task_factory_doc, "get_task_factory($self, /)\n--\n\n\
+Return the task factory, or None if the default one is in use.");
+
+#define FASTCALL(function)                                                    \
+    (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS
+
+static PyMethodDef methods[] = {
+    {"create_future", loop_create_future, METH_NOARGS, create_future_doc},
+    {"set_task_factory", FASTCALL(loop_set_task_factory),
+     set_task_factory_doc},
+    {"get_task_factory", loop_get_task_factory, METH_NOARGS,
+     get_task_factory_doc},
+    {NULL},
+};
+
+static PyMethodDef create_task[] = {
+    {"create_task", FASTCALL(loop_create_task), create_task_doc},
+    {NULL},
+};
+
+static PyMethodDef create_task_kwargs[] = {
+    {"create_task", FASTCALL(loop_create_task), create_task_kwargs_doc},
+    {NULL},
+};
+
+static PyMethodDef create_task_3_14[] = {
+    {"create_task", FASTCALL(loop_create_task_3_14), create_task_3_14_doc},
+    {NULL},
+};
+
+int
+ouro_create_setup(PyObject *module, ouro_state *st)
+{
+    PyMethodDef *of_version = create_task;
+    if (st->has.minor >= 14) {
+        of_version = create_task_3_14;
+    }
+    else if (st->has.task_kwargs) {
+        of_version = create_task_kwargs;
+    }
+    if (ouro_loop_add_methods(st, methods) < 0) {
+        return -1;
+    }
+    return ouro_loop_add_methods(st, of_version);
+}

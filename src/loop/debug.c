@@ -1,0 +1,320 @@
+/* debug.c - debug mode: checks of what is scheduled and from where, slow
+ * callbacks, the origins of coroutines.
+ */
+#include "loop/loop.h"
+
+#include <stdarg.h>
+
+#include "base/args.h"
+#include "loop/handle.h"
+#include "task/task.h"
+
+/* ---- the log ----------------------------------------------------------- */
+
+int
+ouro_loop_log(ouro_state *st, const char *level, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    PyObject *args = Py_VaBuildValue(format, arguments);
+    va_end(arguments);
+    PyObject *method = PyObject_GetAttrString(st->stock.logger, level);
+    PyObject *result = NULL;
+    if (args != NULL && method != NULL) {
+        result = PyObject_Call(method, args, NULL);
+    }
+    Py_XDECREF(method);
+    Py_XDECREF(args);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* ---- slow callbacks ---------------------------------------------------- */
+
+/* A task's step is shown as the task. */
+static PyObject *
+format_handle(ouro_state *st, PyObject *handle)
+{
+    PyObject *callback = PyObject_GetAttr(handle, st->str._callback);
+    if (callback == NULL) {
+        return NULL;
+    }
+    PyObject *self, *text = NULL;
+    int found = PyObject_GetOptionalAttr(callback, st->str.__self__, &self);
+    Py_DECREF(callback);
+    if (found < 0) {
+        return NULL;
+    }
+    if (self != NULL) {
+        int is_task =
+            ouro_task_check(st, self)
+                ? 1
+                : PyObject_IsInstance(self, st->stock.stock_Task);
+        if (is_task != 0) {
+            text = is_task < 0 ? NULL : PyObject_Repr(self);
+            Py_DECREF(self);
+            return text;
+        }
+        Py_DECREF(self);
+    }
+    return PyObject_Str(handle);
+}
+
+int
+ouro_debug_log_slow(LoopObject *self, PyObject *handle, double start)
+{
+    double took = ouro_loop_seconds(self) - start;
+    if (PyErr_Occurred()) {
+        return -1;
+    }
+    PyObject *limit = self->slow_callback_duration;
+    PyObject *duration = PyFloat_FromDouble(took);
+    if (duration == NULL || limit == NULL) {
+        Py_XDECREF(duration);
+        return limit == NULL ? 0 : -1;
+    }
+    int slow = PyObject_RichCompareBool(duration, limit, Py_GE);
+    if (slow > 0) {
+        PyObject *text = format_handle(self->core.st, handle);
+        slow = text == NULL
+                   ? -1
+                   : ouro_loop_log(self->core.st, "warning", "(sNO)",
+                                   "Executing %s took %.3f seconds", text,
+                                   duration);
+    }
+    Py_DECREF(duration);
+    return slow;
+}
+
+/* ---- checks ------------------------------------------------------------ */
+
+int
+ouro_loop_check_thread(LoopObject *self)
+{
+    if (ouro_loop_elsewhere(self)) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "Non-thread-safe operation invoked on an event loop "
+                        "other than the current one");
+        return -1;
+    }
+    return 0;
+}
+
+int
+ouro_is_coroutine_or_function(ouro_state *st, PyObject *callback)
+{
+    const char *names[] = {"iscoroutine", st->has.minor >= 14
+                                              ? "_iscoroutinefunction"
+                                              : "iscoroutinefunction"};
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
+        PyObject *found = PyObject_CallMethod(st->stock.coroutines, names[i],
+                                              "O", callback);
+        if (found == NULL) {
+            return -1;
+        }
+        int truth = PyObject_IsTrue(found);
+        Py_DECREF(found);
+        if (truth != 0) {
+            return truth;
+        }
+    }
+    return 0;
+}
+
+int
+ouro_loop_check_callback(LoopObject *self, PyObject *callback,
+                         const char *method)
+{
+    int coroutine = ouro_is_coroutine_or_function(self->core.st, callback);
+    if (coroutine < 0) {
+        return -1;
+    }
+    if (coroutine) {
+        PyErr_Format(PyExc_TypeError, "coroutines cannot be used with %s()",
+                     method);
+        return -1;
+    }
+    if (!PyCallable_Check(callback)) {
+        PyErr_Format(PyExc_TypeError,
+                     "a callable object was expected by %s(), got %R", method,
+                     callback);
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+loop_check_thread(PyObject *op, PyObject *ignored)
+{
+    if (ouro_loop_check_thread((LoopObject *)op) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+loop_check_callback(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                    PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "BaseEventLoop._check_callback",
+        .skip_self = 1,
+        .positional = 2,
+        .required = 2,
+        .names = {"callback", "method", NULL},
+    };
+    PyObject *values[2];
+    if (ouro_parse(&signature, args, nargs, kwnames, values) < 0) {
+        return NULL;
+    }
+    PyObject *method = PyObject_Str(values[1]);
+    const char *name = method != NULL ? PyUnicode_AsUTF8(method) : NULL;
+    int result = name == NULL ? -1
+                              : ouro_loop_check_callback((LoopObject *)op,
+                                                         values[0], name);
+    Py_XDECREF(method);
+    return result < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* ---- origins of coroutines --------------------------------------------- */
+
+static int
+set_origin_depth(PyObject *depth)
+{
+    PyObject *set = /* borrowed */
+        PySys_GetObject("set_coroutine_origin_tracking_depth");
+    if (set == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "lost sys");
+        return -1;
+    }
+    PyObject *result = PyObject_CallOneArg(set, depth);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* asyncio.constants.DEBUG_STACK_DEPTH */
+enum { DEBUG_STACK_DEPTH = 10 };
+
+int
+ouro_loop_track_origins(LoopObject *self, bool enabled)
+{
+    if (enabled == self->tracks_origins) {
+        return 0;
+    }
+    int result = -1;
+    if (enabled) {
+        PyObject *get = /* borrowed */
+            PySys_GetObject("get_coroutine_origin_tracking_depth");
+        PyObject *saved = get != NULL ? PyObject_CallNoArgs(get) : NULL;
+        PyObject *depth = PyLong_FromLong(DEBUG_STACK_DEPTH);
+        if (saved != NULL && depth != NULL) {
+            Py_XSETREF(self->origin_depth, Py_NewRef(saved));
+            result = set_origin_depth(depth);
+        }
+        Py_XDECREF(saved);
+        Py_XDECREF(depth);
+    }
+    else if (self->origin_depth != NULL) {
+        result = set_origin_depth(self->origin_depth);
+    }
+    if (result == 0) {
+        self->tracks_origins = enabled;
+    }
+    return result;
+}
+
+static PyObject *
+loop_set_origin_tracking(PyObject *op, PyObject *enabled)
+{
+    int truth = PyObject_IsTrue(enabled);
+    if (truth < 0 || ouro_loop_track_origins((LoopObject *)op, truth) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* ---- the switch -------------------------------------------------------- */
+
+static PyObject *
+loop_get_debug(PyObject *op, PyObject *ignored)
+{
+    PyObject *debug = ((LoopObject *)op)->debug;
+    return Py_NewRef(debug != NULL ? debug : Py_False);
+}
+
+/* self.call_soon_threadsafe(self._set_coroutine_origin_tracking, enabled) */
+static int
+track_origins_soon(PyObject *op, PyObject *enabled)
+{
+    ouro_state *st = ((LoopObject *)op)->core.st;
+    PyObject *method =
+        PyObject_GetAttr(op, st->str._set_coroutine_origin_tracking);
+    if (method == NULL) {
+        return -1;
+    }
+    PyObject *args[] = {op, method, enabled};
+    PyObject *handle = PyObject_VectorcallMethod(
+        st->str.call_soon_threadsafe, args, 3, NULL);
+    Py_DECREF(method);
+    Py_XDECREF(handle);
+    return handle == NULL ? -1 : 0;
+}
+
+static PyObject *
+loop_set_debug(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+               PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "BaseEventLoop.set_debug",
+        .skip_self = 1,
+        .positional = 1,
+        .required = 1,
+        .names = {"enabled", NULL},
+    };
+    ouro_state *st = ((LoopObject *)op)->core.st;
+    PyObject *enabled;
+    if (ouro_parse(&signature, args, nargs, kwnames, &enabled) < 0
+        || PyObject_SetAttr(op, st->str._debug, enabled) < 0) {
+        return NULL;
+    }
+    PyObject *running = PyObject_CallMethodNoArgs(op, st->str.is_running);
+    if (running == NULL) {
+        return NULL;
+    }
+    int truth = PyObject_IsTrue(running);
+    Py_DECREF(running);
+    if (truth < 0 || (truth && track_origins_soon(op, enabled) < 0)) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(get_debug_doc, "get_debug($self, /)\n--\n\n\
+Return True if the loop is in debug mode.");
+PyDoc_STRVAR(set_debug_doc, "set_debug($self, enabled)\n--\n\n\
+Switch the loop's debug mode on or off; may be called while it runs, from\n\
+any thread.");
+PyDoc_STRVAR(check_thread_doc, "_check_thread($self, /)\n--\n\n\
+Check that the current thread is the one that runs the loop.");
+PyDoc_STRVAR(check_callback_doc,
+             "_check_callback($self, callback, method)\n--\n\n");
+PyDoc_STRVAR(set_origin_tracking_doc,
+             "_set_coroutine_origin_tracking($self, enabled)\n--\n\n");
+
+static PyMethodDef methods[] = {
+    {"get_debug", loop_get_debug, METH_NOARGS, get_debug_doc},
+    {"set_debug", (PyCFunction)(void (*)(void))loop_set_debug,
+     METH_FASTCALL | METH_KEYWORDS, set_debug_doc},
+    {"_check_thread", loop_check_thread, METH_NOARGS, check_thread_doc},
+    {"_check_callback", (PyCFunction)(void (*)(void))loop_check_callback,
+     METH_FASTCALL | METH_KEYWORDS, check_callback_doc},
+    {"_set_coroutine_origin_tracking", loop_set_origin_tracking, METH_O,
+     set_origin_tracking_doc},
+    {NULL},
+};
+
+int
+ouro_debug_setup(PyObject *module, ouro_state *st)
+{
+    return ouro_loop_add_methods(st, methods);
+}

@@ -1,0 +1,839 @@
+/* fdwatch.c - add_reader(), add_writer() and their like.
+ *
+ * One FdWatch for each file descriptor, level triggered: the engine's table
+ * owns it while it has a handle.  An event queues the direction's job, which
+ * runs the handle that was there when the event came.
+ */
+#include "loop/fdwatch.h"
+
+#include <errno.h>
+
+#include "base/args.h"
+#include "loop/handle.h"
+#include "loop/netops.h"
+#include "task/registry.h"
+
+/* ---- jobs -------------------------------------------------------------- */
+
+static int
+run_handle(FdWatch *self, PyObject *handle)
+{
+    LoopObject *loop = self->loop;
+    int result;
+    Py_INCREF(handle);
+    if (loop->core.fast) {
+        result = ouro_leave_task_fast(&loop->core);
+        if (result == 0) {
+            result = ouro_handle_run((HandleObject *)handle);
+        }
+    }
+    else {
+        result = ouro_loop_run_handle(loop, handle);
+    }
+    Py_DECREF(handle);
+    return result;
+}
+
+static int
+run_direction(FdWatch *self, unsigned direction)
+{
+    PyObject *handle = direction == OU_IN ? self->reader : self->writer;
+    int result = 0;
+    if (ou_io_take(&self->io, direction) && handle != NULL) {
+        if (((HandleObject *)handle)->cancelled) {
+            /* by itself, and not by remove_reader() */
+            result = ouro_fdwatch_remove(self->loop, self->fileobj,
+                                         direction);
+        }
+        else {
+            result = run_handle(self, handle);
+        }
+    }
+    Py_DECREF(self);
+    return result < 0 ? -1 : 0;
+}
+
+static FdWatch *
+watch_of_in(ou_job *job)
+{
+    return OURO_CONTAINER_OF(job, FdWatch, io.in);
+}
+
+static FdWatch *
+watch_of_out(ou_job *job)
+{
+    return OURO_CONTAINER_OF(job, FdWatch, io.out);
+}
+
+static int
+visit_watch(FdWatch *self, void *visitor)
+{
+    visitproc visit = ((ouro_visitor *)visitor)->visit;
+    void *arg = ((ouro_visitor *)visitor)->arg;
+    Py_VISIT((PyObject *)self);
+    return 0;
+}
+
+static int
+in_run(ou_job *job)
+{
+    return run_direction(watch_of_in(job), OU_IN);
+}
+
+static int
+out_run(ou_job *job)
+{
+    return run_direction(watch_of_out(job), OU_OUT);
+}
+
+static void
+in_drop(ou_job *job)
+{
+    Py_DECREF(watch_of_in(job));
+}
+
+static void
+out_drop(ou_job *job)
+{
+    Py_DECREF(watch_of_out(job));
+}
+
+static void
+in_hold(ou_job *job)
+{
+    Py_INCREF(watch_of_in(job));
+}
+
+static void
+out_hold(ou_job *job)
+{
+    Py_INCREF(watch_of_out(job));
+}
+
+static int
+in_visit(ou_job *job, void *visitor)
+{
+    return visit_watch(watch_of_in(job), visitor);
+}
+
+static int
+out_visit(ou_job *job, void *visitor)
+{
+    return visit_watch(watch_of_out(job), visitor);
+}
+
+static const ou_job_kind in_kind = {
+    .run = in_run, .drop = in_drop, .hold = in_hold, .visit = in_visit};
+static const ou_job_kind out_kind = {
+    .run = out_run, .drop = out_drop, .hold = out_hold, .visit = out_visit};
+
+FdWatch *
+ouro_fdwatch_of(ou_io *io)
+{
+    if (io == NULL || io->in.kind != &in_kind) {
+        return NULL;
+    }
+    return OURO_CONTAINER_OF(io, FdWatch, io);
+}
+
+/* ---- file descriptors -------------------------------------------------- */
+
+static int
+invalid_fileobj(PyObject *fileobj)
+{
+    PyErr_Format(PyExc_ValueError, "Invalid file object: %R", fileobj);
+    return -1;
+}
+
+/* int(fileobj.fileno()); what cannot be one is a ValueError. */
+static int
+call_fileno(PyObject *fileobj)
+{
+    PyObject *number = NULL, *integer = NULL;
+    PyObject *result = PyObject_CallMethod(fileobj, "fileno", NULL);
+    if (result != NULL) {
+        number = PyNumber_Long(result);
+        Py_DECREF(result);
+    }
+    integer = number;
+    long fd = -1;
+    if (integer != NULL) {
+        fd = PyLong_AsLong(integer);
+        Py_DECREF(integer);
+    }
+    if (!PyErr_Occurred()) {
+        return (int)fd;
+    }
+    if (PyErr_ExceptionMatches(PyExc_AttributeError)
+        || PyErr_ExceptionMatches(PyExc_TypeError)
+        || PyErr_ExceptionMatches(PyExc_ValueError)) {
+        PyErr_Clear();
+        invalid_fileobj(fileobj);
+    }
+    return -1;
+}
+
+/* -1 without an exception: the number is negative. */
+static int
+raw_fileno(PyObject *fileobj)
+{
+    if (!PyLong_Check(fileobj)) {
+        return call_fileno(fileobj);
+    }
+    int overflow;
+    long fd = PyLong_AsLongAndOverflow(fileobj, &overflow);
+    if (fd == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    return overflow != 0 || fd < 0 || fd > INT_MAX ? -1 : (int)fd;
+}
+
+int
+ouro_fileno(PyObject *fileobj)
+{
+    int fd = raw_fileno(fileobj);
+    if (fd < 0 && !PyErr_Occurred()) {
+        PyObject *shown = PyLong_Check(fileobj) ? Py_NewRef(fileobj)
+                                                : PyLong_FromLong(fd);
+        PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %S", shown);
+        Py_XDECREF(shown);
+    }
+    return fd;
+}
+
+/* The watch of a file object whose fd cannot be asked any more. */
+static FdWatch *
+find_by_object(LoopObject *self, PyObject *fileobj)
+{
+    ou_loop *engine = &self->core.engine;
+    for (size_t fd = 0; fd < engine->io_capacity; fd++) {
+        FdWatch *watch = ouro_fdwatch_of(engine->ios[fd].io);
+        if (watch != NULL && watch->fileobj == fileobj) {
+            return watch;
+        }
+    }
+    return NULL;
+}
+
+/* What selectors look up: the fd, or of a closed file the one that it had
+ * when it was registered. */
+static int
+lookup_fileno(LoopObject *self, PyObject *fileobj)
+{
+    int fd = ouro_fileno(fileobj);
+    if (fd >= 0 || !PyErr_ExceptionMatches(PyExc_ValueError)) {
+        return fd;
+    }
+    FdWatch *watch = find_by_object(self, fileobj);
+    if (watch == NULL) {
+        return -1;
+    }
+    PyErr_Clear();
+    return watch->io.fd;
+}
+
+/* ---- transports -------------------------------------------------------- */
+
+static int
+used_by_transport(PyObject *fileobj, PyObject *transport)
+{
+    PyErr_Format(PyExc_RuntimeError,
+                 "File descriptor %R is used by transport %R", fileobj,
+                 transport);
+    return -1;
+}
+
+/* Transports that are written in Python are in _transports. */
+static int
+check_stock_transport(LoopObject *self, PyObject *fileobj, int fd)
+{
+    if (self->transports == NULL) {
+        return 0;
+    }
+    PyObject *transport =
+        PyObject_CallMethod(self->transports, "get", "i", fd);
+    if (transport == NULL || transport == Py_None) {
+        Py_XDECREF(transport);
+        return transport == NULL ? -1 : 0;
+    }
+    int result = 0;
+    PyObject *closing = PyObject_CallMethod(transport, "is_closing", NULL);
+    if (closing == NULL) {
+        result = -1;
+    }
+    else if (!PyObject_IsTrue(closing)) {
+        result = used_by_transport(fileobj, transport);
+    }
+    Py_XDECREF(closing);
+    Py_DECREF(transport);
+    return result;
+}
+
+int
+ouro_fd_ensure_free(LoopObject *self, PyObject *fileobj)
+{
+    int fd = raw_fileno(fileobj);
+    if (fd < 0) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    const net_ops *net = self->core.st->net;
+    ou_io *io = self->core.opened
+                    ? ou_io_find(&self->core.engine, fd)
+                    : NULL;
+    PyObject *transport =
+        io != NULL && net != NULL ? net->transport_of(io) : NULL;
+    if (transport != NULL) {
+        return used_by_transport(fileobj, transport);
+    }
+    return check_stock_transport(self, fileobj, fd);
+}
+
+/* ---- adding ------------------------------------------------------------ */
+
+static FdWatch *
+watch_new(LoopObject *self, PyObject *fileobj)
+{
+    PyTypeObject *type = self->core.st->types.FdWatch;
+    FdWatch *watch = (FdWatch *)type->tp_alloc(type, 0);
+    if (watch != NULL) {
+        ou_io_init(&watch->io, &in_kind, &out_kind);
+        watch->loop = (LoopObject *)Py_NewRef((PyObject *)self);
+        watch->fileobj = Py_NewRef(fileobj);
+    }
+    return watch;
+}
+
+static unsigned
+watch_interest(FdWatch *watch)
+{
+    return (watch->reader != NULL ? OU_IN : 0U)
+           | (watch->writer != NULL ? OU_OUT : 0U);
+}
+
+static int
+watch_first(LoopObject *self, PyObject *fileobj, int fd, unsigned direction,
+            PyObject *handle)
+{
+    FdWatch *watch = watch_new(self, fileobj);
+    if (watch == NULL) {
+        return -1;
+    }
+    PyObject **slot = direction == OU_IN ? &watch->reader : &watch->writer;
+    *slot = Py_NewRef(handle);
+    int error = ou_io_start(&self->core.engine, &watch->io, fd, direction,
+                            OU_LEVEL);
+    Py_DECREF(watch);
+    return error < 0 ? ouro_raise_errno_int(error) : 0;
+}
+
+/* A new handle takes the place of the old one, whose event is forgotten. */
+static int
+watch_also(LoopObject *self, FdWatch *watch, unsigned direction,
+           PyObject *handle)
+{
+    int error = ou_io_want(&self->core.engine, &watch->io,
+                           watch_interest(watch) | direction);
+    if (error < 0) {
+        return ouro_raise_errno_int(error);
+    }
+    ou_io_drained(&watch->io, direction);
+    PyObject **slot = direction == OU_IN ? &watch->reader : &watch->writer;
+    PyObject *old = *slot;
+    *slot = Py_NewRef(handle);
+    int result =
+        old != NULL ? ouro_handle_cancel((HandleObject *)old) : 0;
+    Py_XDECREF(old);
+    return result;
+}
+
+PyObject *
+ouro_fdwatch_add(LoopObject *self, PyObject *fileobj, unsigned direction,
+                 PyObject *callback, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (ouro_loop_check_closed(self) < 0) {
+        return NULL;
+    }
+    PyObject *handle = ouro_handle_new(self->core.st, (PyObject *)self,
+                                       callback, args, nargs, NULL);
+    if (handle == NULL) {
+        return NULL;
+    }
+    int result = -1;
+    int fd = lookup_fileno(self, fileobj);
+    if (fd >= 0) {
+        FdWatch *watch =
+            ouro_fdwatch_of(ou_io_find(&self->core.engine, fd));
+        result = watch == NULL
+                     ? watch_first(self, fileobj, fd, direction, handle)
+                     : watch_also(self, watch, direction, handle);
+    }
+    if (result < 0) {
+        Py_CLEAR(handle);
+    }
+    return handle;
+}
+
+/* ---- removing ---------------------------------------------------------- */
+
+int
+ouro_fdwatch_remove(LoopObject *self, PyObject *fileobj, unsigned direction)
+{
+    if (self->closed) {
+        return 0;
+    }
+    int fd = lookup_fileno(self, fileobj);
+    if (fd < 0) {
+        return -1;
+    }
+    FdWatch *watch = ouro_fdwatch_of(ou_io_find(&self->core.engine, fd));
+    if (watch == NULL) {
+        return 0;
+    }
+    Py_INCREF(watch);
+    PyObject **slot = direction == OU_IN ? &watch->reader : &watch->writer;
+    PyObject *handle = *slot;
+    *slot = NULL;
+    unsigned left = watch_interest(watch);
+    int result = 0;
+    if (left == 0) {
+        ou_io_stop(&self->core.engine, &watch->io);
+    }
+    else {
+        int error = ou_io_want(&self->core.engine, &watch->io, left);
+        result = error < 0 ? ouro_raise_errno_int(error) : 0;
+    }
+    Py_DECREF(watch);
+    if (result == 0 && handle != NULL) {
+        result = ouro_handle_cancel((HandleObject *)handle) < 0 ? -1 : 1;
+    }
+    Py_XDECREF(handle);
+    return result;
+}
+
+/* ---- events by method -------------------------------------------------- */
+
+/* What select() returns for an event: (SelectorKey(...), mask). */
+static PyObject *
+event_pair(ouro_state *st, FdWatch *watch, unsigned ready)
+{
+    PyObject *none = Py_None;
+    PyObject *key = PyObject_CallFunction(
+        st->stock.SelectorKey, "OiI(OO)", watch->fileobj, watch->io.fd,
+        watch_interest(watch), watch->reader != NULL ? watch->reader : none,
+        watch->writer != NULL ? watch->writer : none);
+    if (key == NULL) {
+        return NULL;
+    }
+    return Py_BuildValue("NI", key, ready & (OU_IN | OU_OUT));
+}
+
+/* The list that _process_events() gets; the engine's own events move to the
+ * front of its array. */
+static PyObject *
+split_events(LoopObject *self, int *n)
+{
+    ou_loop *engine = &self->core.engine;
+    PyObject *list = PyList_New(0);
+    int kept = 0;
+    for (int i = 0; list != NULL && i < *n; i++) {
+        ou_event *event = &engine->poller.events[i];
+        FdWatch *watch = ouro_fdwatch_of(ou_io_find(engine, event->fd));
+        if (watch == NULL
+            || engine->ios[event->fd].generation != event->generation) {
+            engine->poller.events[kept++] = *event;
+            continue;
+        }
+        PyObject *pair = event_pair(self->core.st, watch,
+                                    event->ready & watch->io.interest);
+        if (pair == NULL || PyList_Append(list, pair) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(pair);
+    }
+    *n = kept;
+    return list;
+}
+
+int
+ouro_fdwatch_process(LoopObject *self, int *n)
+{
+    ouro_state *st = self->core.st;
+    int intact = ouro_loop_method_intact(self, st->str._process_events);
+    if (intact > 0) {
+        intact = ouro_loop_method_intact(self, st->str._add_callback);
+    }
+    if (intact != 0) {
+        return intact < 0 ? -1 : 0;
+    }
+    PyObject *events = split_events(self, n);
+    if (events == NULL) {
+        return -1;
+    }
+    PyObject *result = PyObject_CallMethodOneArg(
+        (PyObject *)self, st->str._process_events, events);
+    Py_DECREF(events);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* One direction of an event: the handle is cancelled, or gets its turn. */
+static int
+process_handle(LoopObject *self, PyObject *fileobj, PyObject *handle,
+               PyObject *remove)
+{
+    ouro_state *st = self->core.st;
+    PyObject *cancelled = PyObject_GetAttr(handle, st->str._cancelled);
+    if (cancelled == NULL) {
+        return -1;
+    }
+    int truth = PyObject_IsTrue(cancelled);
+    Py_DECREF(cancelled);
+    PyObject *result = NULL;
+    if (truth >= 0) {
+        result = PyObject_CallMethodOneArg(
+            (PyObject *)self, truth ? remove : st->str._add_callback,
+            truth ? fileobj : handle);
+    }
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+static int
+process_event(LoopObject *self, PyObject *key, long mask)
+{
+    ouro_state *st = self->core.st;
+    PyObject *data = PyObject_GetAttrString(key, "data");
+    PyObject *fileobj = PyObject_GetAttrString(key, "fileobj");
+    PyObject *reader, *writer;
+    int result = -1;
+    if (data != NULL && fileobj != NULL
+        && PyArg_ParseTuple(data, "OO", &reader, &writer)) {
+        result = 0;
+        if ((mask & OU_IN) && reader != Py_None) {
+            result = process_handle(self, fileobj, reader,
+                                    st->str._remove_reader);
+        }
+        if (result == 0 && (mask & OU_OUT) && writer != Py_None) {
+            result = process_handle(self, fileobj, writer,
+                                    st->str._remove_writer);
+        }
+    }
+    Py_XDECREF(fileobj);
+    Py_XDECREF(data);
+    return result;
+}
+
+static PyObject *
+loop_process_events(PyObject *op, PyObject *events)
+{
+    PyObject *iterator = PyObject_GetIter(events);
+    PyObject *event;
+    int result = iterator == NULL ? -1 : 0;
+    while (result == 0 && (event = PyIter_Next(iterator)) != NULL) {
+        PyObject *key;
+        long mask;
+        result = PyTuple_Check(event)
+                         && PyArg_ParseTuple(event, "Ol", &key, &mask)
+                     ? process_event((LoopObject *)op, key, mask)
+                     : -1;
+        Py_DECREF(event);
+    }
+    Py_XDECREF(iterator);
+    return result < 0 || PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+/* ---- methods ----------------------------------------------------------- */
+
+/* One method each for two directions, with and without the check. */
+typedef struct direction_def {
+    ouro_signature add;
+    ouro_signature remove;
+    unsigned direction;
+} direction_def;
+
+#define ADD_SIGNATURE(name)                                                   \
+    {.qualname = "BaseSelectorEventLoop." name,                               \
+     .skip_self = 1,                                                          \
+     .positional = 2,                                                         \
+     .required = 2,                                                           \
+     .names = {"fd", "callback", NULL},                                       \
+     .varargs = true}
+#define REMOVE_SIGNATURE(name)                                                \
+    {.qualname = "BaseSelectorEventLoop." name,                               \
+     .skip_self = 1,                                                          \
+     .positional = 1,                                                         \
+     .required = 1,                                                           \
+     .names = {"fd", NULL}}
+
+static const direction_def reader_def = {
+    ADD_SIGNATURE("add_reader"), REMOVE_SIGNATURE("remove_reader"), OU_IN};
+static const direction_def writer_def = {
+    ADD_SIGNATURE("add_writer"), REMOVE_SIGNATURE("remove_writer"), OU_OUT};
+static const direction_def _reader_def = {
+    ADD_SIGNATURE("_add_reader"), REMOVE_SIGNATURE("_remove_reader"), OU_IN};
+static const direction_def _writer_def = {
+    ADD_SIGNATURE("_add_writer"), REMOVE_SIGNATURE("_remove_writer"), OU_OUT};
+
+/* self._ensure_fd_no_transport(fd), whoever's. */
+static int
+ensure_free(LoopObject *self, PyObject *fd)
+{
+    PyObject *name = self->core.st->str._ensure_fd_no_transport;
+    int intact = ouro_loop_method_intact(self, name);
+    if (intact != 0) {
+        return intact < 0 ? -1 : ouro_fd_ensure_free(self, fd);
+    }
+    PyObject *result = PyObject_CallMethodOneArg((PyObject *)self, name, fd);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+static PyObject *
+add_private(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+            PyObject *kwnames, const direction_def *def)
+{
+    PyObject *values[2];
+    if (ouro_parse(&def->add, args, nargs, kwnames, values) < 0) {
+        return NULL;
+    }
+    return ouro_fdwatch_add((LoopObject *)op, values[0], def->direction,
+                            values[1], args + 2, nargs > 2 ? nargs - 2 : 0);
+}
+
+static PyObject *
+remove_private(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+               PyObject *kwnames, const direction_def *def)
+{
+    PyObject *fd;
+    if (ouro_parse(&def->remove, args, nargs, kwnames, &fd) < 0) {
+        return NULL;
+    }
+    int found = ouro_fdwatch_remove((LoopObject *)op, fd, def->direction);
+    return found < 0 ? NULL : PyBool_FromLong(found);
+}
+
+/* The private method `name` where it is somebody's, else NULL. -1: error. */
+static int
+overridden_method(LoopObject *self, PyObject *name, PyObject **ret)
+{
+    *ret = NULL;
+    int intact = ouro_loop_method_intact(self, name);
+    if (intact == 0) {
+        *ret = PyObject_GetAttr((PyObject *)self, name);
+    }
+    return intact < 0 || (intact == 0 && *ret == NULL) ? -1 : 0;
+}
+
+static PyObject *
+add_public(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+           PyObject *kwnames, const direction_def *def, PyObject *private_name)
+{
+    LoopObject *self = (LoopObject *)op;
+    PyObject *values[2], *method;
+    if (ouro_parse(&def->add, args, nargs, kwnames, values) < 0
+        || ensure_free(self, values[0]) < 0
+        || overridden_method(self, private_name, &method) < 0) {
+        return NULL;
+    }
+    PyObject *handle;
+    if (method != NULL) {
+        handle = PyObject_Vectorcall(method, args, (size_t)nargs, kwnames);
+        Py_DECREF(method);
+    }
+    else {
+        handle = ouro_fdwatch_add(self, values[0], def->direction, values[1],
+                                  args + 2, nargs > 2 ? nargs - 2 : 0);
+    }
+    if (handle == NULL) {
+        return NULL;
+    }
+    Py_DECREF(handle);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+remove_public(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+              PyObject *kwnames, const direction_def *def,
+              PyObject *private_name)
+{
+    LoopObject *self = (LoopObject *)op;
+    PyObject *fd, *method;
+    if (ouro_parse(&def->remove, args, nargs, kwnames, &fd) < 0
+        || ensure_free(self, fd) < 0
+        || overridden_method(self, private_name, &method) < 0) {
+        return NULL;
+    }
+    if (method != NULL) {
+        PyObject *result = PyObject_CallOneArg(method, fd);
+        Py_DECREF(method);
+        return result;
+    }
+    int found = ouro_fdwatch_remove(self, fd, def->direction);
+    return found < 0 ? NULL : PyBool_FromLong(found);
+}
+
+#define ARGUMENTS                                                             \
+    PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
+
+static PyObject *
+loop_add_reader(ARGUMENTS)
+{
+    return add_public(op, args, nargs, kwnames, &reader_def,
+                      ((LoopObject *)op)->core.st->str._add_reader);
+}
+
+static PyObject *
+loop_add_writer(ARGUMENTS)
+{
+    return add_public(op, args, nargs, kwnames, &writer_def,
+                      ((LoopObject *)op)->core.st->str._add_writer);
+}
+
+static PyObject *
+loop_remove_reader(ARGUMENTS)
+{
+    return remove_public(op, args, nargs, kwnames, &reader_def,
+                         ((LoopObject *)op)->core.st->str._remove_reader);
+}
+
+static PyObject *
+loop_remove_writer(ARGUMENTS)
+{
+    return remove_public(op, args, nargs, kwnames, &writer_def,
+                         ((LoopObject *)op)->core.st->str._remove_writer);
+}
+
+static PyObject *
+loop__add_reader(ARGUMENTS)
+{
+    return add_private(op, args, nargs, kwnames, &_reader_def);
+}
+
+static PyObject *
+loop__add_writer(ARGUMENTS)
+{
+    return add_private(op, args, nargs, kwnames, &_writer_def);
+}
+
+static PyObject *
+loop__remove_reader(ARGUMENTS)
+{
+    return remove_private(op, args, nargs, kwnames, &_reader_def);
+}
+
+static PyObject *
+loop__remove_writer(ARGUMENTS)
+{
+    return remove_private(op, args, nargs, kwnames, &_writer_def);
+}
+
+static PyObject *
+loop_ensure_fd_no_transport(PyObject *op, PyObject *fd)
+{
+    if (ouro_fd_ensure_free((LoopObject *)op, fd) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(add_reader_doc,
+             "add_reader($self, fd, callback, *args)\n--\n\n\
+Call callback(*args) whenever the file descriptor (or object with a\n\
+fileno() method) can be read; replaces the reader that it has.");
+PyDoc_STRVAR(add_writer_doc,
+             "add_writer($self, fd, callback, *args)\n--\n\n\
+Call callback(*args) whenever the file descriptor (or object with a\n\
+fileno() method) can be written; replaces the writer that it has.");
+PyDoc_STRVAR(remove_reader_doc, "remove_reader($self, fd)\n--\n\n\
+Remove the reader of a file descriptor; return False if it had none.");
+PyDoc_STRVAR(remove_writer_doc, "remove_writer($self, fd)\n--\n\n\
+Remove the writer of a file descriptor; return False if it had none.");
+PyDoc_STRVAR(_add_reader_doc,
+             "_add_reader($self, fd, callback, *args)\n--\n\n");
+PyDoc_STRVAR(_add_writer_doc,
+             "_add_writer($self, fd, callback, *args)\n--\n\n");
+PyDoc_STRVAR(_remove_reader_doc, "_remove_reader($self, fd)\n--\n\n");
+PyDoc_STRVAR(_remove_writer_doc, "_remove_writer($self, fd)\n--\n\n");
+PyDoc_STRVAR(ensure_doc, "_ensure_fd_no_transport($self, fd)\n--\n\n");
+PyDoc_STRVAR(process_events_doc,
+             "_process_events($self, event_list)\n--\n\n");
+
+#define FASTCALL(function)                                                    \
+    (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS
+
+static PyMethodDef methods[] = {
+    {"add_reader", FASTCALL(loop_add_reader), add_reader_doc},
+    {"add_writer", FASTCALL(loop_add_writer), add_writer_doc},
+    {"remove_reader", FASTCALL(loop_remove_reader), remove_reader_doc},
+    {"remove_writer", FASTCALL(loop_remove_writer), remove_writer_doc},
+    {"_add_reader", FASTCALL(loop__add_reader), _add_reader_doc},
+    {"_add_writer", FASTCALL(loop__add_writer), _add_writer_doc},
+    {"_remove_reader", FASTCALL(loop__remove_reader), _remove_reader_doc},
+    {"_remove_writer", FASTCALL(loop__remove_writer), _remove_writer_doc},
+    {"_ensure_fd_no_transport", loop_ensure_fd_no_transport, METH_O,
+     ensure_doc},
+    {"_process_events", loop_process_events, METH_O, process_events_doc},
+    {NULL},
+};
+
+/* ---- the type ---------------------------------------------------------- */
+
+static int
+watch_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    FdWatch *self = (FdWatch *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT((PyObject *)self->loop);
+    Py_VISIT(self->fileobj);
+    Py_VISIT(self->reader);
+    Py_VISIT(self->writer);
+    return 0;
+}
+
+/* (The loop's table lets go of a watch when the loop is cleared.) */
+static int
+watch_clear(PyObject *op)
+{
+    FdWatch *self = (FdWatch *)op;
+    Py_CLEAR(self->fileobj);
+    Py_CLEAR(self->reader);
+    Py_CLEAR(self->writer);
+    return 0;
+}
+
+static void
+watch_dealloc(PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    watch_clear(op);
+    Py_CLEAR(((FdWatch *)op)->loop);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyType_Slot watch_slots[] = {
+    {Py_tp_doc, "The reader and the writer of a file descriptor."},
+    {Py_tp_traverse, watch_traverse},
+    {Py_tp_clear, watch_clear},
+    {Py_tp_dealloc, watch_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec watch_spec = {
+    .name = "ouro._ouro.FdWatch",
+    .basicsize = sizeof(FdWatch),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = watch_slots,
+};
+
+int
+ouro_fdwatch_setup(PyObject *module, ouro_state *st)
+{
+    if (ouro_add_type(module, &watch_spec, NULL, false, &st->types.FdWatch)
+        < 0) {
+        return -1;
+    }
+    return ouro_loop_add_methods(st, methods);
+}

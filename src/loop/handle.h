@@ -1,0 +1,88 @@
+/* handle.h - handles: a callback, its arguments and its context.
+ *
+ * A Handle embeds the job by which the engine runs it, a TimerHandle a timer
+ * as well: scheduling allocates the handle and nothing else.  Both also work
+ * on loops of others, which call their _run().
+ */
+#ifndef OURO_HANDLE_H
+#define OURO_HANDLE_H
+
+#include "base/ouro.h"
+#include "sys/timer.h"
+
+typedef struct HandleObject {
+    PyObject_HEAD
+    PyObject *weakrefs;
+    ou_job job;
+    PyObject *callback; /* NULL: None, after cancel() */
+    /* A tuple (or what Handle() was given); `single`: the one argument
+     * itself; NULL: none. */
+    PyObject *args;
+    PyObject *context;
+    PyObject *loop;
+    PyObject *source_traceback; /* debug mode: where it was created */
+    PyObject *repr;             /* debug mode: from before cancel() */
+    bool single;
+    bool cancelled;
+} HandleObject;
+
+typedef struct TimerHandleObject {
+    HandleObject handle;
+    ou_timer timer;
+    PyObject *when; /* NULL: the float of `deadline` */
+    double deadline;
+    bool scheduled; /* in some heap that is not our engine's */
+} TimerHandleObject;
+
+extern const ou_job_kind ouro_handle_job;
+
+static inline bool
+ouro_handle_check(ouro_state *st, PyObject *object)
+{
+    return Py_TYPE(object) == st->types.Handle
+           || Py_TYPE(object) == st->types.TimerHandle
+           || PyObject_TypeCheck(object, st->types.Handle);
+}
+
+static inline bool
+ouro_timer_handle_check(ouro_state *st, PyObject *object)
+{
+    return Py_TYPE(object) == st->types.TimerHandle
+           || PyObject_TypeCheck(object, st->types.TimerHandle);
+}
+
+/* A handle of our exact type; context NULL or None: a copy of the current
+ * one.  In debug mode it notes where it was created. */
+PyObject *ouro_handle_new(ouro_state *st, PyObject *loop, PyObject *callback,
+                          PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *context);
+
+/* when NULL: the float of deadline. */
+PyObject *ouro_timer_handle_new(ouro_state *st, PyObject *loop,
+                                double deadline, PyObject *when,
+                                PyObject *callback, PyObject *const *args,
+                                Py_ssize_t nargs, PyObject *context);
+
+/* What _run() does, in C for our exact types: 0, or -1 with an exception
+ * that leaves the loop. */
+int ouro_handle_run(HandleObject *self);
+
+/* The current exception has left the callback: the loop's exception handler
+ * gets it. 0, or -1 if it leaves the loop. */
+int ouro_handle_report(HandleObject *self);
+
+/* cancel(), without the method call. 0/-1. */
+int ouro_handle_cancel(HandleObject *self);
+
+/* For timer_handle.c. */
+void ouro_handle_fill(HandleObject *self, PyObject *loop, PyObject *callback,
+                      PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *context);
+int ouro_handle_init(HandleObject *self, PyObject *callback, PyObject *args,
+                     PyObject *loop, PyObject *context);
+PyObject *ouro_handle_repr_info(HandleObject *self);
+int ouro_handle_traverse(HandleObject *self, visitproc visit, void *arg);
+void ouro_handle_clear(HandleObject *self);
+int ouro_timer_handle_setup(PyObject *module, ouro_state *st);
+
+#endif

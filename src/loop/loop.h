@@ -1,0 +1,178 @@
+/* loop.h - the Loop type, as the files of this room (and the rooms above)
+ * see it.
+ *
+ * LoopCore carries everything; Loop is LoopCore plus AbstractEventLoop among
+ * its bases.  Methods stand in tables, one or two a file, which the files put
+ * onto the type by ouro_loop_add_methods(): so every file owns one idea, its
+ * state in LoopObject and its part of the loop's interface.
+ *
+ * Three ways to run:
+ * fast      (core.fast) nothing is overridden and nobody looks: the engine.
+ * plain     nothing is overridden, but somebody looks: debug mode, or
+ *           `_ready` or `_scheduled` has been read.  C functions call each
+ *           other, handles are what is queued.
+ * otherwise a subclass, or a patched method: internal steps go through the
+ *           methods that BaseEventLoop would call.
+ */
+#ifndef OURO_LOOP_H
+#define OURO_LOOP_H
+
+#include "base/await.h"
+#include "sys/signal.h"
+#include "task/host.h"
+
+typedef struct LoopObject {
+    LoopCore core;
+    unsigned long thread_id; /* of the thread that runs it; 0: none does */
+    bool closed;             /* also before __init__() */
+    bool stopping;
+    bool patched; /* an attribute of the instance hides one of the class */
+    bool exposed; /* its __dict__ was handed out: anything may be patched */
+    bool executor_shutdown;
+    bool asyncgens_shutdown;
+    bool tracks_origins; /* coroutine origins, for debug mode */
+    PyObject *origin_depth; /* sys's, from before that */
+    PyObject *debug; /* what set_debug() was given; core.debug is its truth */
+    PyObject *slow_callback_duration; /* seconds */
+    PyObject *current_handle;
+    PyObject *exception_handler;
+    PyObject *task_factory;
+    PyObject *default_executor;
+    PyObject *asyncgens;      /* the WeakSet, or NULL: nobody asked yet */
+    PyObject *old_agen_hooks; /* while it runs */
+    PyObject *signal_handlers; /* {number: Handle}, or NULL */
+    PyObject *transports; /* the WeakValueDictionary of stock ones, or NULL */
+    PyObject *selector;   /* what was passed to Loop(), or NULL */
+    /* Queues that Python has read belong to it for good; else NULL. */
+    PyObject *ready;     /* a deque */
+    PyObject *scheduled; /* a heap in a list */
+    Py_ssize_t timers_cancelled; /* how many of `scheduled` are */
+    Py_ssize_t turn_left; /* what of `ready` belongs to the turn under way */
+    /* A clock of the tests' in the place of time.monotonic(), or NULL. */
+    PyObject *clock;
+    PyObject *clock_wait;
+    PyObject *clock_error; /* an exception from within the engine's clock */
+    double clock_last;
+    ou_signal signals; /* set_wakeup_fd's pair; fds -1 until needed */
+    ou_io signal_io;
+} LoopObject;
+
+/* ---- one mechanism for the interface ----------------------------------- */
+
+/* Add methods to the type; tables are of static storage. 0 or -1. */
+int ouro_loop_add_methods(ouro_state *st, PyMethodDef *methods);
+int ouro_loop_add_async_methods(ouro_state *st,
+                                const ouro_async_def *methods);
+
+/* ---- fast.c: which way to run ------------------------------------------ */
+
+/* Nothing is overridden: our functions may call each other directly. */
+bool ouro_loop_plain(LoopObject *self);
+
+/* Something that core.fast depends on has changed. */
+void ouro_loop_refresh(LoopObject *self);
+
+/* Whether one method is what it was, for an instance of any subclass. -1:
+ * exception. */
+int ouro_loop_method_intact(LoopObject *self, PyObject *name);
+
+/* ---- small services ---------------------------------------------------- */
+
+/* RuntimeError 'Event loop is closed' (-1), or 0. */
+int ouro_loop_check_closed(LoopObject *self);
+
+/* Whether another thread runs the loop at this moment. */
+bool ouro_loop_elsewhere(LoopObject *self);
+
+/* self.time(). -1.0 with an exception set on failure. */
+double ouro_loop_seconds(LoopObject *self);
+
+/* In debug mode: RuntimeError from a thread that is not the loop's (-1). */
+int ouro_loop_check_thread(LoopObject *self);
+
+/* In debug mode: TypeError for coroutines and what cannot be called. */
+int ouro_loop_check_callback(LoopObject *self, PyObject *callback,
+                             const char *method);
+
+/* Whether callback is a coroutine or a coroutine function: 1, 0, -1. */
+int ouro_is_coroutine_or_function(ouro_state *st, PyObject *callback);
+
+/* In debug mode: "Executing %s took %.3f seconds", if it did. 0/-1. */
+int ouro_debug_log_slow(LoopObject *self, PyObject *handle, double start);
+
+/* logger.<level>(...) of the `asyncio` logger; format and arguments build
+ * the tuple of its arguments as Py_BuildValue() does. 0/-1. */
+int ouro_loop_log(ouro_state *st, const char *level, const char *format, ...);
+
+/* The same with exc_info=exc_info, which is consumed (NULL: error). */
+int ouro_loop_log_error(ouro_state *st, PyObject *message,
+                        PyObject *exc_info);
+
+/* ---- queues.c: what is to be run --------------------------------------- */
+
+/* Run handle, anybody's, in the next turn: as _ready.append(handle). 0/-1. */
+int ouro_loop_append(LoopObject *self, PyObject *handle);
+
+/* Start a timer handle of ours, as heappush(_scheduled, timer). 0/-1. */
+int ouro_loop_schedule(LoopObject *self, PyObject *timer);
+
+/* Run a handle of anybody's at its place in the turn: with the current task
+ * left, timed in debug mode. 0, or -1: an exception leaves the loop. */
+int ouro_loop_run_handle(LoopObject *self, PyObject *handle);
+
+/* The attributes _ready and _scheduled. */
+PyObject *ouro_queues_get_ready(PyObject *self, void *closure);
+int ouro_queues_set_ready(PyObject *self, PyObject *value, void *closure);
+PyObject *ouro_queues_get_scheduled(PyObject *self, void *closure);
+int ouro_queues_set_scheduled(PyObject *self, PyObject *value,
+                              void *closure);
+
+/* The turn's part for queues that belong to Python. */
+double ouro_queues_timeout(LoopObject *self, double timeout);
+int ouro_queues_collect(LoopObject *self);
+int ouro_queues_run(LoopObject *self);
+int ouro_queues_drop(LoopObject *self);
+
+/* ---- run.c ------------------------------------------------------------- */
+
+/* One turn of the engine: what _run_once() does. 0/-1. */
+int ouro_loop_turn(LoopObject *self);
+
+/* The engine's clock for what is not fast: self.time(), or a test's. */
+double ouro_loop_clock(void *self);
+
+/* ---- what run_forever() and close() switch on and off ------------------- */
+
+/* Coroutine origins are tracked while a loop runs in debug mode. 0/-1. */
+int ouro_loop_track_origins(LoopObject *self, bool enabled);
+
+/* Hooks of async generators, which the running loop finalizes. 0/-1. */
+int ouro_asyncgens_enter(LoopObject *self);
+int ouro_asyncgens_leave(LoopObject *self);
+
+/* close(): the default executor is told, the signals get their handlers
+ * back. 0/-1. */
+int ouro_executor_close(LoopObject *self);
+int ouro_signals_close(LoopObject *self);
+
+/* ---- hooks.c ----------------------------------------------------------- */
+
+/* loop_ops.callback_failed */
+int ouro_loop_callback_failed(PyObject *loop, PyObject *callback,
+                              PyObject *args, PyObject *context);
+
+/* ---- set-up of the files, called by ouro_loop_setup() ------------------ */
+
+int ouro_handle_setup(PyObject *module, ouro_state *st);
+int ouro_sched_setup(PyObject *module, ouro_state *st);
+int ouro_queues_setup(PyObject *module, ouro_state *st);
+int ouro_run_setup(PyObject *module, ouro_state *st);
+int ouro_hooks_setup(PyObject *module, ouro_state *st);
+int ouro_debug_setup(PyObject *module, ouro_state *st);
+int ouro_create_setup(PyObject *module, ouro_state *st);
+int ouro_fdwatch_setup(PyObject *module, ouro_state *st);
+int ouro_sigwatch_setup(PyObject *module, ouro_state *st);
+int ouro_executor_setup(PyObject *module, ouro_state *st);
+int ouro_asyncgens_setup(PyObject *module, ouro_state *st);
+
+#endif

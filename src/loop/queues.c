@@ -1,0 +1,687 @@
+/* queues.c - what is to be run, as Python sees it.
+ *
+ * The engine's ready queue and heap hold jobs and timers.  When somebody
+ * reads _ready or _scheduled, their content moves into a deque or a list,
+ * which from then on is that queue, for good: what is taken out of it does
+ * not run, what is put in does.  The engine's own jobs (I/O, what comes from
+ * other threads) still arrive on its ring, and are spilled into the deque.
+ */
+#include "loop/loop.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "loop/handle.h"
+#include "task/registry.h"
+
+/* ---- guests: handles that are not ours, or queued twice ----------------- */
+
+typedef struct guest {
+    ou_job job;
+    LoopObject *loop;
+    PyObject *handle;
+} guest;
+
+static guest *
+guest_of(ou_job *job)
+{
+    return OURO_CONTAINER_OF(job, guest, job);
+}
+
+static void
+guest_drop(ou_job *job)
+{
+    guest *self = guest_of(job);
+    Py_DECREF(self->handle);
+    Py_DECREF(self->loop);
+    PyMem_Free(self);
+}
+
+static int
+guest_run(ou_job *job)
+{
+    guest *self = guest_of(job);
+    int result = ouro_loop_run_handle(self->loop, self->handle);
+    if (result < 0) {
+        PyObject *error = PyErr_GetRaisedException();
+        guest_drop(job);
+        PyErr_SetRaisedException(error);
+    }
+    else {
+        guest_drop(job);
+    }
+    return result;
+}
+
+static int
+guest_visit(ou_job *job, void *visitor)
+{
+    visitproc visit = ((ouro_visitor *)visitor)->visit;
+    void *arg = ((ouro_visitor *)visitor)->arg;
+    Py_VISIT(guest_of(job)->handle);
+    Py_VISIT(guest_of(job)->loop);
+    return 0;
+}
+
+static const ou_job_kind guest_job = {
+    .run = guest_run,
+    .drop = guest_drop,
+    .visit = guest_visit,
+};
+
+static int
+append_guest(LoopObject *self, PyObject *handle)
+{
+    guest *node = PyMem_Malloc(sizeof(guest));
+    if (node == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    ou_job_init(&node->job, &guest_job);
+    node->loop = (LoopObject *)Py_NewRef((PyObject *)self);
+    node->handle = Py_NewRef(handle);
+    ou_loop_push(&self->core.engine, &node->job);
+    return 0;
+}
+
+/* ---- jobs as handles --------------------------------------------------- */
+
+/* A job of the engine that Python's queue holds: calling it runs it. */
+typedef struct ReadyJob {
+    PyObject_HEAD
+    ou_job *job; /* with the queue's reference; NULL: has been run */
+} ReadyJob;
+
+/* To its owner the job is still queued: it is, in a queue of its own. */
+static void
+ready_job_set(ReadyJob *self, ou_job *job)
+{
+    job->next = job;
+    self->job = job;
+}
+
+static ou_job *
+ready_job_take(ReadyJob *self)
+{
+    ou_job *job = self->job;
+    self->job = NULL;
+    if (job != NULL) {
+        job->next = NULL;
+    }
+    return job;
+}
+
+static PyObject *
+ready_job_call(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    ou_job *job = ready_job_take((ReadyJob *)self);
+    if (job != NULL && job->kind->run(job) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static int
+ready_job_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    ou_job *job = ((ReadyJob *)self)->job;
+    if (job != NULL && job->kind->visit != NULL) {
+        ouro_visitor visitor = {visit, arg};
+        return job->kind->visit(job, &visitor);
+    }
+    return 0;
+}
+
+static int
+ready_job_clear(PyObject *self)
+{
+    ou_job *job = ready_job_take((ReadyJob *)self);
+    if (job != NULL) {
+        job->kind->drop(job);
+    }
+    return 0;
+}
+
+static void
+ready_job_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    ready_job_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot ready_job_slots[] = {
+    {Py_tp_doc, "A job of the loop's, in a queue that belongs to Python."},
+    {Py_tp_call, ready_job_call},
+    {Py_tp_traverse, ready_job_traverse},
+    {Py_tp_clear, ready_job_clear},
+    {Py_tp_dealloc, ready_job_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec ready_job_spec = {
+    .name = "ouro._ouro.ReadyJob",
+    .basicsize = sizeof(ReadyJob),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = ready_job_slots,
+};
+
+/* Consumes the job's reference, also on failure. */
+static PyObject *
+wrap_job(LoopObject *self, ou_job *job)
+{
+    PyTypeObject *type = self->core.st->types.ReadyJob;
+    PyObject *callable = type->tp_alloc(type, 0);
+    if (callable == NULL) {
+        job->kind->drop(job);
+        return NULL;
+    }
+    ready_job_set((ReadyJob *)callable, job);
+    PyObject *handle = ouro_handle_new(self->core.st, (PyObject *)self,
+                                       callable, NULL, 0, NULL);
+    Py_DECREF(callable);
+    return handle;
+}
+
+/* The handle that stands for a job which was taken out of the ring; consumes
+ * the job's reference, also on failure. */
+static PyObject *
+job_handle(LoopObject *self, ou_job *job)
+{
+    if (job->kind == &ouro_handle_job) {
+        return (PyObject *)OURO_CONTAINER_OF(job, HandleObject, job);
+    }
+    if (job->kind == &guest_job) {
+        PyObject *handle = Py_NewRef(guest_of(job)->handle);
+        guest_drop(job);
+        return handle;
+    }
+    return wrap_job(self, job);
+}
+
+/* ---- _ready ------------------------------------------------------------ */
+
+static int
+deque_append(PyObject *deque, PyObject *handle)
+{
+    PyObject *append = PyObject_GetAttrString(deque, "append");
+    if (append == NULL) {
+        return -1;
+    }
+    PyObject *result = PyObject_CallOneArg(append, handle);
+    Py_DECREF(append);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+static int
+spill_queue(LoopObject *self, ou_queue *queue, PyObject *deque,
+            Py_ssize_t *count)
+{
+    ou_job *job;
+    while ((job = ou_queue_pop(queue)) != NULL) {
+        PyObject *handle = job_handle(self, job);
+        if (handle == NULL) {
+            return -1;
+        }
+        int result = deque_append(deque, handle);
+        Py_DECREF(handle);
+        if (result < 0) {
+            return -1;
+        }
+        *count += 1;
+    }
+    return 0;
+}
+
+/* Move what is on the engine's ring to the deque's end. */
+static int
+spill(LoopObject *self, PyObject *deque)
+{
+    if (!self->core.opened) {
+        return 0;
+    }
+    ou_loop *engine = &self->core.engine;
+    if (ou_inbox_pending(&engine->inbox)) {
+        ou_inbox_collect(&engine->inbox, &engine->ready);
+    }
+    Py_ssize_t later = 0;
+    if (spill_queue(self, &engine->turn, deque, &self->turn_left) < 0) {
+        return -1;
+    }
+    return spill_queue(self, &engine->ready, deque, &later);
+}
+
+PyObject *
+ouro_queues_get_ready(PyObject *op, void *closure)
+{
+    LoopObject *self = (LoopObject *)op;
+    if (self->ready == NULL) {
+        PyObject *deque = PyObject_CallNoArgs(self->core.st->stock.deque);
+        if (deque == NULL) {
+            return NULL;
+        }
+        self->ready = deque;
+        ouro_loop_refresh(self);
+    }
+    if (spill(self, self->ready) < 0) {
+        return NULL;
+    }
+    return Py_NewRef(self->ready);
+}
+
+int
+ouro_queues_set_ready(PyObject *op, PyObject *value, void *closure)
+{
+    LoopObject *self = (LoopObject *)op;
+    if (value == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "_ready");
+        return -1;
+    }
+    Py_XSETREF(self->ready, Py_NewRef(value));
+    self->turn_left = 0;
+    ouro_loop_refresh(self);
+    if (self->core.opened) {
+        ou_queue_drop_all(&self->core.engine.turn);
+        ou_queue_drop_all(&self->core.engine.ready);
+    }
+    return 0;
+}
+
+int
+ouro_loop_append(LoopObject *self, PyObject *handle)
+{
+    if (self->ready != NULL) {
+        return spill(self, self->ready) < 0
+                   ? -1
+                   : deque_append(self->ready, handle);
+    }
+    if (ouro_loop_check_closed(self) < 0) {
+        return -1;
+    }
+    HandleObject *ours = (HandleObject *)handle;
+    if (!ouro_handle_check(self->core.st, handle)
+        || ours->loop != (PyObject *)self || ou_job_queued(&ours->job)) {
+        return append_guest(self, handle);
+    }
+    Py_INCREF(handle);
+    ou_loop_push(&self->core.engine, &ours->job);
+    return 0;
+}
+
+/* ---- _scheduled -------------------------------------------------------- */
+
+static int
+slot_compare(const void *a, const void *b)
+{
+    const ou_timer_slot *x = a, *y = b;
+    if (x->deadline != y->deadline) {
+        return x->deadline < y->deadline ? -1 : 1;
+    }
+    return x->order < y->order ? -1 : x->order > y->order;
+}
+
+/* Our timer handles, out of the engine's heap and into a list, in order.
+ * Timers that are nobody's handle stay. */
+static int
+move_timers(LoopObject *self, PyObject *list)
+{
+    ou_timers *timers = &self->core.engine.timers;
+    size_t count = timers->count;
+    ou_timer_slot *slots = PyMem_New(ou_timer_slot, count + 1);
+    if (slots == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        slots[i] = timers->slots[i];
+    }
+    qsort(slots, count, sizeof(ou_timer_slot), slot_compare);
+    int result = 0;
+    for (size_t i = 0; result == 0 && i < count; i++) {
+        ou_job *job = slots[i].timer->job;
+        if (job->kind != &ouro_handle_job) {
+            continue;
+        }
+        PyObject *handle =
+            (PyObject *)OURO_CONTAINER_OF(job, HandleObject, job);
+        result = PyList_Append(list, handle);
+        if (result == 0) {
+            ou_timer_stop(timers, slots[i].timer);
+            ((TimerHandleObject *)handle)->scheduled = true;
+            Py_DECREF(handle);
+        }
+    }
+    PyMem_Free(slots);
+    return result;
+}
+
+PyObject *
+ouro_queues_get_scheduled(PyObject *op, void *closure)
+{
+    LoopObject *self = (LoopObject *)op;
+    if (self->scheduled == NULL) {
+        PyObject *list = PyList_New(0);
+        if (list == NULL
+            || (self->core.opened && move_timers(self, list) < 0)) {
+            Py_XDECREF(list);
+            return NULL;
+        }
+        self->scheduled = list;
+        ouro_loop_refresh(self);
+    }
+    return Py_NewRef(self->scheduled);
+}
+
+int
+ouro_queues_set_scheduled(PyObject *op, PyObject *value, void *closure)
+{
+    if (value == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "_scheduled");
+        return -1;
+    }
+    PyObject *old = ouro_queues_get_scheduled(op, closure);
+    if (old == NULL) {
+        return -1;
+    }
+    Py_DECREF(old);
+    Py_XSETREF(((LoopObject *)op)->scheduled, Py_NewRef(value));
+    return 0;
+}
+
+int
+ouro_loop_schedule(LoopObject *self, PyObject *timer)
+{
+    TimerHandleObject *handle = (TimerHandleObject *)timer;
+    if (self->scheduled != NULL) {
+        PyObject *args[] = {self->scheduled, timer};
+        PyObject *result = PyObject_Vectorcall(self->core.st->stock.heappush,
+                                               args, 2, NULL);
+        if (result == NULL) {
+            return -1;
+        }
+        Py_DECREF(result);
+        handle->scheduled = true;
+        return 0;
+    }
+    int error = ou_timer_start(&self->core.engine.timers, &handle->timer,
+                               handle->deadline);
+    if (error < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    Py_INCREF(timer);
+    return 0;
+}
+
+/* ---- running ----------------------------------------------------------- */
+
+static int
+run_by_method(ouro_state *st, PyObject *handle)
+{
+    if (Py_TYPE(handle) == st->types.Handle
+        || Py_TYPE(handle) == st->types.TimerHandle) {
+        return ouro_handle_run((HandleObject *)handle);
+    }
+    PyObject *result = PyObject_CallMethodNoArgs(handle, st->str._run);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+static int
+is_true_attribute(PyObject *object, PyObject *name)
+{
+    PyObject *value = PyObject_GetAttr(object, name);
+    if (value == NULL) {
+        return -1;
+    }
+    int truth = PyObject_IsTrue(value);
+    Py_DECREF(value);
+    return truth;
+}
+
+int
+ouro_loop_run_handle(LoopObject *self, PyObject *handle)
+{
+    ouro_state *st = self->core.st;
+    int cancelled = is_true_attribute(handle, st->str._cancelled);
+    if (cancelled != 0) {
+        return cancelled < 0 ? -1 : 0;
+    }
+    if (ouro_leave_task_fast(&self->core) < 0) {
+        return -1;
+    }
+    if (!self->core.debug) {
+        return run_by_method(st, handle);
+    }
+    Py_XSETREF(self->current_handle, Py_NewRef(handle));
+    double start = ouro_loop_seconds(self);
+    int result = PyErr_Occurred() ? -1 : run_by_method(st, handle);
+    if (result == 0) {
+        result = ouro_debug_log_slow(self, handle, start);
+    }
+    Py_CLEAR(self->current_handle);
+    return result;
+}
+
+/* ---- the turn ---------------------------------------------------------- */
+
+/* The first handle of _scheduled, owned; NULL and no exception: none. */
+static PyObject *
+first_scheduled(LoopObject *self)
+{
+    Py_ssize_t count = PyObject_Size(self->scheduled);
+    return count <= 0 ? NULL : PySequence_GetItem(self->scheduled, 0);
+}
+
+/* heappop(_scheduled) */
+static int
+pop_scheduled(LoopObject *self, PyObject *handle)
+{
+    ouro_state *st = self->core.st;
+    PyObject *popped =
+        PyObject_CallOneArg(st->stock.heappop, self->scheduled);
+    if (popped == NULL) {
+        return -1;
+    }
+    Py_DECREF(popped);
+    return PyObject_SetAttr(handle, st->str._scheduled, Py_False);
+}
+
+static int
+drop_cancelled(LoopObject *self)
+{
+    PyObject *handle;
+    int result = 0;
+    while (result == 0 && (handle = first_scheduled(self)) != NULL) {
+        int cancelled =
+            is_true_attribute(handle, self->core.st->str._cancelled);
+        if (cancelled > 0) {
+            self->timers_cancelled--;
+            result = pop_scheduled(self, handle);
+        }
+        else {
+            result = cancelled == 0 ? 1 : -1;
+        }
+        Py_DECREF(handle);
+    }
+    return result < 0 || PyErr_Occurred() ? -1 : 0;
+}
+
+static double
+handle_deadline(LoopObject *self, PyObject *handle)
+{
+    PyObject *when = PyObject_GetAttr(handle, self->core.st->str._when);
+    if (when == NULL) {
+        return -1.0;
+    }
+    double deadline = PyFloat_AsDouble(when);
+    Py_DECREF(when);
+    return deadline;
+}
+
+/* How long the wait may block, as asyncio reckons it: 0 with anything in
+ * _ready, until _scheduled's first.  -1.0 with an exception set. */
+double
+ouro_queues_timeout(LoopObject *self, double timeout)
+{
+    if (self->ready != NULL) {
+        Py_ssize_t count = PyObject_Size(self->ready);
+        if (count != 0) {
+            return count < 0 ? -1.0 : 0.0;
+        }
+    }
+    if (self->scheduled == NULL) {
+        return timeout;
+    }
+    if (drop_cancelled(self) < 0) {
+        return -1.0;
+    }
+    PyObject *handle = first_scheduled(self);
+    if (handle == NULL) {
+        return PyErr_Occurred() ? -1.0 : timeout;
+    }
+    double deadline = handle_deadline(self, handle);
+    Py_DECREF(handle);
+    double now = PyErr_Occurred() ? -1.0 : ouro_loop_seconds(self);
+    if (PyErr_Occurred()) {
+        return -1.0;
+    }
+    double left = fmax(0.0, deadline - now);
+    return timeout < 0 || left < timeout ? left : timeout;
+}
+
+/* Move the handles of _scheduled that are due behind what is ready. */
+static int
+expire_scheduled(LoopObject *self)
+{
+    double end = ouro_loop_seconds(self) + self->core.engine.resolution;
+    PyObject *handle;
+    int result = PyErr_Occurred() ? -1 : 0;
+    while (result == 0 && (handle = first_scheduled(self)) != NULL) {
+        double deadline = handle_deadline(self, handle);
+        if (PyErr_Occurred()) {
+            result = -1;
+        }
+        else if (deadline >= end) {
+            result = 1;
+        }
+        else {
+            result = pop_scheduled(self, handle);
+            if (result == 0) {
+                result = ouro_loop_append(self, handle);
+            }
+        }
+        Py_DECREF(handle);
+    }
+    return result < 0 || PyErr_Occurred() ? -1 : 0;
+}
+
+int
+ouro_queues_collect(LoopObject *self)
+{
+    if (self->scheduled != NULL && expire_scheduled(self) < 0) {
+        return -1;
+    }
+    if (self->ready == NULL) {
+        return 0;
+    }
+    if (spill(self, self->ready) < 0) {
+        return -1;
+    }
+    self->turn_left = PyObject_Size(self->ready);
+    return self->turn_left < 0 ? -1 : 0;
+}
+
+/* Run what was in _ready when the turn began. */
+int
+ouro_queues_run(LoopObject *self)
+{
+    int result = 0;
+    while (result == 0 && self->turn_left > 0) {
+        self->turn_left--;
+        PyObject *handle =
+            PyObject_CallMethodNoArgs(self->ready,
+                                      self->core.st->str.popleft);
+        if (handle == NULL) {
+            return -1;
+        }
+        result = ouro_loop_run_handle(self, handle);
+        Py_DECREF(handle);
+    }
+    return result;
+}
+
+/* _ready.clear() and _scheduled.clear(), when the loop is closed. */
+int
+ouro_queues_drop(LoopObject *self)
+{
+    PyObject *queues[] = {self->ready, self->scheduled};
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(queues); i++) {
+        if (queues[i] != NULL) {
+            PyObject *result = PyObject_CallMethodNoArgs(
+                queues[i], self->core.st->str.clear);
+            if (result == NULL) {
+                return -1;
+            }
+            Py_DECREF(result);
+        }
+    }
+    return 0;
+}
+
+/* ---- methods ----------------------------------------------------------- */
+
+static PyObject *
+loop_add_callback(PyObject *op, PyObject *handle)
+{
+    LoopObject *self = (LoopObject *)op;
+    int cancelled =
+        is_true_attribute(handle, self->core.st->str._cancelled);
+    if (cancelled < 0
+        || (cancelled == 0 && ouro_loop_append(self, handle) < 0)) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+loop_add_callback_signalsafe(PyObject *op, PyObject *handle)
+{
+    ouro_state *st = ((LoopObject *)op)->core.st;
+    PyObject *result =
+        PyObject_CallMethodOneArg(op, st->str._add_callback, handle);
+    if (result == NULL) {
+        return NULL;
+    }
+    Py_DECREF(result);
+    return PyObject_CallMethodNoArgs(op, st->str._write_to_self);
+}
+
+PyDoc_STRVAR(add_callback_doc, "_add_callback($self, handle)\n--\n\n\
+Add a Handle to _ready.");
+PyDoc_STRVAR(add_callback_signalsafe_doc,
+             "_add_callback_signalsafe($self, handle)\n--\n\n\
+Like _add_callback(), but called from a signal handler.");
+
+static PyMethodDef methods[] = {
+    {"_add_callback", loop_add_callback, METH_O, add_callback_doc},
+    {"_add_callback_signalsafe", loop_add_callback_signalsafe, METH_O,
+     add_callback_signalsafe_doc},
+    {NULL},
+};
+
+int
+ouro_queues_setup(PyObject *module, ouro_state *st)
+{
+    if (ouro_add_type(module, &ready_job_spec, NULL, false,
+                      &st->types.ReadyJob)
+        < 0) {
+        return -1;
+    }
+    return ouro_loop_add_methods(st, methods);
+}

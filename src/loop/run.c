@@ -1,0 +1,611 @@
+/* run.c - running: turns, run_forever() and run_until_complete().
+ *
+ * A turn is the engine's prepare, wait, collect, dispatch.  The interpreter's
+ * lock is given up around a wait that can block, and nowhere else.
+ */
+#include "loop/loop.h"
+
+#include <errno.h>
+
+#include "base/args.h"
+#include "loop/fdwatch.h"
+#include "sys/clock.h"
+#include "task/future.h"
+#include "task/registry.h"
+#include "task/task.h"
+
+/* ---- the clock --------------------------------------------------------- */
+
+/* The engine asks for the time where it cannot handle an exception: that is
+ * kept until the turn looks. */
+double
+ouro_loop_clock(void *arg)
+{
+    LoopObject *self = arg;
+    if (self->clock_error != NULL) {
+        return self->clock_last;
+    }
+    PyObject *outer = PyErr_GetRaisedException();
+    PyObject *now = self->clock != NULL && ouro_loop_plain(self)
+                        ? PyObject_CallNoArgs(self->clock)
+                        : PyObject_CallMethodNoArgs((PyObject *)self,
+                                                    self->core.st->str.time);
+    if (now != NULL) {
+        self->clock_last = PyFloat_AsDouble(now);
+        Py_DECREF(now);
+    }
+    self->clock_error = PyErr_GetRaisedException();
+    PyErr_SetRaisedException(outer);
+    return self->clock_last;
+}
+
+static int
+clock_check(LoopObject *self)
+{
+    if (self->clock_error == NULL) {
+        return 0;
+    }
+    PyErr_SetRaisedException(self->clock_error);
+    self->clock_error = NULL;
+    return -1;
+}
+
+/* ---- the turn ---------------------------------------------------------- */
+
+/* In the place of a wait with a test's clock: it moves on by as much. */
+static int
+wait_on_clock(LoopObject *self, double timeout)
+{
+    int n = ou_loop_wait(&self->core.engine, 0.0);
+    if (n != 0 || timeout == 0) {
+        return n;
+    }
+    PyObject *seconds =
+        timeout < 0 ? Py_NewRef(Py_None) : PyFloat_FromDouble(timeout);
+    PyObject *result = seconds != NULL
+                           ? PyObject_CallOneArg(self->clock_wait, seconds)
+                           : NULL;
+    Py_XDECREF(seconds);
+    Py_XDECREF(result);
+    return 0;
+}
+
+/* The number of events or -errno; an exception may be set besides. */
+static int
+wait_for_events(LoopObject *self, double timeout)
+{
+    ou_loop *engine = &self->core.engine;
+    if (timeout == OU_NO_WAIT) {
+        return 0;
+    }
+    if (self->clock_wait != NULL) {
+        return wait_on_clock(self, timeout);
+    }
+    if (timeout == 0 || engine->poller.backend->foreign) {
+        return ou_loop_wait(engine, timeout);
+    }
+    int n;
+    Py_BEGIN_ALLOW_THREADS
+    n = ou_loop_wait(engine, timeout);
+    Py_END_ALLOW_THREADS
+    return n;
+}
+
+static int
+wait_and_collect(LoopObject *self, double timeout)
+{
+    ou_loop *engine = &self->core.engine;
+    int n = wait_for_events(self, timeout);
+    /* What has come must not be lost to an exception. */
+    if (!PyErr_Occurred()) {
+        if (n < 0 && n != -EINTR) {
+            ouro_raise_errno(n);
+        }
+        else {
+            (void)PyErr_CheckSignals();
+        }
+    }
+    if (!self->core.fast && !PyErr_Occurred()) {
+        (void)ouro_fdwatch_process(self, &n);
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    ou_loop_collect(engine, n);
+    if (error != NULL) {
+        PyErr_SetRaisedException(error);
+        return -1;
+    }
+    return clock_check(self);
+}
+
+static int
+turn_fast(LoopObject *self)
+{
+    ou_loop *engine = &self->core.engine;
+    double timeout = ou_loop_prepare(engine);
+    if (self->stopping && timeout != OU_NO_WAIT) {
+        timeout = 0;
+    }
+    if (timeout != 0 && timeout != OU_NO_WAIT
+        && ouro_leave_task_fast(&self->core) < 0) {
+        return -1;
+    }
+    if (clock_check(self) < 0 || wait_and_collect(self, timeout) < 0) {
+        return -1;
+    }
+    return ou_loop_dispatch(engine);
+}
+
+static int
+turn_faithful(LoopObject *self)
+{
+    ou_loop *engine = &self->core.engine;
+    if (ouro_leave_task_fast(&self->core) < 0) {
+        return -1;
+    }
+    double timeout = ou_loop_prepare(engine);
+    if (clock_check(self) < 0) {
+        return -1;
+    }
+    timeout = ouro_queues_timeout(self, timeout);
+    if (PyErr_Occurred()) {
+        return -1;
+    }
+    if (self->stopping && timeout != OU_NO_WAIT) {
+        timeout = 0;
+    }
+    if (wait_and_collect(self, timeout) < 0
+        || ouro_queues_collect(self) < 0) {
+        return -1;
+    }
+    int result = ou_loop_dispatch(engine);
+    return result < 0 ? -1 : ouro_queues_run(self);
+}
+
+int
+ouro_loop_turn(LoopObject *self)
+{
+    if (ouro_loop_check_closed(self) < 0) {
+        return -1;
+    }
+    if (ouro_loop_fast(self->core.st, (PyObject *)self)) {
+        return turn_fast(self);
+    }
+    ouro_loop_refresh(self);
+    return self->core.fast ? turn_fast(self) : turn_faithful(self);
+}
+
+static PyObject *
+loop_run_once(PyObject *op, PyObject *ignored)
+{
+    if (ouro_loop_turn((LoopObject *)op) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* ---- run_forever ------------------------------------------------------- */
+
+static int
+check_running(LoopObject *self)
+{
+    ouro_state *st = self->core.st;
+    PyObject *running =
+        PyObject_CallMethodNoArgs((PyObject *)self, st->str.is_running);
+    if (running == NULL) {
+        return -1;
+    }
+    int truth = PyObject_IsTrue(running);
+    Py_DECREF(running);
+    if (truth != 0) {
+        if (truth > 0) {
+            PyErr_SetString(PyExc_RuntimeError,
+                            "This event loop is already running");
+        }
+        return -1;
+    }
+    PyObject *other;
+    if (ouro_running_loop_or_null(st, &other) < 0) {
+        return -1;
+    }
+    if (other != NULL) {
+        Py_DECREF(other);
+        PyErr_SetString(
+            PyExc_RuntimeError,
+            "Cannot run the event loop while another loop is running");
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+loop_check_running(PyObject *op, PyObject *ignored)
+{
+    if (check_running((LoopObject *)op) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static int
+set_running_loop(ouro_state *st, PyObject *loop)
+{
+    PyObject *result =
+        PyObject_CallOneArg(st->stock._set_running_loop, loop);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+static int
+check_can_run(LoopObject *self)
+{
+    if (ouro_loop_check_closed(self) < 0 || check_running(self) < 0) {
+        return -1;
+    }
+    if (ou_loop_forked(&self->core.engine)) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "The event loop belongs to the parent process");
+        return -1;
+    }
+    return 0;
+}
+
+/* Runs whether or not an exception is set, and keeps it. */
+static int
+run_cleanup(LoopObject *self)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    int result = ouro_leave_task_fast(&self->core);
+    self->stopping = false;
+    self->thread_id = 0;
+    self->core.running = false;
+    result |= set_running_loop(self->core.st, Py_None);
+    result |= ouro_loop_track_origins(self, false);
+    result |= ouro_asyncgens_leave(self);
+    if (error != NULL) {
+        PyErr_SetRaisedException(error);
+        return -1;
+    }
+    return result;
+}
+
+static int
+run_setup(LoopObject *self)
+{
+    if (check_can_run(self) < 0) {
+        return -1;
+    }
+    self->thread_id = PyThread_get_thread_ident();
+    self->core.running = true;
+    if (ouro_loop_track_origins(self, self->core.debug) < 0
+        || ouro_asyncgens_enter(self) < 0
+        || set_running_loop(self->core.st, (PyObject *)self) < 0) {
+        return run_cleanup(self);
+    }
+    return 0;
+}
+
+static PyObject *
+loop_run_forever_setup(PyObject *op, PyObject *ignored)
+{
+    if (run_setup((LoopObject *)op) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+loop_run_forever_cleanup(PyObject *op, PyObject *ignored)
+{
+    if (run_cleanup((LoopObject *)op) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static int
+call_no_result(LoopObject *self, PyObject *name)
+{
+    PyObject *result = PyObject_CallMethodNoArgs((PyObject *)self, name);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* From 3.13 on, the two ends of run_forever() are methods. */
+static int
+setup_by_method(LoopObject *self)
+{
+    ouro_state *st = self->core.st;
+    if (st->has.minor >= 13 && !ouro_loop_plain(self)) {
+        return call_no_result(self, st->str._run_forever_setup);
+    }
+    return run_setup(self);
+}
+
+static int
+cleanup_by_method(LoopObject *self)
+{
+    ouro_state *st = self->core.st;
+    if (st->has.minor < 13 || ouro_loop_plain(self)) {
+        return run_cleanup(self);
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    int result = call_no_result(self, st->str._run_forever_cleanup);
+    if (error != NULL) {
+        PyErr_Clear();
+        PyErr_SetRaisedException(error);
+        return -1;
+    }
+    return result;
+}
+
+static int
+turn_by_method(LoopObject *self)
+{
+    if (ouro_loop_fast(self->core.st, (PyObject *)self)
+        || ouro_loop_plain(self)) {
+        return ouro_loop_turn(self);
+    }
+    return call_no_result(self, self->core.st->str._run_once);
+}
+
+static int
+run_forever(LoopObject *self)
+{
+    if (setup_by_method(self) < 0) {
+        return -1;
+    }
+    int result;
+    do {
+        result = turn_by_method(self);
+    } while (result == 0 && !self->stopping);
+    int clean = cleanup_by_method(self);
+    return result < 0 ? -1 : clean;
+}
+
+static PyObject *
+loop_run_forever(PyObject *op, PyObject *ignored)
+{
+    if (run_forever((LoopObject *)op) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* ---- run_until_complete ------------------------------------------------ */
+
+/* SystemExit and KeyboardInterrupt have ended run_forever() already. */
+static int
+ends_the_run(ouro_state *st, PyObject *fut)
+{
+    int cancelled = ouro_anyfuture_cancelled(st, fut);
+    if (cancelled != 0) {
+        return cancelled < 0 ? -1 : 0;
+    }
+    PyObject *error = ouro_anyfuture_exception(st, fut);
+    if (error == NULL) {
+        return -1;
+    }
+    int leaves = PyObject_TypeCheck(error,
+                                    (PyTypeObject *)PyExc_SystemExit)
+                 || PyObject_TypeCheck(
+                     error, (PyTypeObject *)PyExc_KeyboardInterrupt);
+    Py_DECREF(error);
+    return leaves;
+}
+
+/* The done callback of the future that run_until_complete() waits for. */
+static PyObject *
+run_until_complete_cb(PyObject *module, PyObject *fut)
+{
+    ouro_state *st = ouro_module_state(module);
+    int ends = ends_the_run(st, fut);
+    if (ends != 0) {
+        return ends < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    PyObject *loop = ouro_anyfuture_loop(st, fut);
+    if (loop == NULL) {
+        return NULL;
+    }
+    PyObject *result = PyObject_CallMethodNoArgs(loop, st->str.stop);
+    Py_DECREF(loop);
+    return result;
+}
+
+static int
+call_with_callback(ouro_state *st, PyObject *fut, PyObject *method)
+{
+    PyObject *result = PyObject_CallMethodOneArg(
+        fut, method, st->stock.run_until_complete_cb);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* The caller never sees this task: what it raised is not lost but raised. */
+static int
+consume_exception(ouro_state *st, PyObject *task)
+{
+    int done = ouro_anyfuture_done(st, task);
+    int cancelled = done > 0 ? ouro_anyfuture_cancelled(st, task) : 0;
+    if (done < 0 || cancelled < 0) {
+        return -1;
+    }
+    if (done && !cancelled) {
+        PyObject *error = ouro_anyfuture_exception(st, task);
+        Py_XDECREF(error);
+        return error == NULL ? -1 : 0;
+    }
+    return 0;
+}
+
+/* Run with a callback on the future that stops the loop. */
+static int
+run_with_callback(LoopObject *self, PyObject *fut, bool new_task)
+{
+    ouro_state *st = self->core.st;
+    if (call_with_callback(st, fut, st->str.add_done_callback) < 0) {
+        return -1;
+    }
+    int result = ouro_loop_plain(self)
+                     ? run_forever(self)
+                     : call_no_result(self, st->str.run_forever);
+    PyObject *error = PyErr_GetRaisedException();
+    if (result < 0 && new_task && consume_exception(st, fut) < 0) {
+        PyErr_Clear();
+    }
+    if (call_with_callback(st, fut, st->str.remove_done_callback) < 0) {
+        result = -1;
+    }
+    if (error != NULL) {
+        PyErr_Clear();
+        PyErr_SetRaisedException(error);
+    }
+    return result;
+}
+
+static PyObject *
+run_until_done(LoopObject *self, PyObject *fut, bool new_task)
+{
+    ouro_state *st = self->core.st;
+    if (new_task
+        && PyObject_SetAttr(fut, st->str._log_destroy_pending, Py_False)
+               < 0) {
+        return NULL;
+    }
+    if (run_with_callback(self, fut, new_task) < 0) {
+        return NULL;
+    }
+    int done = ouro_anyfuture_done(st, fut);
+    if (done < 0) {
+        return NULL;
+    }
+    if (!done) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "Event loop stopped before Future completed.");
+        return NULL;
+    }
+    return ouro_anyfuture_result(st, fut);
+}
+
+static PyObject *
+loop_run_until_complete(PyObject *op, PyObject *const *args,
+                        Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "BaseEventLoop.run_until_complete",
+        .skip_self = 1,
+        .positional = 1,
+        .required = 1,
+        .names = {"future", NULL},
+    };
+    LoopObject *self = (LoopObject *)op;
+    ouro_state *st = self->core.st;
+    PyObject *awaitable;
+    if (ouro_parse(&signature, args, nargs, kwnames, &awaitable) < 0
+        || ouro_loop_check_closed(self) < 0 || check_running(self) < 0) {
+        return NULL;
+    }
+    int is_future = ouro_isfuture(st, awaitable);
+    if (is_future < 0) {
+        return NULL;
+    }
+    PyObject *fut = ouro_ensure_future(st, awaitable, op);
+    if (fut == NULL) {
+        return NULL;
+    }
+    PyObject *result = run_until_done(self, fut, !is_future);
+    Py_DECREF(fut);
+    return result;
+}
+
+/* ---- the rest ---------------------------------------------------------- */
+
+static PyObject *
+loop_stop(PyObject *op, PyObject *ignored)
+{
+    ((LoopObject *)op)->stopping = true;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+loop_is_running(PyObject *op, PyObject *ignored)
+{
+    return PyBool_FromLong(((LoopObject *)op)->thread_id != 0);
+}
+
+/* For tests: time that moves only when the loop would wait. */
+static PyObject *
+loop_set_clock(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
+{
+    LoopObject *self = (LoopObject *)op;
+    if (!_PyArg_CheckPositional("_set_clock", nargs, 1, 2)) {
+        return NULL;
+    }
+    PyObject *clock = args[0] == Py_None ? NULL : args[0];
+    PyObject *wait = nargs < 2 || args[1] == Py_None ? NULL : args[1];
+    Py_XSETREF(self->clock, Py_XNewRef(clock));
+    Py_XSETREF(self->clock_wait, Py_XNewRef(wait));
+    ouro_loop_refresh(self);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(run_forever_doc, "run_forever($self, /)\n--\n\n\
+Run until stop() is called.");
+PyDoc_STRVAR(run_until_complete_doc,
+             "run_until_complete($self, future)\n--\n\n\
+Run until the future is done; return its result or raise its exception.\n\
+A coroutine is made a task first.\n\n\
+Raises RuntimeError if the loop is closed, runs already, or is stopped\n\
+before the future is done.");
+PyDoc_STRVAR(stop_doc, "stop($self, /)\n--\n\n\
+Have run_forever() return at the end of this turn of the loop, or of its\n\
+first, if it does not run yet.");
+PyDoc_STRVAR(is_running_doc, "is_running($self, /)\n--\n\n\
+Return True if the loop is running.");
+PyDoc_STRVAR(run_once_doc, "_run_once($self, /)\n--\n\n\
+Run one turn: wait for events, then call what is ready.");
+PyDoc_STRVAR(check_running_doc, "_check_running($self, /)\n--\n\n");
+PyDoc_STRVAR(set_clock_doc, "_set_clock($self, time, wait=None, /)\n--\n\n\
+Tell the time by time(), in seconds, and instead of waiting for n seconds\n\
+call wait(n); wait(None) where it would wait without a limit.");
+PyDoc_STRVAR(run_forever_setup_doc, "_run_forever_setup($self, /)\n--\n\n\
+Prepare the run loop to process events.");
+PyDoc_STRVAR(run_forever_cleanup_doc,
+             "_run_forever_cleanup($self, /)\n--\n\n\
+Clean up after the run loop has processed events.");
+
+static PyMethodDef methods[] = {
+    {"run_forever", loop_run_forever, METH_NOARGS, run_forever_doc},
+    {"run_until_complete",
+     (PyCFunction)(void (*)(void))loop_run_until_complete,
+     METH_FASTCALL | METH_KEYWORDS, run_until_complete_doc},
+    {"stop", loop_stop, METH_NOARGS, stop_doc},
+    {"is_running", loop_is_running, METH_NOARGS, is_running_doc},
+    {"_run_once", loop_run_once, METH_NOARGS, run_once_doc},
+    {"_check_running", loop_check_running, METH_NOARGS, check_running_doc},
+    {"_set_clock", (PyCFunction)(void (*)(void))loop_set_clock, METH_FASTCALL,
+     set_clock_doc},
+    {NULL},
+};
+
+static PyMethodDef methods_3_13[] = {
+    {"_run_forever_setup", loop_run_forever_setup, METH_NOARGS,
+     run_forever_setup_doc},
+    {"_run_forever_cleanup", loop_run_forever_cleanup, METH_NOARGS,
+     run_forever_cleanup_doc},
+    {NULL},
+};
+
+static PyMethodDef callback = {
+    "_run_until_complete_cb", run_until_complete_cb, METH_O, NULL};
+
+int
+ouro_run_setup(PyObject *module, ouro_state *st)
+{
+    st->stock.run_until_complete_cb =
+        PyCFunction_NewEx(&callback, module, NULL);
+    if (st->stock.run_until_complete_cb == NULL
+        || ouro_loop_add_methods(st, methods) < 0) {
+        return -1;
+    }
+    return st->has.minor >= 13 ? ouro_loop_add_methods(st, methods_3_13) : 0;
+}
