@@ -1,0 +1,463 @@
+/* protocol_type.c - StreamReaderProtocol as Python sees it: its life, its
+ * methods, its private attributes.
+ */
+#include "base/args.h"
+#include "base/rooms.h"
+#include "net/protocol_ops.h"
+#include "streams/protocol.h"
+#include "streams/protocol_impl.h"
+#include "task/future.h"
+
+static StreamProtocolObject *
+as_protocol(PyObject *self)
+{
+    return (StreamProtocolObject *)self;
+}
+
+/* ---- life -------------------------------------------------------------------- */
+
+/* stream_reader._source_traceback, whatever kind of reader it is. */
+static int
+take_origin(ouro_state *st, StreamProtocolObject *self, PyObject *reader)
+{
+    PyObject *origin;
+    if (Py_TYPE(reader) == st->types.StreamReader) {
+        origin = Py_XNewRef(((StreamReaderObject *)reader)->source_traceback);
+        Py_XSETREF(self->source_traceback, origin);
+        return 0;
+    }
+    origin = PyObject_GetAttr(reader, st->str._source_traceback);
+    if (origin == NULL) {
+        return -1;
+    }
+    Py_XSETREF(self->source_traceback, origin);
+    return 0;
+}
+
+static void
+reset(ouro_state *st, StreamProtocolObject *self)
+{
+    self->reject_connection = self->over_ssl = self->lost = false;
+    Py_XSETREF(self->writer,
+               st->has.streams.keeps_writer ? Py_NewRef(Py_None) : NULL);
+    Py_CLEAR(self->task);
+    Py_CLEAR(self->transport);
+    Py_CLEAR(self->closed);
+    Py_CLEAR(self->closed_exc);
+}
+
+/* On a loop that is fast nobody sees when the future is made: it is made for
+ * whom asks. */
+static int
+make_closed(ouro_state *st, StreamProtocolObject *self)
+{
+    self->started = true;
+    if (ouro_loop_fast(st, self->flow.loop)) {
+        return 0;
+    }
+    PyObject *closed = ouro_stream_protocol_closed(st, self);
+    Py_XDECREF(closed);
+    return closed == NULL ? -1 : 0;
+}
+
+/* callback, loop: NULL for None. */
+static int
+start(ouro_state *st, StreamProtocolObject *self, PyObject *reader,
+      PyObject *callback, PyObject *loop)
+{
+    if (ouro_flow_init(st, &self->flow, loop) < 0
+        || ouro_stream_protocol_attach(st, self, reader) < 0
+        || (reader != Py_None && take_origin(st, self, reader) < 0)) {
+        return -1;
+    }
+    if (callback != NULL) {
+        Py_XSETREF(self->strong_reader, Py_NewRef(reader));
+    }
+    Py_XSETREF(self->client_connected_cb, Py_XNewRef(callback));
+    reset(st, self);
+    return make_closed(st, self);
+}
+
+static const ouro_signature init_signature = {
+    .qualname = "StreamReaderProtocol.__init__",
+    .skip_self = 1,
+    .positional = 3,
+    .required = 1,
+    .names = {"stream_reader", "client_connected_cb", "loop", NULL},
+};
+
+static int
+protocol_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    PyObject *given[3];
+    if (ouro_parse_init(&init_signature, args, kwargs, given) < 0) {
+        return -1;
+    }
+    return start(ouro_state_of(self), as_protocol(self), given[0],
+                 given[1] == Py_None ? NULL : given[1], given[2]);
+}
+
+PyObject *
+ouro_stream_protocol_new(ouro_state *st, PyObject *reader, PyObject *callback,
+                         PyObject *loop)
+{
+    PyTypeObject *type = st->types.StreamReaderProtocol;
+    PyObject *self = type->tp_alloc(type, 0);
+    if (self != NULL
+        && start(st, as_protocol(self), reader, callback, loop) < 0) {
+        Py_CLEAR(self);
+    }
+    return self;
+}
+
+static int
+protocol_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    StreamProtocolObject *self = as_protocol(object);
+    Py_VISIT(self->reader_ref);
+    Py_VISIT(self->strong_reader);
+    Py_VISIT(self->rooted);
+    Py_VISIT(self->source_traceback);
+    Py_VISIT(self->writer);
+    Py_VISIT(self->task);
+    Py_VISIT(self->transport);
+    Py_VISIT(self->client_connected_cb);
+    Py_VISIT(self->closed);
+    Py_VISIT(self->closed_exc);
+    return ouro_flow_traverse(object, visit, arg);
+}
+
+static int
+protocol_clear(PyObject *object)
+{
+    StreamProtocolObject *self = as_protocol(object);
+    self->started = false;
+    ouro_stream_protocol_detach(self);
+    Py_CLEAR(self->strong_reader);
+    Py_CLEAR(self->source_traceback);
+    Py_CLEAR(self->writer);
+    Py_CLEAR(self->task);
+    Py_CLEAR(self->transport);
+    Py_CLEAR(self->client_connected_cb);
+    Py_CLEAR(self->closed);
+    Py_CLEAR(self->closed_exc);
+    return ouro_flow_clear(object);
+}
+
+/* Nobody need have asked how the connection ended. */
+static void
+protocol_finalize(PyObject *object)
+{
+    ouro_state *st = ouro_state_of(object);
+    PyObject *closed = as_protocol(object)->closed;
+    if (closed == NULL) {
+        return;
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    Py_INCREF(closed);
+    int done = ouro_anyfuture_done(st, closed);
+    int cancelled = done > 0 ? ouro_anyfuture_cancelled(st, closed) : done;
+    if (done > 0 && cancelled == 0) {
+        Py_XDECREF(ouro_anyfuture_exception(st, closed));
+    }
+    if (PyErr_Occurred()) {
+        PyErr_WriteUnraisable(object);
+    }
+    Py_DECREF(closed);
+    PyErr_SetRaisedException(error);
+}
+
+static void
+protocol_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    if (PyObject_CallFinalizerFromDealloc(object) < 0) {
+        return;
+    }
+    PyObject_GC_UnTrack(object);
+    if (ouro_flow(object)->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(object);
+    }
+    protocol_clear(object);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+/* ---- methods -------------------------------------------------------------------- */
+
+/* The one argument of a method. */
+static PyObject *
+parse_one(const ouro_signature *signature, PyObject *const *args,
+          Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *argument;
+    if (ouro_parse(signature, args, nargs, kwnames, &argument) < 0) {
+        return NULL;
+    }
+    return argument;
+}
+
+#define ONE_ARGUMENT(variable, method, argument)                              \
+    static const ouro_signature variable = {                                  \
+        .qualname = "StreamReaderProtocol." method,                           \
+        .skip_self = 1,                                                       \
+        .positional = 1,                                                      \
+        .required = 1,                                                        \
+        .names = {argument, NULL},                                            \
+    }
+
+ONE_ARGUMENT(connection_made_signature, "connection_made", "transport");
+ONE_ARGUMENT(connection_lost_signature, "connection_lost", "exc");
+ONE_ARGUMENT(data_received_signature, "data_received", "data");
+ONE_ARGUMENT(close_waiter_signature, "_get_close_waiter", "stream");
+ONE_ARGUMENT(replace_writer_signature, "_replace_writer", "writer");
+ONE_ARGUMENT(replace_transport_signature, "_replace_transport", "transport");
+
+static PyObject *
+protocol_connection_made(PyObject *self, PyObject *const *args,
+                         Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *transport =
+        parse_one(&connection_made_signature, args, nargs, kwnames);
+    return transport == NULL ? NULL
+                             : ouro_streams_none(
+                                 ouro_stream_protocol_connection_made(
+                                     self, transport));
+}
+
+static PyObject *
+protocol_connection_lost(PyObject *self, PyObject *const *args,
+                         Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *exc =
+        parse_one(&connection_lost_signature, args, nargs, kwnames);
+    return exc == NULL ? NULL
+                       : ouro_streams_none(
+                           ouro_stream_protocol_connection_lost(
+                               self, exc == Py_None ? NULL : exc));
+}
+
+static PyObject *
+protocol_data_received(PyObject *self, PyObject *const *args,
+                       Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *data = parse_one(&data_received_signature, args, nargs, kwnames);
+    return data == NULL ? NULL
+                        : ouro_streams_none(ouro_stream_protocol_feed(
+                            ouro_state_of(self), as_protocol(self), data));
+}
+
+static PyObject *
+protocol_eof_received(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    int stay_open = ouro_stream_protocol_eof_received(self);
+    return stay_open < 0 ? NULL : PyBool_FromLong(stay_open);
+}
+
+static PyObject *
+protocol_get_close_waiter(PyObject *self, PyObject *const *args,
+                          Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (parse_one(&close_waiter_signature, args, nargs, kwnames) == NULL) {
+        return NULL;
+    }
+    return ouro_stream_protocol_get_closed(self, NULL);
+}
+
+/* <= 3.12 */
+static PyObject *
+protocol_replace_writer(PyObject *self, PyObject *const *args,
+                        Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *writer =
+        parse_one(&replace_writer_signature, args, nargs, kwnames);
+    ouro_state *st = ouro_state_of(self);
+    PyObject *transport =
+        writer == NULL ? NULL : PyObject_GetAttr(writer, st->str.transport);
+    if (transport == NULL) {
+        return NULL;
+    }
+    Py_XSETREF(as_protocol(self)->writer, Py_NewRef(writer));
+    int result = ouro_stream_protocol_replace_transport(
+        st, as_protocol(self), transport);
+    Py_DECREF(transport);
+    return ouro_streams_none(result);
+}
+
+/* 3.13+ */
+static PyObject *
+protocol_replace_transport(PyObject *self, PyObject *const *args,
+                           Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *transport =
+        parse_one(&replace_transport_signature, args, nargs, kwnames);
+    return transport == NULL ? NULL
+                             : ouro_streams_none(
+                                 ouro_stream_protocol_replace_transport(
+                                     ouro_state_of(self), as_protocol(self),
+                                     transport));
+}
+
+static PyMethodDef protocol_methods[] = {
+    {"connection_made", _PyCFunction_CAST(protocol_connection_made),
+     METH_FASTCALL | METH_KEYWORDS,
+     "connection_made($self, /, transport)\n--\n\n"
+     "The connection is there: call client_connected_cb, if there is one."},
+    {"connection_lost", _PyCFunction_CAST(protocol_connection_lost),
+     METH_FASTCALL | METH_KEYWORDS,
+     "connection_lost($self, /, exc)\n--\n\n"
+     "The connection has ended: the reader ends too, or fails with exc."},
+    {"data_received", _PyCFunction_CAST(protocol_data_received),
+     METH_FASTCALL | METH_KEYWORDS,
+     "data_received($self, /, data)\n--\n\nFeed bytes to the reader."},
+    {"eof_received", protocol_eof_received, METH_NOARGS,
+     "eof_received($self, /)\n--\n\n"
+     "The other side sends no more.  Returns whether ours may."},
+    {"_get_close_waiter", _PyCFunction_CAST(protocol_get_close_waiter),
+     METH_FASTCALL | METH_KEYWORDS,
+     "_get_close_waiter($self, /, stream)\n--\n\n"},
+    {NULL},
+};
+
+static PyMethodDef replace_writer_method = {
+    "_replace_writer", _PyCFunction_CAST(protocol_replace_writer),
+    METH_FASTCALL | METH_KEYWORDS,
+    "_replace_writer($self, /, writer)\n--\n\n"};
+
+static PyMethodDef replace_transport_method = {
+    "_replace_transport", _PyCFunction_CAST(protocol_replace_transport),
+    METH_FASTCALL | METH_KEYWORDS,
+    "_replace_transport($self, /, transport)\n--\n\n"};
+
+/* ---- attributes -------------------------------------------------------------- */
+
+PyObject *
+ouro_stream_protocol_get_closed(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *closed =
+        ouro_stream_protocol_closed(ouro_state_of(self), as_protocol(self));
+    if (closed == NULL && !PyErr_Occurred()) {
+        ouro_streams_no_attribute(self, "_closed");
+    }
+    return closed;
+}
+
+static int
+protocol_set_closed(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    Py_XSETREF(as_protocol(self)->closed, Py_XNewRef(value));
+    return 0;
+}
+
+static PyObject *
+protocol_get_stream_reader(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *reader = ouro_stream_protocol_reader(as_protocol(self));
+    return reader != NULL ? reader : Py_NewRef(Py_None);
+}
+
+static PyObject *
+protocol_get_reader_ref(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *reference = as_protocol(self)->reader_ref;
+    return Py_NewRef(reference != NULL ? reference : Py_None);
+}
+
+static int
+protocol_set_reader_ref(PyObject *self, PyObject *value,
+                        void *Py_UNUSED(closure))
+{
+    PyObject *reader = NULL;
+    if (value == NULL || value == Py_None) {
+        ouro_stream_protocol_detach(as_protocol(self));
+        return 0;
+    }
+    if (!PyWeakref_Check(value)) {
+        PyErr_SetString(PyExc_TypeError,
+                        "_stream_reader_wr must be a weak reference");
+        return -1;
+    }
+    if (PyWeakref_GetRef(value, &reader) < 0) {
+        return -1;
+    }
+    int result = ouro_stream_protocol_attach(
+        ouro_state_of(self), as_protocol(self),
+        reader != NULL ? reader : Py_None);
+    Py_XDECREF(reader);
+    return result;
+}
+
+static PyGetSetDef protocol_getset[] = {
+    {"_closed", ouro_stream_protocol_get_closed, protocol_set_closed},
+    {"_stream_reader", protocol_get_stream_reader, NULL},
+    {"_stream_reader_wr", protocol_get_reader_ref, protocol_set_reader_ref},
+    STREAMS_OPTIONAL("_source_traceback", StreamProtocolObject,
+                     source_traceback),
+    STREAMS_OPTIONAL("_task", StreamProtocolObject, task),
+    STREAMS_OPTIONAL("_transport", StreamProtocolObject, transport),
+    STREAMS_OPTIONAL("_client_connected_cb", StreamProtocolObject,
+                     client_connected_cb),
+    {NULL},
+};
+
+#define OFFSET(member) offsetof(StreamProtocolObject, member)
+
+static PyMemberDef protocol_members[] = {
+    {"_strong_reader", T_OBJECT_EX, OFFSET(strong_reader), 0},
+    {"_stream_writer", T_OBJECT_EX, OFFSET(writer), 0},
+    {"_over_ssl", T_BOOL, OFFSET(over_ssl), 0},
+    {"_reject_connection", T_BOOL, OFFSET(reject_connection), 0},
+    {NULL},
+};
+
+PyDoc_STRVAR(protocol_doc, "\
+StreamReaderProtocol(stream_reader, client_connected_cb=None, loop=None)\n\
+--\n\n\
+Feeds a StreamReader from a transport.\n\n\
+With a client_connected_cb it is a server's: the callback gets the reader\n\
+and a writer when the connection is made; if it returns a coroutine, that\n\
+becomes a task.");
+
+static PyType_Slot protocol_slots[] = {
+    {Py_tp_doc, (void *)protocol_doc},
+    {Py_tp_init, protocol_init},
+    {Py_tp_dealloc, protocol_dealloc},
+    {Py_tp_finalize, protocol_finalize},
+    {Py_tp_traverse, protocol_traverse},
+    {Py_tp_clear, protocol_clear},
+    {Py_tp_methods, protocol_methods},
+    {Py_tp_getset, protocol_getset},
+    {Py_tp_members, protocol_members},
+    {0, NULL},
+};
+
+static PyType_Spec protocol_spec = {
+    .name = "ouro.StreamReaderProtocol",
+    .basicsize = sizeof(StreamProtocolObject),
+    .flags =
+        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = protocol_slots,
+};
+
+int
+ouro_stream_protocol_setup(PyObject *module, ouro_state *st)
+{
+    PyTypeObject **slot = &st->types.StreamReaderProtocol;
+    PyObject *bases =
+        PyTuple_Pack(2, st->types.FlowControlMixin, st->stock.Protocol);
+    if (bases == NULL) {
+        return -1;
+    }
+    int result = ouro_add_type(module, &protocol_spec, bases, true, slot);
+    Py_DECREF(bases);
+    PyMethodDef *replace = st->has.streams.replaces_transport
+                               ? &replace_transport_method
+                               : &replace_writer_method;
+    if (result < 0 || ouro_streams_add_method(*slot, replace) < 0
+        || ouro_stream_handler_setup(module, st) < 0
+        || ouro_intact_init(&st->streams.StreamReaderProtocol, *slot) < 0) {
+        return -1;
+    }
+    ouro_register_protocol(st, *slot, &ouro_stream_protocol_ops);
+    return 0;
+}
