@@ -2,19 +2,13 @@
  *
  * On a fast loop the deadline is a timer of the engine embedded in the
  * Timeout: one that does not fire costs a heap insertion and a removal.
+ * `async with` is in timeout_with.c.
  */
 #include "base/args.h"
 #include "base/await.h"
 #include "base/rooms.h"
 #include "task/registry.h"
-
-typedef enum timeout_state {
-    TIMEOUT_CREATED,
-    TIMEOUT_ENTERED,
-    TIMEOUT_EXPIRING,
-    TIMEOUT_EXPIRED,
-    TIMEOUT_EXITED,
-} timeout_state;
+#include "task/timeout.h"
 
 static const char *const state_values[] = {
     "created", "active", "expiring", "expired", "finished",
@@ -22,20 +16,6 @@ static const char *const state_values[] = {
 static const char *const state_names[] = {
     "CREATED", "ENTERED", "EXPIRING", "EXPIRED", "EXITED",
 };
-
-typedef struct TimeoutObject {
-    PyObject_HEAD
-    PyObject *dict;
-    PyObject *weakrefs;
-    PyObject *when;    /* a number, or None */
-    PyObject *task;    /* NULL before it is entered */
-    PyObject *loop;    /* whose engine the timer is armed on, or NULL */
-    PyObject *handler; /* a handle, where the engine is not used, or NULL */
-    ou_job job;
-    ou_timer timer;
-    int cancelling; /* the task's count when it was entered */
-    timeout_state state;
-} TimeoutObject;
 
 /* ---- the deadline ------------------------------------------------------ */
 
@@ -107,8 +87,8 @@ static const ou_job_kind timeout_job = {
     .visit = timeout_visit,
 };
 
-static int
-timeout_disarm(ouro_state *st, TimeoutObject *self)
+int
+ouro_timeout_disarm(ouro_state *st, TimeoutObject *self)
 {
     if (self->loop != NULL) {
         ou_loop *engine = ouro_loop_engine(self->loop);
@@ -184,8 +164,8 @@ plain_number(PyObject *when)
     return PyFloat_CheckExact(when) || PyLong_CheckExact(when);
 }
 
-static int
-timeout_reschedule(ouro_state *st, TimeoutObject *self, PyObject *when)
+int
+ouro_timeout_reschedule(ouro_state *st, TimeoutObject *self, PyObject *when)
 {
     if (self->state != TIMEOUT_ENTERED) {
         if (self->state == TIMEOUT_CREATED) {
@@ -198,7 +178,7 @@ timeout_reschedule(ouro_state *st, TimeoutObject *self, PyObject *when)
         return -1;
     }
     Py_SETREF(self->when, Py_NewRef(when));
-    if (timeout_disarm(st, self) < 0) {
+    if (ouro_timeout_disarm(st, self) < 0) {
         return -1;
     }
     if (when == Py_None) {
@@ -222,237 +202,6 @@ timeout_reschedule(ouro_state *st, TimeoutObject *self, PyObject *when)
     }
     Py_DECREF(loop);
     return result;
-}
-
-/* ---- async with -------------------------------------------------------- */
-
-static int
-timeout_enter(ouro_state *st, TimeoutObject *self)
-{
-    if (self->state != TIMEOUT_CREATED) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "Timeout has already been entered");
-        return -1;
-    }
-    PyObject *task = ouro_current_task(st, NULL);
-    if (task == NULL) {
-        return -1;
-    }
-    if (task == Py_None) {
-        Py_DECREF(task);
-        PyErr_SetString(PyExc_RuntimeError,
-                        "Timeout should be used inside a task");
-        return -1;
-    }
-    self->state = TIMEOUT_ENTERED;
-    Py_XSETREF(self->task, task);
-    self->cancelling = ouro_anytask_cancelling(st, task);
-    if (self->cancelling < 0) {
-        return -1;
-    }
-    PyObject *when = Py_NewRef(self->when);
-    int result = timeout_reschedule(st, self, when);
-    Py_DECREF(when);
-    return result;
-}
-
-static await_status
-enter_poll(AwaitObject *coro, PyObject **ret)
-{
-    ouro_state *st = ouro_state_of((PyObject *)coro);
-    if (timeout_enter(st, (TimeoutObject *)coro->owner) < 0) {
-        return AWAIT_ERROR;
-    }
-    *ret = Py_NewRef(coro->owner);
-    return AWAIT_RETURN;
-}
-
-/* Put a TimeoutError between exc_val and the cancellation in its chain. */
-static int
-insert_timeout_error(ouro_state *st, PyObject *exception)
-{
-    PyObject *current = Py_NewRef(exception);
-    PyObject *context;
-    while ((context = PyException_GetContext(current)) != NULL) {
-        if (!PyErr_GivenExceptionMatches(context,
-                                         st->stock.CancelledError)) {
-            Py_SETREF(current, context);
-            continue;
-        }
-        PyObject *error = PyObject_CallNoArgs(PyExc_TimeoutError);
-        if (error == NULL) {
-            Py_DECREF(context);
-            Py_DECREF(current);
-            return -1;
-        }
-        PyException_SetContext(error, Py_NewRef(context));
-        PyException_SetCause(error, context);
-        PyException_SetContext(current, error);
-        break;
-    }
-    Py_DECREF(current);
-    return 0;
-}
-
-/* Of a group, into its direct members too. */
-static int
-insert_timeout_errors(ouro_state *st, PyObject *exception)
-{
-    if (insert_timeout_error(st, exception) < 0) {
-        return -1;
-    }
-    int group = PyObject_IsInstance(exception, st->stock.ExceptionGroup);
-    if (group <= 0) {
-        return group;
-    }
-    PyObject *members =
-        PyObject_GetAttr(exception, st->str.exceptions);
-    if (members == NULL) {
-        return -1;
-    }
-    PyObject *list = PySequence_List(members);
-    Py_DECREF(members);
-    int result = list == NULL ? -1 : 0;
-    for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(list); i++) {
-        result = insert_timeout_error(st, PyList_GET_ITEM(list, i));
-    }
-    Py_XDECREF(list);
-    return result;
-}
-
-static void
-raise_timeout_error(PyObject *cause)
-{
-    PyObject *error = PyObject_CallNoArgs(PyExc_TimeoutError);
-    if (error != NULL) {
-        PyException_SetCause(
-            error, cause == Py_None ? NULL : Py_NewRef(cause));
-        ouro_raise(error);
-        Py_DECREF(error);
-    }
-}
-
-/* The timeout has cancelled the task: is this exception ours to replace? */
-static int
-timeout_expired_exit(ouro_state *st, TimeoutObject *self, PyObject *type,
-                     PyObject *value)
-{
-    self->state = TIMEOUT_EXPIRED;
-    int left = ouro_anytask_uncancel(st, self->task);
-    if (left < 0) {
-        return -1;
-    }
-    if (left > self->cancelling || type == Py_None) {
-        return 0;
-    }
-    if (!st->has.timeout_matches_subclasses) {
-        if (type == st->stock.CancelledError) {
-            raise_timeout_error(value);
-            return -1;
-        }
-        return 0;
-    }
-    int cancelled = PyObject_IsSubclass(type, st->stock.CancelledError);
-    if (cancelled != 0) {
-        if (cancelled > 0) {
-            raise_timeout_error(value);
-        }
-        return -1;
-    }
-    return value == Py_None ? 0 : insert_timeout_errors(st, value);
-}
-
-static int
-timeout_exit(ouro_state *st, TimeoutObject *self, PyObject *type,
-             PyObject *value)
-{
-    if (self->state != TIMEOUT_ENTERED && self->state != TIMEOUT_EXPIRING) {
-        PyErr_SetNone(PyExc_AssertionError);
-        return -1;
-    }
-    if (timeout_disarm(st, self) < 0) {
-        return -1;
-    }
-    if (self->state == TIMEOUT_EXPIRING) {
-        return timeout_expired_exit(st, self, type, value);
-    }
-    self->state = TIMEOUT_EXITED;
-    return 0;
-}
-
-static await_status
-exit_poll(AwaitObject *coro, PyObject **ret)
-{
-    ouro_state *st = ouro_state_of((PyObject *)coro);
-    if (timeout_exit(st, (TimeoutObject *)coro->owner, coro->a, coro->b)
-        < 0) {
-        return AWAIT_ERROR;
-    }
-    *ret = Py_NewRef(Py_None);
-    return AWAIT_RETURN;
-}
-
-static const await_kind enter_kind = {
-    .name = "__aenter__",
-    .qualname = "Timeout.__aenter__",
-    .poll = enter_poll,
-};
-
-static const await_kind exit_kind = {
-    .name = "__aexit__",
-    .qualname = "Timeout.__aexit__",
-    .poll = exit_poll,
-};
-
-PyDoc_STRVAR(aenter_doc, "__aenter__($self, /)\n--\n\n\
-Start the clock for the current task.\n\n\
-Raises RuntimeError outside of a task, or if it was entered before.");
-
-static const ouro_signature aenter_signature = {
-    .qualname = "Timeout.__aenter__",
-    .skip_self = 1,
-    .names = {NULL},
-};
-
-static PyObject *
-timeout_aenter(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-               PyObject *kwnames)
-{
-    if (ouro_parse(&aenter_signature, args, nargs, kwnames, NULL) < 0) {
-        return NULL;
-    }
-    return (PyObject *)ouro_await_new(ouro_state_of(self), &enter_kind,
-                                      self);
-}
-
-PyDoc_STRVAR(aexit_doc,
-"__aexit__($self, /, exc_type, exc_val, exc_tb)\n--\n\n\
-Stop the clock; turns the cancellation of an expired timeout into\n\
-TimeoutError.");
-
-static const ouro_signature aexit_signature = {
-    .qualname = "Timeout.__aexit__",
-    .skip_self = 1,
-    .positional = 3,
-    .required = 3,
-    .names = {"exc_type", "exc_val", "exc_tb", NULL},
-};
-
-static PyObject *
-timeout_aexit(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-              PyObject *kwnames)
-{
-    PyObject *given[3];
-    if (ouro_parse(&aexit_signature, args, nargs, kwnames, given) < 0) {
-        return NULL;
-    }
-    AwaitObject *coro =
-        ouro_await_new(ouro_state_of(self), &exit_kind, self);
-    if (coro != NULL) {
-        coro->a = Py_NewRef(given[0]);
-        coro->b = Py_NewRef(given[1]);
-    }
-    return (PyObject *)coro;
 }
 
 /* ---- the object -------------------------------------------------------- */
@@ -485,7 +234,7 @@ timeout_reschedule_method(PyObject *self, PyObject *const *args,
 {
     PyObject *when;
     if (ouro_parse(&reschedule_signature, args, nargs, kwnames, &when) < 0
-        || timeout_reschedule(ouro_state_of(self), (TimeoutObject *)self,
+        || ouro_timeout_reschedule(ouro_state_of(self), (TimeoutObject *)self,
                               when)
                < 0) {
         return NULL;
@@ -651,12 +400,6 @@ static PyMemberDef timeout_members[] = {
     {NULL},
 };
 
-static const ouro_async_def timeout_async_methods[] = {
-    {"__aenter__", timeout_aenter, aenter_doc},
-    {"__aexit__", timeout_aexit, aexit_doc},
-    {NULL},
-};
-
 PyDoc_STRVAR(timeout_doc, "Timeout(when)\n--\n\n\
 Asynchronous context manager for cancelling overdue coroutines.\n\n\
 Use `timeout()` or `timeout_at()` rather than instantiating this class\n\
@@ -685,8 +428,8 @@ static PyType_Spec timeout_spec = {
 
 /* ---- timeout(), timeout_at() ------------------------------------------- */
 
-static PyObject *
-timeout_make(ouro_state *st, PyObject *when)
+PyObject *
+ouro_timeout_new(ouro_state *st, PyObject *when)
 {
     PyObject *self = timeout_new(st->types.Timeout, NULL, NULL);
     if (self != NULL) {
@@ -710,6 +453,21 @@ deadline_after(ouro_state *st, PyObject *loop, PyObject *delay)
     PyObject *when = PyNumber_Add(now, delay);
     Py_DECREF(now);
     return when;
+}
+
+PyObject *
+ouro_timeout_after(ouro_state *st, PyObject *delay)
+{
+    PyObject *loop = ouro_running_loop(st);
+    if (loop == NULL) {
+        return NULL;
+    }
+    PyObject *when = delay == Py_None ? Py_NewRef(Py_None)
+                                      : deadline_after(st, loop, delay);
+    Py_DECREF(loop);
+    PyObject *self = when == NULL ? NULL : ouro_timeout_new(st, when);
+    Py_XDECREF(when);
+    return self;
 }
 
 PyDoc_STRVAR(timeout_function_doc, "timeout(delay)\n--\n\n\
@@ -739,16 +497,7 @@ timeout_function(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse(&delay_signature, args, nargs, kwnames, &delay) < 0) {
         return NULL;
     }
-    PyObject *loop = ouro_running_loop(st);
-    if (loop == NULL) {
-        return NULL;
-    }
-    PyObject *when = delay == Py_None ? Py_NewRef(Py_None)
-                                      : deadline_after(st, loop, delay);
-    Py_DECREF(loop);
-    PyObject *self = when == NULL ? NULL : timeout_make(st, when);
-    Py_XDECREF(when);
-    return self;
+    return ouro_timeout_after(st, delay);
 }
 
 PyDoc_STRVAR(timeout_at_doc, "timeout_at(when)\n--\n\n\
@@ -772,7 +521,7 @@ timeout_at(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse(&when_signature, args, nargs, kwnames, &when) < 0) {
         return NULL;
     }
-    return timeout_make(ouro_module_state(module), when);
+    return ouro_timeout_new(ouro_module_state(module), when);
 }
 
 static PyMethodDef timeout_functions[] = {
@@ -789,7 +538,7 @@ ouro_timeout_setup(PyObject *module, ouro_state *st)
     if (ouro_add_type(module, &timeout_spec, NULL, true, &st->types.Timeout)
             < 0
         || ouro_add_async_methods(st, st->types.Timeout,
-                                  timeout_async_methods)
+                                  ouro_timeout_async_methods)
                < 0) {
         return -1;
     }
