@@ -83,7 +83,7 @@ ou_loop_close(ou_loop *loop)
         loop->poller.backend->close(&loop->poller);
     }
     ou_inbox_close(&loop->inbox);
-    ou_outpool_free(&loop->outpool);
+    ou_outpool_close(&loop->outpool);
     ou_fork_mark_free(&loop->mark);
     free(loop->ios);
     loop->ios = NULL;
@@ -324,7 +324,8 @@ poll_needless(ou_loop *loop)
 /* How long the wait for the first timer may take.  A lone timer is waited for
  * as exactly as the kernel can.  Where they crowd, the wait is rounded up to
  * milliseconds, as asyncio's always are: to wake up for each one costs several
- * times what it takes to run its job. */
+ * times what it takes to run its job.  (A test's clock, or a selector of the
+ * user's, is told the exact time.) */
 static double
 timers_timeout(ou_loop *loop, double now)
 {
@@ -332,7 +333,8 @@ timers_timeout(ou_loop *loop, double now)
     if (timeout >= MAX_WAIT) {
         return MAX_WAIT;
     }
-    if (timeout >= loop->resolution
+    if (timeout >= loop->resolution && loop->clock == NULL
+        && !loop->poller.backend->foreign
         && ou_timers_crowded(&loop->timers, CROWDED_SPAN)) {
         double whole = (double)(int64_t)(timeout * 1e3);
         timeout = (whole < timeout * 1e3 ? whole + 1 : whole) * 1e-3;

@@ -42,7 +42,7 @@ chunk_new(ou_outpool *pool, size_t room)
 static void
 chunk_free(ou_outpool *pool, ou_outpiece *chunk)
 {
-    if (chunk->pooled && pool->count < OU_OUT_POOL_CHUNKS) {
+    if (chunk->pooled && !pool->closed && pool->count < OU_OUT_POOL_CHUNKS) {
         chunk->next = pool->chunks;
         pool->chunks = chunk;
         pool->count++;
@@ -53,7 +53,7 @@ chunk_free(ou_outpool *pool, ou_outpiece *chunk)
 }
 
 void
-ou_outpool_free(ou_outpool *pool)
+ou_outpool_close(ou_outpool *pool)
 {
     ou_outpiece *chunk;
     while ((chunk = pool->chunks) != NULL) {
@@ -61,6 +61,7 @@ ou_outpool_free(ou_outpool *pool)
         free(chunk);
     }
     pool->count = 0;
+    pool->closed = true;
 }
 
 static void

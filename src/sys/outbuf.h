@@ -36,6 +36,7 @@ typedef struct ou_outpiece {
 typedef struct ou_outpool {
     ou_outpiece *chunks;
     int count;
+    bool closed; /* keeps none any more */
 } ou_outpool;
 
 typedef struct ou_outbuf {
@@ -77,7 +78,8 @@ int ou_outbuf_flush(ou_outbuf *buffer, int fd);
 /* Forget everything. */
 void ou_outbuf_clear(ou_outbuf *buffer);
 
-/* Free the chunks that are kept for reuse. */
-void ou_outpool_free(ou_outpool *pool);
+/* Free the chunks that are kept for reuse, for good: a buffer that is cleared
+ * later frees its own. */
+void ou_outpool_close(ou_outpool *pool);
 
 #endif

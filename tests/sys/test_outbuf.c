@@ -65,8 +65,9 @@ end(void)
     ou_outbuf_clear(&buffer);
     CHECK(ou_outbuf_empty(&buffer));
     CHECK_EQUAL(buffer.size, 0);
-    ou_outpool_free(&pool);
+    ou_outpool_close(&pool);
     CHECK_EQUAL(pool.count, 0);
+    pool = (ou_outpool){.count = 0};
 }
 
 static int
@@ -163,6 +164,20 @@ TEST(chunks_are_used_again)
         ou_outbuf_clear(&many[i]);
     }
     CHECK_EQUAL(pool.count, OU_OUT_POOL_CHUNKS);
+    end();
+}
+
+TEST(a_closed_pool_keeps_none)
+{
+    begin();
+    ou_outbuf_copy(&buffer, "abc", 3);
+    ou_outpool_close(&pool);
+    ou_outbuf_clear(&buffer); /* the loop was closed before its transport */
+    CHECK_EQUAL(pool.count, 0);
+    CHECK(pool.chunks == NULL);
+    ou_outbuf_copy(&buffer, "abc", 3);
+    CHECK_EQUAL(ou_outbuf_flush(&buffer, ours), 0);
+    CHECK(pool.chunks == NULL);
     end();
 }
 
@@ -361,7 +376,8 @@ TEST(no_memory_changes_nothing)
         CHECK_EQUAL(result, -ENOMEM);
         CHECK(ou_outbuf_empty(&buffer));
         CHECK_EQUAL(buffer.size, 0);
-        ou_outpool_free(&pool);
+        ou_outpool_close(&pool);
+        pool = (ou_outpool){.count = 0};
     }
     ou_outbuf_copy(&buffer, "abc", 3);
     check_alloc_left = 0;
@@ -381,6 +397,7 @@ main(void)
 {
     RUN(small_pieces_leave_in_one_call);
     RUN(chunks_are_used_again);
+    RUN(a_closed_pool_keeps_none);
     RUN(copies_and_references_in_order);
     RUN(a_header_before_each_block_takes_little);
     RUN(more_than_a_chunk);
