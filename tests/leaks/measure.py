@@ -1,0 +1,97 @@
+"""Runs one operation many times and measures what stays behind.
+
+usage: measure.py IMPLEMENTATION OPERATION|--list
+
+Figures are per operation: the smallest growth of all rounds, since caches
+and freelists grow in some, but a leak grows in each.
+"""
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import sys
+
+ROUNDS = 12
+WARM_UP = 3         # rounds that fill caches, and are not counted
+# How much growth per operation is a leak.  What leaks is whole objects, and
+# malloc's smallest block has 32 bytes; below that it is noise.
+LIMITS = {"objects": 0.5, "blocks": 0.5, "bytes": 24.0, "descriptors": 0.1,
+          "references": 0.5}
+
+
+class Mallinfo(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in (
+        "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks",
+        "fsmblks", "uordblks", "fordblks", "keepcost")]
+
+
+class Probe:
+    """Counts what exists in this process."""
+
+    def __init__(self, implementation):
+        self.watched = {"None": None, "True": True, "()": ()}
+        extension = getattr(implementation, "_ouro", None)
+        if extension is not None:
+            self.watched.update(
+                (f"type {name}", value)
+                for name, value in vars(extension).items()
+                if isinstance(value, type))
+        libc = ctypes.CDLL(None)
+        self.mallinfo = getattr(libc, "mallinfo2", None)
+        if self.mallinfo is not None:
+            self.mallinfo.restype = Mallinfo
+
+    def __call__(self):
+        for _ in range(3):      # finalizers make garbage, too
+            gc.collect()
+        figures = {"objects": len(gc.get_objects()),
+                   "blocks": sys.getallocatedblocks()}
+        if self.mallinfo is not None:
+            info = self.mallinfo()
+            figures["bytes"] = info.uordblks + info.hblkhd
+        figures["descriptors"] = len(os.listdir("/proc/self/fd"))
+        for name, value in self.watched.items():
+            figures[f"references to {name}"] = sys.getrefcount(value)
+        return figures
+
+
+def growth(probe, operation, times):
+    """{figure: growth per operation}, the least of all rounds."""
+    least = {}
+    for number in range(ROUNDS):
+        before = probe()
+        operation(times)
+        after = probe()
+        if number >= WARM_UP:
+            for name in after:
+                grown = (after[name] - before[name]) / times
+                least[name] = min(grown, least.get(name, grown))
+    return least
+
+
+def main():
+    implementation, name = sys.argv[1:]
+    module = importlib.import_module(implementation)
+    if implementation != "asyncio":
+        module.install()
+    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    import operations
+    if name == "--list":
+        print(json.dumps({"names": list(operations.TABLE), "notes": []}))
+        return
+    operation = operations.TABLE[name]
+    with operation.ready() as repeat:
+        figures = growth(Probe(module), repeat, operation.times)
+    complaints = [
+        f"{figure}: {value:.2f} more after each"
+        for figure, value in figures.items()
+        if value >= LIMITS[figure.partition(" ")[0]]]
+    shown = {figure: round(value, 3) for figure, value in figures.items()
+             if value > 0.01}
+    print(json.dumps({"complaints": complaints, "figures": shown}))
+
+
+if __name__ == "__main__":
+    main()
