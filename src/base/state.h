@@ -61,6 +61,7 @@ typedef struct ouro_types {
     PyTypeObject *PriorityQueue;
     PyTypeObject *LifoQueue;
     /* net */
+    PyTypeObject *ServerCore;
     PyTypeObject *Server;
     PyTypeObject *Listener;
     PyTypeObject *SocketTransport;
@@ -202,6 +203,8 @@ typedef struct ouro_imports {
     X(FIRST_COMPLETED)                                                        \
     X(FIRST_EXCEPTION)                                                        \
     X(_release_waiter)                                                        \
+    X(__asyncio_running_event_loop__)                                         \
+    X(__class__)                                                              \
     X(_on_timeout)                                                            \
     X(exceptions)                                                             \
     X(_set_result_unless_cancelled)                                           \
@@ -327,6 +330,21 @@ typedef struct ouro_imports {
     X(_remove_writer)                                                         \
     X(_transports)                                                            \
     X(_write_ready)                                                           \
+    X(SO_REUSEPORT)                                                           \
+    X(SSLProtocol)                                                            \
+    X(SSLSocket)                                                              \
+    X(bind)                                                                   \
+    X(warning)                                                                \
+    X(sock_connect)                                                           \
+    X(remove_writer)                                                          \
+    X(staggered_race)                                                         \
+    X(getaddrinfo)                                                            \
+    X(run_in_executor)                                                        \
+    X(_connect_sock)                                                          \
+    X(_ensure_resolved)                                                       \
+    X(_make_socket_transport)                                                 \
+    X(_make_ssl_transport)                                                    \
+    X(_start_serving)                                                         \
     X(setblocking)                                                            \
     /* streams */                                                             \
     X(_client_connected_cb)                                                   \
@@ -379,6 +397,19 @@ typedef struct ouro_stream_features {
     } writer_del;
 } ouro_stream_features;
 
+/* What the running asyncio's event loop does (loop/stock.c). */
+typedef struct ouro_loop_features {
+    bool task_kwargs;       /* create_task(coro, **kwargs) */
+    bool task_name;         /* create_task() has a parameter `name` */
+    bool names_by_function; /* tasks._set_task_name() after a factory */
+    bool run_setup;         /* _run_forever_setup(), _run_forever_cleanup() */
+    bool handler_context;   /* exception handlers run in who failed's */
+    bool shutdown_timeout;  /* shutdown_default_executor(timeout) */
+    bool shutdown_waits_briefly; /* no longer than that, in all */
+    bool debug_formats;     /* _format_callback_source(..., debug=) */
+    bool private_coroutine_check; /* coroutines._iscoroutinefunction() */
+} ouro_loop_features;
+
 /* What the running asyncio does, found by version or by probing it. */
 typedef struct ouro_features {
     int minor; /* of the running Python: 11 for 3.11 */
@@ -393,6 +424,7 @@ typedef struct ouro_features {
     bool group_uncancels_late;       /* 3.13+: nested cancellation */
     bool group_closes_refused;       /* 3.13+: coroutines */
     bool waitfor_is_timeout; /* 3.12+: wait_for() makes no task */
+    bool running_loop_holder; /* 3.11: see task/running.c */
     bool sleep_refuses_nan;  /* 3.13+ */
     bool uncancel_clears;    /* 3.13+: uncancel() to 0 undoes a request */
     /* 3.13+: a permit that comes back wakes all that it can, and what a
@@ -401,8 +433,7 @@ typedef struct ouro_features {
     bool condition_passes_on;
     bool queue_shutdown;     /* 3.13+ */
     bool call_graph;         /* 3.14+: futures know who awaits them */
-    bool task_kwargs;        /* 3.13.3+: create_task(coro, **kwargs) */
-    bool debug_formats;      /* _format_callback_source(..., debug=) */
+    ouro_loop_features loop;
     ouro_stream_features streams;
 } ouro_features;
 
@@ -451,6 +482,8 @@ struct ouro_state {
     PySendResult (*future_send)(PyObject *future, PyObject **ret);
     /* task */
     struct TaskObject *tasks; /* registry: all live tasks of ours */
+    PyObject *running_holder; /* task/running.c */
+    PyObject *running_loop;
     unsigned long long task_names; /* the last N of "Task-N" given out */
     unsigned long long fast_steps; /* task steps run on the fast path */
     ouro_freelist free_futures;

@@ -19,7 +19,6 @@ PyMemberDef ouro_loop_members[] = {
            0),
     MEMBER("_current_handle", T_OBJECT, current_handle, 0),
     MEMBER("_exception_handler", T_OBJECT, exception_handler, 0),
-    MEMBER("_task_factory", T_OBJECT, task_factory, 0),
     MEMBER("_default_executor", T_OBJECT, default_executor, 0),
     MEMBER("_old_agen_hooks", T_OBJECT, old_agen_hooks, 0),
     MEMBER("_timer_cancelled_count", T_PYSSIZET, timers_cancelled, 0),
@@ -118,6 +117,20 @@ get_internal_fds(PyObject *op, void *ignored)
     return PyLong_FromLong(!((LoopObject *)op)->closed);
 }
 
+static PyObject *
+get_task_factory(PyObject *op, void *ignored)
+{
+    PyObject *factory = ((LoopObject *)op)->task_factory;
+    return Py_NewRef(factory != NULL ? factory : Py_None);
+}
+
+static int
+set_task_factory(PyObject *op, PyObject *value, void *ignored)
+{
+    ouro_loop_set_task_factory((LoopObject *)op, value);
+    return 0;
+}
+
 /* A container that is made when it is first asked for; closure: how. */
 typedef struct lazy_container {
     PyObject *(*make)(LoopObject *self);
@@ -188,6 +201,7 @@ PyGetSetDef ouro_loop_getset[] = {
     {"_thread_id", get_thread_id, set_thread_id, NULL, NULL},
     {"_closed", get_closed, set_closed, NULL, NULL},
     {"_debug", get_debug, set_debug, NULL, NULL},
+    {"_task_factory", get_task_factory, set_task_factory, NULL, NULL},
     {"_clock_resolution", get_resolution, set_resolution, NULL, NULL},
     {"_internal_fds", get_internal_fds, NULL, NULL, NULL},
     {"_asyncgens", get_lazy, set_lazy, NULL, LAZY(make_weak_set, asyncgens)},

@@ -116,7 +116,7 @@ static int
 name_task(ouro_state *st, PyObject *task, PyObject *name)
 {
     PyObject *result;
-    if (st->has.minor < 13) {
+    if (st->has.loop.names_by_function) {
         PyObject *args[] = {st->stock.tasks, task, name};
         result = PyObject_VectorcallMethod(st->str._set_task_name, args, 3,
                                            NULL);
@@ -164,19 +164,13 @@ make_task_by_factory(LoopObject *self, PyObject *coro, PyObject *name,
     return task;
 }
 
-static bool
-has_factory(LoopObject *self)
-{
-    return self->task_factory != NULL && self->task_factory != Py_None;
-}
-
 static PyObject *
 loop_create_task(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
     LoopObject *self = (LoopObject *)op;
     ouro_state *st = self->core.st;
-    const ouro_signature *signature = st->has.task_kwargs
+    const ouro_signature *signature = st->has.loop.task_kwargs
                                           ? &create_task_signature_kwargs
                                           : &create_task_signature;
     PyObject *values[3];
@@ -185,14 +179,14 @@ loop_create_task(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         return NULL;
     }
     PyObject *kwargs = NULL;
-    if (st->has.task_kwargs && kwnames != NULL) {
+    if (st->has.loop.task_kwargs && kwnames != NULL) {
         kwargs = ouro_keywords(signature, args + nargs, kwnames);
         if (kwargs == NULL) {
             return NULL;
         }
     }
     PyObject *task =
-        has_factory(self)
+        self->core.has_task_factory
             ? make_task_by_factory(self, values[0], values[1], values[2],
                                    kwargs)
             : make_task(self, values[0], values[1], values[2], kwargs);
@@ -211,7 +205,7 @@ loop_create_task_3_14(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         || ouro_loop_check_closed(self) < 0) {
         return NULL;
     }
-    if (kwnames == NULL && !has_factory(self)) {
+    if (kwnames == NULL && !self->core.has_task_factory) {
         return make_task(self, coro, NULL, NULL, NULL);
     }
     PyObject *kwargs =
@@ -219,7 +213,7 @@ loop_create_task_3_14(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     if (kwargs == NULL) {
         return NULL;
     }
-    PyObject *task = has_factory(self)
+    PyObject *task = self->core.has_task_factory
                          ? call_factory(self, coro, kwargs)
                          : make_task(self, coro, NULL, NULL, kwargs);
     Py_DECREF(kwargs);
@@ -227,6 +221,15 @@ loop_create_task_3_14(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
 }
 
 /* ---- factories --------------------------------------------------------- */
+
+void
+ouro_loop_set_task_factory(LoopObject *self, PyObject *factory)
+{
+    PyObject *old = self->task_factory;
+    self->task_factory = factory == Py_None ? NULL : Py_XNewRef(factory);
+    self->core.has_task_factory = self->task_factory != NULL;
+    Py_XDECREF(old);
+}
 
 static PyObject *
 loop_set_task_factory(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
@@ -248,8 +251,7 @@ loop_set_task_factory(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                         "task factory must be a callable or None");
         return NULL;
     }
-    Py_XSETREF(((LoopObject *)op)->task_factory,
-               factory == Py_None ? NULL : Py_NewRef(factory));
+    ouro_loop_set_task_factory((LoopObject *)op, factory);
     Py_RETURN_NONE;
 }
 
@@ -311,10 +313,10 @@ int
 ouro_create_setup(PyObject *module, ouro_state *st)
 {
     PyMethodDef *of_version = create_task;
-    if (st->has.minor >= 14) {
+    if (st->has.loop.task_kwargs && !st->has.loop.task_name) {
         of_version = create_task_3_14;
     }
-    else if (st->has.task_kwargs) {
+    else if (st->has.loop.task_kwargs) {
         of_version = create_task_kwargs;
     }
     if (ouro_loop_add_methods(st, methods) < 0) {

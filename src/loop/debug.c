@@ -103,7 +103,7 @@ ouro_loop_check_thread(LoopObject *self)
 int
 ouro_is_coroutine_or_function(ouro_state *st, PyObject *callback)
 {
-    const char *names[] = {"iscoroutine", st->has.minor >= 14
+    const char *names[] = {"iscoroutine", st->has.loop.private_coroutine_check
                                               ? "_iscoroutinefunction"
                                               : "iscoroutinefunction"};
     for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {

@@ -373,7 +373,7 @@ static await_status
 wait_for_shutdown(ouro_state *st, PyObject *future, PyObject *timeout,
                   PyObject **ret)
 {
-    if (timeout == Py_None || st->has.minor < 13) {
+    if (timeout == Py_None || !st->has.loop.shutdown_waits_briefly) {
         *ret = Py_NewRef(future);
         return AWAIT_DELEGATE;
     }
@@ -391,7 +391,7 @@ shutdown_poll(AwaitObject *self, PyObject **ret)
     LoopObject *loop = (LoopObject *)self->owner;
     ouro_state *st = loop->core.st;
     if (self->step == SHUTDOWN_WAITING) {
-        PyObject *timeout = st->has.minor == 12 ? self->a : Py_None;
+        PyObject *timeout = st->has.loop.shutdown_waits_briefly ? Py_None : self->a;
         *ret = Py_NewRef(Py_None);
         return join_and_check(loop, self->b, timeout) < 0 ? AWAIT_ERROR
                                                           : AWAIT_RETURN;
@@ -424,7 +424,7 @@ shutdown_abort(AwaitObject *self, PyObject **ret)
     if (self->step != SHUTDOWN_WAITING) {
         return AWAIT_ERROR;
     }
-    if (st->has.minor >= 13) {
+    if (st->has.loop.shutdown_waits_briefly) {
         if (!PyErr_ExceptionMatches(PyExc_TimeoutError)) {
             return AWAIT_ERROR;
         }
@@ -465,7 +465,8 @@ loop_shutdown_default_executor(PyObject *op, PyObject *const *args,
     };
     ouro_state *st = ((LoopObject *)op)->core.st;
     PyObject *timeout = NULL;
-    if (ouro_parse(st->has.minor < 12 ? &signature_3_11 : &signature, args,
+    if (ouro_parse(st->has.loop.shutdown_timeout ? &signature
+                                                 : &signature_3_11, args,
                    nargs, kwnames, &timeout)
         < 0) {
         return NULL;
@@ -529,5 +530,5 @@ ouro_executor_setup(PyObject *module, ouro_state *st)
         return -1;
     }
     return ouro_loop_add_async_methods(
-        st, st->has.minor < 12 ? shutdown_3_11 : shutdown);
+        st, st->has.loop.shutdown_timeout ? shutdown : shutdown_3_11);
 }

@@ -319,7 +319,7 @@ handle_source(ouro_state *st, HandleObject *self)
     if (args == NULL) {
         goto done;
     }
-    if (st->has.debug_formats) {
+    if (st->has.loop.debug_formats) {
         debug = PyObject_CallMethodNoArgs(self->loop, st->str.get_debug);
         kwnames = PyTuple_Pack(1, st->str.debug);
         if (debug == NULL || kwnames == NULL) {

@@ -301,7 +301,7 @@ call_default_handler(LoopObject *self, PyObject *context, const char *broken)
     return ouro_error_leaves_loop() ? -1 : log_broken_handler(st, broken);
 }
 
-/* From 3.12 on, the handler runs in the context of who failed: the get_context
+/* In newer versions the handler runs in the context of who failed: the get_context
  * of the first of task, future and handle.  New reference or NULL; -1. */
 static int
 failing_context(ouro_state *st, PyObject *context, PyObject **ret_run)
@@ -341,7 +341,8 @@ call_user_handler(LoopObject *self, PyObject *handler, PyObject *context)
     ouro_state *st = self->core.st;
     PyObject *args[] = {handler, (PyObject *)self, context};
     PyObject *run = NULL;
-    if (st->has.minor >= 12 && failing_context(st, context, &run) < 0) {
+    if (st->has.loop.handler_context
+        && failing_context(st, context, &run) < 0) {
         return NULL;
     }
     PyObject *result = run == NULL

@@ -483,6 +483,7 @@ static PyMethodDef functions[] = {
 int
 ouro_loop_setup(PyObject *module, ouro_state *st)
 {
+    ouro_loop_find_features(st);
     if (ouro_add_type(module, &core_spec, NULL, false, &st->types.LoopCore)
             < 0
         || add_loop_type(module, st) < 0

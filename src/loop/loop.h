@@ -81,6 +81,9 @@ int ouro_loop_method_intact(LoopObject *self, PyObject *name);
 /* RuntimeError 'Event loop is closed' (-1), or 0. */
 int ouro_loop_check_closed(LoopObject *self);
 
+/* factory: NULL or None for none. */
+void ouro_loop_set_task_factory(LoopObject *self, PyObject *factory);
+
 /* Whether another thread runs the loop at this moment. */
 bool ouro_loop_elsewhere(LoopObject *self);
 
@@ -163,6 +166,7 @@ int ouro_loop_callback_failed(PyObject *loop, PyObject *callback,
 
 /* ---- set-up of the files, called by ouro_loop_setup() ------------------ */
 
+void ouro_loop_find_features(ouro_state *st);
 int ouro_handle_setup(PyObject *module, ouro_state *st);
 int ouro_sched_setup(PyObject *module, ouro_state *st);
 int ouro_queues_setup(PyObject *module, ouro_state *st);

@@ -229,6 +229,7 @@ loop_check_running(PyObject *op, PyObject *ignored)
 static int
 set_running_loop(ouro_state *st, PyObject *loop)
 {
+    ouro_forget_running_loop(st);
     PyObject *result =
         PyObject_CallOneArg(st->stock._set_running_loop, loop);
     Py_XDECREF(result);
@@ -315,7 +316,7 @@ static int
 setup_by_method(LoopObject *self)
 {
     ouro_state *st = self->core.st;
-    if (st->has.minor >= 13 && !ouro_loop_plain(self)) {
+    if (st->has.loop.run_setup && !ouro_loop_plain(self)) {
         return call_no_result(self, st->str._run_forever_setup);
     }
     return run_setup(self);
@@ -325,7 +326,7 @@ static int
 cleanup_by_method(LoopObject *self)
 {
     ouro_state *st = self->core.st;
-    if (st->has.minor < 13 || ouro_loop_plain(self)) {
+    if (!st->has.loop.run_setup || ouro_loop_plain(self)) {
         return run_cleanup(self);
     }
     PyObject *error = PyErr_GetRaisedException();
@@ -534,14 +535,23 @@ loop_is_running(PyObject *op, PyObject *ignored)
 
 /* For tests: time that moves only when the loop would wait. */
 static PyObject *
-loop_set_clock(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
+loop_set_clock(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+               PyObject *kwnames)
 {
+    static const ouro_signature signature = {
+        .qualname = "Loop._set_clock",
+        .skip_self = 1,
+        .positional = 2,
+        .required = 1,
+        .names = {"time", "wait", NULL},
+    };
     LoopObject *self = (LoopObject *)op;
-    if (!_PyArg_CheckPositional("_set_clock", nargs, 1, 2)) {
+    PyObject *values[2];
+    if (ouro_parse(&signature, args, nargs, kwnames, values) < 0) {
         return NULL;
     }
-    PyObject *clock = args[0] == Py_None ? NULL : args[0];
-    PyObject *wait = nargs < 2 || args[1] == Py_None ? NULL : args[1];
+    PyObject *clock = values[0] == Py_None ? NULL : values[0];
+    PyObject *wait = values[1] == Py_None ? NULL : values[1];
     Py_XSETREF(self->clock, Py_XNewRef(clock));
     Py_XSETREF(self->clock_wait, Py_XNewRef(wait));
     ouro_loop_refresh(self);
@@ -564,7 +574,7 @@ Return True if the loop is running.");
 PyDoc_STRVAR(run_once_doc, "_run_once($self, /)\n--\n\n\
 Run one turn: wait for events, then call what is ready.");
 PyDoc_STRVAR(check_running_doc, "_check_running($self, /)\n--\n\n");
-PyDoc_STRVAR(set_clock_doc, "_set_clock($self, time, wait=None, /)\n--\n\n\
+PyDoc_STRVAR(set_clock_doc, "_set_clock($self, time, wait=None)\n--\n\n\
 Tell the time by time(), in seconds, and instead of waiting for n seconds\n\
 call wait(n); wait(None) where it would wait without a limit.");
 PyDoc_STRVAR(run_forever_setup_doc, "_run_forever_setup($self, /)\n--\n\n\
@@ -582,12 +592,12 @@ static PyMethodDef methods[] = {
     {"is_running", loop_is_running, METH_NOARGS, is_running_doc},
     {"_run_once", loop_run_once, METH_NOARGS, run_once_doc},
     {"_check_running", loop_check_running, METH_NOARGS, check_running_doc},
-    {"_set_clock", (PyCFunction)(void (*)(void))loop_set_clock, METH_FASTCALL,
-     set_clock_doc},
+    {"_set_clock", (PyCFunction)(void (*)(void))loop_set_clock,
+     METH_FASTCALL | METH_KEYWORDS, set_clock_doc},
     {NULL},
 };
 
-static PyMethodDef methods_3_13[] = {
+static PyMethodDef run_setup_methods[] = {
     {"_run_forever_setup", loop_run_forever_setup, METH_NOARGS,
      run_forever_setup_doc},
     {"_run_forever_cleanup", loop_run_forever_cleanup, METH_NOARGS,
@@ -607,5 +617,7 @@ ouro_run_setup(PyObject *module, ouro_state *st)
         || ouro_loop_add_methods(st, methods) < 0) {
         return -1;
     }
-    return st->has.minor >= 13 ? ouro_loop_add_methods(st, methods_3_13) : 0;
+    return st->has.loop.run_setup
+               ? ouro_loop_add_methods(st, run_setup_methods)
+               : 0;
 }
