@@ -11,8 +11,10 @@ import gc
 import importlib
 import json
 import os
+import pathlib
 import sys
 
+HERE = pathlib.Path(__file__).resolve().parent
 ROUNDS = 12
 WARM_UP = 3         # rounds that fill caches, and are not counted
 # How much growth per operation is a leak.  What leaks is whole objects, and
@@ -76,12 +78,14 @@ def main():
     module = importlib.import_module(implementation)
     if implementation != "asyncio":
         module.install()
-    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
-    import operations
+    sys.path.append(str(HERE))
+    import table
+    for file in sorted(HERE.glob("ops_*.py")):
+        importlib.import_module(file.stem)
     if name == "--list":
-        print(json.dumps({"names": list(operations.TABLE), "notes": []}))
+        print(json.dumps({"names": list(table.TABLE), "notes": []}))
         return
-    operation = operations.TABLE[name]
+    operation = table.TABLE[name]
     with operation.ready() as repeat:
         figures = growth(Probe(module), repeat, operation.times)
     complaints = [

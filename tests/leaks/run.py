@@ -3,7 +3,7 @@
 
 usage: run.py [--impl ouro|asyncio] [--match GLOB,...] [--jobs N] [--verbose]
 
-Each operation of operations.py runs many times in a process of its own
+Each operation of ops_*.py runs many times in a process of its own
 (measure.py), which counts objects, blocks, bytes, descriptors and references
 between the rounds; one that grows in every round has failed.  Each scenario
 of scarce.py runs again and again with one allocation after the other

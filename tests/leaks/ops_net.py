@@ -1,0 +1,210 @@
+"""Transports, servers, streams, pipes, subprocesses."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+
+from table import loop, operation
+
+
+class Echo(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.transport.write(data)
+
+
+class Once(asyncio.Protocol):
+    def __init__(self):
+        self.done = loop().create_future()
+
+    def data_received(self, data):
+        if not self.done.done():
+            self.done.set_result(data)
+
+    def connection_lost(self, error):
+        if not self.done.done():
+            self.done.set_result(error)
+
+
+class Buffered(asyncio.BufferedProtocol):
+    def __init__(self):
+        self.done = loop().create_future()
+        self.buffer = bytearray(100)
+
+    def get_buffer(self, size):
+        return self.buffer
+
+    def buffer_updated(self, size):
+        if not self.done.done():
+            self.done.set_result(size)
+
+
+async def closed(writer):
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+@operation(times=50, debug=True)
+async def streams_socketpair():
+    one, other = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=one)
+    _, peer = await asyncio.open_connection(sock=other)
+    peer.write(b"line\nexact until|rest")
+    peer.writelines([b"1", b"2"])
+    await peer.drain()
+    await reader.readline()
+    await reader.readexactly(5)
+    await reader.readuntil(b"|")
+    await reader.read(3)
+    peer.write_eof()
+    await reader.read()
+    writer.get_extra_info("socket"), repr(writer), repr(reader)
+    await closed(writer)
+    await closed(peer)
+
+
+@operation(times=30)
+async def streams_server():
+    async def serve(reader, writer):
+        writer.write(await reader.readline())
+        await closed(writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        reader, writer = await asyncio.open_connection(
+            *server.sockets[0].getsockname())
+        writer.write(b"x\n")
+        await reader.read()
+        await closed(writer)
+
+
+@operation(times=30)
+async def streams_unix_server():
+    async def serve(reader, writer):
+        writer.write(await reader.readline())
+        await closed(writer)
+
+    path = f"/tmp/ouro-leaks-{os.getpid()}"
+    server = await asyncio.start_unix_server(serve, path)
+    async with server:
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"x\n")
+        await reader.read()
+        await closed(writer)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+@operation(times=50)
+async def streams_limits():
+    reader = asyncio.StreamReader(limit=4)
+    reader.feed_data(b"123456789")
+    with contextlib.suppress(ValueError):
+        await reader.readline()
+    reader.feed_eof()
+    with contextlib.suppress(asyncio.IncompleteReadError):
+        await reader.readexactly(100)
+    waiting = asyncio.create_task(asyncio.StreamReader().read(1))
+    await asyncio.sleep(0)
+    waiting.cancel()
+
+
+@operation(times=50, debug=True)
+async def transport_socketpair():
+    one, other = socket.socketpair()
+    echo, _ = await loop().create_connection(Echo, sock=one)
+    peer, once = await loop().create_connection(Once, sock=other)
+    peer.write(b"x" * 100)
+    await once.done
+    peer.pause_reading()
+    peer.resume_reading()
+    peer.set_write_buffer_limits(10, 5)
+    peer.get_write_buffer_size(), repr(peer), peer.get_extra_info("peername")
+    peer.close()
+    await asyncio.sleep(0)
+    echo.abort()
+    await asyncio.sleep(0.001)
+
+
+@operation(times=50)
+async def transport_buffered():
+    one, other = socket.socketpair()
+    transport, protocol = await loop().create_connection(Buffered, sock=one)
+    other.send(b"x" * 10)
+    await protocol.done
+    transport.close()
+    other.close()
+    await asyncio.sleep(0)
+
+
+@operation(times=50)
+async def transport_back_pressure():
+    one, other = socket.socketpair()
+    other.setblocking(False)
+    transport, _ = await loop().create_connection(Once, sock=one)
+    transport.write(b"x" * 1_000_000)
+    transport.write(bytearray(1_000))
+    transport.abort()
+    await asyncio.sleep(0)
+    other.close()
+
+
+@operation(times=30)
+async def server():
+    server = await loop().create_server(Echo, "127.0.0.1", 0)
+    address = server.sockets[0].getsockname()
+    peer, once = await loop().create_connection(Once, *address)
+    peer.write(b"x")
+    await once.done
+    peer.close()
+    server.close()
+    repr(server)
+    await asyncio.sleep(0.001)
+
+
+@operation(times=50)
+async def connect_refused():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        with contextlib.suppress(OSError):
+            await asyncio.open_connection(*unused.getsockname())
+
+
+@operation(times=30)
+async def datagram():
+    receiver, _ = await loop().create_datagram_endpoint(
+        asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
+    sender, _ = await loop().create_datagram_endpoint(
+        asyncio.DatagramProtocol,
+        remote_addr=receiver.get_extra_info("sockname"))
+    sender.sendto(b"x")
+    await asyncio.sleep(0.001)
+    sender.close()
+    receiver.close()
+    await asyncio.sleep(0)
+
+
+@operation(times=30)
+async def pipes():
+    read_end, write_end = os.pipe()
+    reader, once = await loop().connect_read_pipe(
+        Once, open(read_end, "rb", 0))
+    writer, _ = await loop().connect_write_pipe(
+        asyncio.Protocol, open(write_end, "wb", 0))
+    writer.write(b"x")
+    await once.done
+    writer.close()
+    reader.close()
+    await asyncio.sleep(0)
+
+
+@operation(times=10)
+async def subprocess_exec():
+    process = await asyncio.create_subprocess_exec(
+        "/bin/cat", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    await process.communicate(b"x")
