@@ -16,6 +16,7 @@ static const setup_function rooms[] = {
     ouro_future_setup,
     ouro_task_setup,
     ouro_registry_setup,
+    ouro_running_setup,
     ouro_deadline_setup,
     ouro_sleep_setup,
     ouro_wait_setup,
@@ -28,6 +29,14 @@ static const setup_function rooms[] = {
     ouro_control_setup,
     /* loop */
     ouro_loop_setup,
+    ouro_server_setup,
+    ouro_listener_setup,
+    ouro_dns_setup,
+    ouro_connect_setup,
+    ouro_connectsock_setup,
+    ouro_create_server_setup,
+    ouro_tls_setup,
+    ouro_sockops_setup,
     /* sync */
     ouro_mixin_setup,
     ouro_lock_setup,
@@ -37,6 +46,7 @@ static const setup_function rooms[] = {
     ouro_barrier_setup,
     ouro_queue_setup,
     /* net */
+    ouro_tcp_setup,
     /* streams */
     ouro_streams_setup,
     ouro_reader_setup,

@@ -8,6 +8,7 @@
 int ouro_future_setup(PyObject *module, ouro_state *st);
 int ouro_task_setup(PyObject *module, ouro_state *st);
 int ouro_registry_setup(PyObject *module, ouro_state *st);
+int ouro_running_setup(PyObject *module, ouro_state *st);
 int ouro_deadline_setup(PyObject *module, ouro_state *st);
 int ouro_wait_setup(PyObject *module, ouro_state *st);
 int ouro_sleep_setup(PyObject *module, ouro_state *st);
@@ -20,6 +21,14 @@ int ouro_group_setup(PyObject *module, ouro_state *st);
 int ouro_control_setup(PyObject *module, ouro_state *st);
 /* loop */
 int ouro_loop_setup(PyObject *module, ouro_state *st);
+int ouro_server_setup(PyObject *module, ouro_state *st);
+int ouro_listener_setup(PyObject *module, ouro_state *st);
+int ouro_dns_setup(PyObject *module, ouro_state *st);
+int ouro_connect_setup(PyObject *module, ouro_state *st);
+int ouro_connectsock_setup(PyObject *module, ouro_state *st);
+int ouro_create_server_setup(PyObject *module, ouro_state *st);
+int ouro_tls_setup(PyObject *module, ouro_state *st);
+int ouro_sockops_setup(PyObject *module, ouro_state *st);
 /* sync */
 int ouro_mixin_setup(PyObject *module, ouro_state *st);
 int ouro_lock_setup(PyObject *module, ouro_state *st);
@@ -29,6 +38,7 @@ int ouro_semaphore_setup(PyObject *module, ouro_state *st);
 int ouro_barrier_setup(PyObject *module, ouro_state *st);
 int ouro_queue_setup(PyObject *module, ouro_state *st);
 /* net */
+int ouro_tcp_setup(PyObject *module, ouro_state *st);
 /* streams */
 int ouro_streams_setup(PyObject *module, ouro_state *st);
 int ouro_reader_setup(PyObject *module, ouro_state *st);

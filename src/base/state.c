@@ -143,6 +143,7 @@ find_features(ouro_features *has)
     has->group_uncancels_late = has->minor >= 13;
     has->group_closes_refused = has->minor >= 13;
     has->waitfor_is_timeout = has->minor >= 12;
+    has->running_loop_holder = has->minor == 11;
     has->uncancel_clears = has->minor >= 13;
     has->semaphore_passes_on = has->minor >= 13;
     has->condition_passes_on = has->minor >= 13;
@@ -222,6 +223,8 @@ snapshots_clear(ouro_intact *intact, size_t count)
 int
 ouro_state_traverse(ouro_state *st, visitproc visit, void *arg)
 {
+    Py_VISIT(st->running_holder);
+    Py_VISIT(st->running_loop);
     int stop = table_traverse((PyObject **)&st->types,
                               TABLE_LENGTH(st->types), visit, arg);
     if (stop == 0) {
@@ -248,6 +251,8 @@ ouro_state_clear(ouro_state *st)
     for (size_t i = 0; i < Py_ARRAY_LENGTH(lists); i++) {
         ouro_freelist_clear(lists[i]);
     }
+    Py_CLEAR(st->running_holder);
+    Py_CLEAR(st->running_loop);
     table_clear((PyObject **)&st->types, TABLE_LENGTH(st->types));
     table_clear((PyObject **)&st->stock, TABLE_LENGTH(st->stock));
     snapshots_clear(SNAPSHOTS(st->sync));

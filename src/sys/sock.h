@@ -12,6 +12,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+enum { OU_PROTO_TCP = 6 }; /* IPPROTO_TCP */
+
 ssize_t ou_sock_recv(int fd, void *buffer, size_t size);
 ssize_t ou_sock_send(int fd, const void *data, size_t size);
 /* Gathers up to `count` pieces into one send (MSG_NOSIGNAL). */

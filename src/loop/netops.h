@@ -1,0 +1,35 @@
+/* netops.h - what the loop needs of the transports, which stand above it.
+ *
+ * The net room fills one table, found in the module's state.
+ */
+#ifndef OURO_NETOPS_H
+#define OURO_NETOPS_H
+
+#include "base/ouro.h"
+#include "sys/address.h"
+#include "sys/io.h"
+
+/* A connection that a listener of ours has accepted. */
+typedef struct accepted {
+    int fd; /* the callee's in every case */
+    ou_address peer;
+    int family;
+    int proto; /* the listening socket object's: may be 0 */
+} accepted;
+
+typedef struct net_ops {
+    /* A transport for a socket object: what _make_socket_transport() makes.
+     * waiter, extra, server may be NULL. */
+    PyObject *(*make_stream)(ouro_state *st, PyObject *loop, PyObject *sock,
+                             PyObject *protocol, PyObject *waiter,
+                             PyObject *extra, PyObject *server);
+    /* On a fast loop: make protocol and transport of an accepted connection
+     * in the next turn, in a copy of the current context. 0 or -1. */
+    int (*accept)(ouro_state *st, PyObject *loop, PyObject *factory,
+                  PyObject *server, const accepted *connection);
+    /* The transport (borrowed) whose watch this is and which is not closing,
+     * or NULL: what _ensure_fd_no_transport() asks. */
+    PyObject *(*transport_of)(ou_io *io);
+} net_ops;
+
+#endif

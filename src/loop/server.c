@@ -1,0 +1,886 @@
+/* server.c - asyncio.Server: listening sockets, and the connections that
+ * were made through them.
+ *
+ * The server counts its transports; when it is closed and the last of them
+ * has gone, who waits in wait_closed() is woken.  Transports of ours are kept
+ * in an intrusive list: no weak reference for each.
+ */
+#include "loop/server.h"
+
+#include "base/args.h"
+#include "base/rooms.h"
+#include "loop/listener.h"
+#include "task/future.h"
+
+static ServerObject *
+as_server(PyObject *object)
+{
+    return (ServerObject *)object;
+}
+
+/* ---- the transports of a server ---------------------------------------- */
+
+/* Done and closed: wake who waits for it. */
+static int
+server_wakeup(ouro_state *st, ServerObject *self)
+{
+    PyObject *waiters = self->waiters;
+    self->waiters = NULL;
+    if (waiters == NULL) {
+        PyErr_SetString(PyExc_TypeError, "'NoneType' object is not iterable");
+        return -1;
+    }
+    int result = 0;
+    for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(waiters); i++) {
+        PyObject *waiter = Py_NewRef(PyList_GET_ITEM(waiters, i));
+        int done = ouro_anyfuture_done(st, waiter);
+        if (done == 0) {
+            result = ouro_anyfuture_set_result(
+                st, waiter, st->has.minor >= 12 ? Py_None : waiter);
+        }
+        else if (done < 0) {
+            result = -1;
+        }
+        Py_DECREF(waiter);
+    }
+    Py_DECREF(waiters);
+    return result;
+}
+
+static int
+server_check_open(ServerObject *self)
+{
+    if (self->sockets == NULL) {
+        PyErr_SetNone(PyExc_AssertionError);
+        return -1;
+    }
+    return 0;
+}
+
+static int
+server_gone(ouro_state *st, ServerObject *self)
+{
+    self->active--;
+    return self->active == 0 && self->sockets == NULL
+                   && self->waiters != NULL
+               ? server_wakeup(st, self)
+               : 0;
+}
+
+int
+ouro_server_attach(ouro_state *st, PyObject *server, PyObject *transport,
+                   server_client *client)
+{
+    if (!ouro_server_exact(st, server)) {
+        PyObject *result = PyObject_CallMethodObjArgs(
+            server, st->str._attach,
+            st->has.minor >= 13 ? transport : NULL, NULL);
+        Py_XDECREF(result);
+        return result == NULL ? -1 : 0;
+    }
+    ServerObject *self = as_server(server);
+    if (server_check_open(self) < 0) {
+        return -1;
+    }
+    client->transport = transport;
+    client->next = self->clients;
+    client->link = &self->clients;
+    if (self->clients != NULL) {
+        self->clients->link = &client->next;
+    }
+    self->clients = client;
+    self->active++;
+    return 0;
+}
+
+static void
+client_unlink(server_client *client)
+{
+    client->transport = NULL;
+    *client->link = client->next;
+    if (client->next != NULL) {
+        client->next->link = client->link;
+    }
+}
+
+int
+ouro_server_detach(ouro_state *st, PyObject *server, PyObject *transport,
+                   server_client *client)
+{
+    if (client->transport == NULL) {
+        PyObject *result = PyObject_CallMethodObjArgs(
+            server, st->str._detach,
+            st->has.minor >= 13 ? transport : NULL, NULL);
+        Py_XDECREF(result);
+        return result == NULL ? -1 : 0;
+    }
+    client_unlink(client);
+    return server_gone(st, as_server(server));
+}
+
+void
+ouro_server_forget(PyObject *server, server_client *client)
+{
+    if (client->transport != NULL) {
+        client_unlink(client);
+        as_server(server)->active--;
+    }
+}
+
+/* _attach() and _detach() as Python calls them, for transports that are not
+ * ours. */
+static PyObject *
+server_attach(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
+{
+    ServerObject *self = as_server(op);
+    if (server_check_open(self) < 0) {
+        return NULL;
+    }
+    if (nargs > 0) {
+        if (self->foreign == NULL) {
+            self->foreign = PySet_New(NULL);
+        }
+        if (self->foreign == NULL) {
+            return NULL;
+        }
+        PyObject *reference = PyWeakref_NewRef(args[0], NULL);
+        if (reference == NULL || PySet_Add(self->foreign, reference) < 0) {
+            Py_XDECREF(reference);
+            return NULL;
+        }
+        Py_DECREF(reference);
+    }
+    self->active++;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+server_detach(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
+{
+    ServerObject *self = as_server(op);
+    if (nargs > 0) {
+        PyObject *reference = PyWeakref_NewRef(args[0], NULL);
+        int found = reference == NULL || self->foreign == NULL
+                        ? (reference == NULL ? -1 : 0)
+                        : PySet_Discard(self->foreign, reference);
+        Py_XDECREF(reference);
+        if (found < 0) {
+            return NULL;
+        }
+        if (found == 0) {
+            Py_RETURN_NONE;
+        }
+    }
+    else if (self->active == 0) {
+        PyErr_SetNone(PyExc_AssertionError);
+        return NULL;
+    }
+    return server_gone(ouro_state_of(op), self) < 0 ? NULL
+                                                    : Py_NewRef(Py_None);
+}
+
+/* The transports that live, as a list. */
+static PyObject *
+server_transports(ServerObject *self)
+{
+    PyObject *list = PyList_New(0);
+    if (list == NULL) {
+        return NULL;
+    }
+    for (server_client *each = self->clients; each != NULL;
+         each = each->next) {
+        if (PyList_Append(list, each->transport) < 0) {
+            Py_DECREF(list);
+            return NULL;
+        }
+    }
+    PyObject *references =
+        self->foreign == NULL ? NULL : PySequence_List(self->foreign);
+    for (Py_ssize_t i = 0;
+         references != NULL && i < PyList_GET_SIZE(references); i++) {
+        PyObject *transport;
+        int alive =
+            PyWeakref_GetRef(PyList_GET_ITEM(references, i), &transport);
+        if (alive > 0) {
+            alive = PyList_Append(list, transport);
+            Py_DECREF(transport);
+        }
+        if (alive < 0) {
+            Py_CLEAR(list);
+            break;
+        }
+    }
+    Py_XDECREF(references);
+    return list;
+}
+
+static PyObject *
+server_call_clients(PyObject *op, const char *method)
+{
+    PyObject *transports = server_transports(as_server(op));
+    if (transports == NULL) {
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(transports); i++) {
+        PyObject *result = PyObject_CallMethod(
+            PyList_GET_ITEM(transports, i), method, NULL);
+        if (result == NULL) {
+            Py_DECREF(transports);
+            return NULL;
+        }
+        Py_DECREF(result);
+    }
+    Py_DECREF(transports);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+server_close_clients(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return server_call_clients(op, "close");
+}
+
+static PyObject *
+server_abort_clients(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return server_call_clients(op, "abort");
+}
+
+/* ---- serving ----------------------------------------------------------- */
+
+int
+ouro_server_start(ouro_state *st, ServerObject *self)
+{
+    if (self->serving) {
+        return 0;
+    }
+    self->serving = true;
+    PyObject *sockets =
+        PySequence_List(self->sockets == NULL ? Py_None : self->sockets);
+    if (sockets == NULL) {
+        return -1;
+    }
+    int result = 0;
+    for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(sockets); i++) {
+        PyObject *sock = PyList_GET_ITEM(sockets, i);
+        PyObject *listening = PyObject_CallMethodOneArg(
+            sock, st->str.listen, self->backlog);
+        if (listening == NULL) {
+            result = -1;
+            break;
+        }
+        Py_DECREF(listening);
+        PyObject *args[] = {self->protocol_factory,
+                            sock,
+                            self->ssl_context,
+                            (PyObject *)self,
+                            self->backlog,
+                            self->ssl_handshake_timeout,
+                            self->ssl_shutdown_timeout};
+        result = ouro_start_serving(st, self->loop, args);
+    }
+    Py_DECREF(sockets);
+    return result;
+}
+
+static PyObject *
+server_start(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return ouro_server_start(ouro_state_of(op), as_server(op)) < 0
+               ? NULL
+               : Py_NewRef(Py_None);
+}
+
+static int
+server_stop_sockets(ouro_state *st, ServerObject *self, PyObject *sockets)
+{
+    PyObject *list = PySequence_List(sockets);
+    if (list == NULL) {
+        return -1;
+    }
+    int result = 0;
+    for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(list); i++) {
+        PyObject *value = PyObject_CallMethodOneArg(
+            self->loop, st->str._stop_serving, PyList_GET_ITEM(list, i));
+        result = value == NULL ? -1 : 0;
+        Py_XDECREF(value);
+    }
+    Py_DECREF(list);
+    return result;
+}
+
+/* close() */
+static int
+server_do_close(ouro_state *st, ServerObject *self)
+{
+    PyObject *sockets = self->sockets;
+    if (sockets == NULL) {
+        return 0;
+    }
+    self->sockets = NULL;
+    int result = server_stop_sockets(st, self, sockets);
+    Py_DECREF(sockets);
+    if (result < 0) {
+        return -1;
+    }
+    self->serving = false;
+    PyObject *future = self->serving_forever;
+    if (future != NULL) {
+        int done = ouro_anyfuture_done(st, future);
+        if (done < 0) {
+            return -1;
+        }
+        if (!done) {
+            self->serving_forever = NULL;
+            int cancelled = ouro_anyfuture_cancel(st, future, NULL);
+            Py_DECREF(future);
+            if (cancelled < 0) {
+                return -1;
+            }
+        }
+    }
+    return self->active == 0 ? server_wakeup(st, self) : 0;
+}
+
+static PyObject *
+server_close(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return server_do_close(ouro_state_of(op), as_server(op)) < 0
+               ? NULL
+               : Py_NewRef(Py_None);
+}
+
+/* ---- coroutines -------------------------------------------------------- */
+
+static PyObject *
+server_coroutine(PyObject *op, const await_kind *kind,
+                 const ouro_signature *signature, PyObject *const *args,
+                 Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *none[1];
+    if (ouro_parse(signature, args, nargs, kwnames, none) < 0) {
+        return NULL;
+    }
+    return (PyObject *)ouro_await_new(ouro_state_of(op), kind, op);
+}
+
+/* start_serving(): skip a turn, so that the watches are in force. */
+static await_status
+start_serving_poll(AwaitObject *self, PyObject **ret)
+{
+    if (self->step++ > 0) {
+        *ret = Py_NewRef(Py_None);
+        return AWAIT_RETURN;
+    }
+    PyObject *started =
+        PyObject_CallMethod(self->owner, "_start_serving", NULL);
+    if (started == NULL) {
+        return AWAIT_ERROR;
+    }
+    Py_DECREF(started);
+    return AWAIT_YIELD;
+}
+
+static const await_kind start_serving_kind = {
+    .name = "start_serving",
+    .qualname = "Server.start_serving",
+    .poll = start_serving_poll,
+};
+
+static PyObject *
+server_start_serving(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                     PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "Server.start_serving", .skip_self = 1};
+    return server_coroutine(op, &start_serving_kind, &signature, args, nargs,
+                            kwnames);
+}
+
+/* wait_closed() */
+static bool
+server_need_not_wait(ouro_state *st, ServerObject *self)
+{
+    if (self->waiters == NULL) {
+        return true;
+    }
+    /* 3.11 does not wait for the connections of a closed server; 3.12.0 does
+     * not wait at all without any. */
+    return (st->has.minor < 12 && self->sockets == NULL)
+           || (st->has.minor == 12 && st->has.micro == 0
+               && self->active == 0);
+}
+
+static await_status
+wait_closed_poll(AwaitObject *self, PyObject **ret)
+{
+    ouro_state *st = ouro_state_of(self->owner);
+    ServerObject *server = as_server(self->owner);
+    if (self->step++ > 0 || server_need_not_wait(st, server)) {
+        *ret = Py_NewRef(Py_None);
+        return AWAIT_RETURN;
+    }
+    PyObject *waiter = ouro_create_future(st, server->loop);
+    if (waiter == NULL || PyList_Append(server->waiters, waiter) < 0) {
+        Py_XDECREF(waiter);
+        return AWAIT_ERROR;
+    }
+    *ret = waiter;
+    return AWAIT_FUTURE;
+}
+
+static const await_kind wait_closed_kind = {
+    .name = "wait_closed",
+    .qualname = "Server.wait_closed",
+    .poll = wait_closed_poll,
+};
+
+static PyObject *
+server_wait_closed(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                   PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "Server.wait_closed", .skip_self = 1};
+    return server_coroutine(op, &wait_closed_kind, &signature, args, nargs,
+                            kwnames);
+}
+
+/* serve_forever() */
+enum { FOREVER_START, FOREVER_WAIT, FOREVER_CLOSE };
+
+static await_status
+serve_forever_poll(AwaitObject *self, PyObject **ret)
+{
+    ouro_state *st = ouro_state_of(self->owner);
+    ServerObject *server = as_server(self->owner);
+    if (self->step == FOREVER_CLOSE) {
+        /* The server is closed: on with the cancellation. */
+        ouro_raise(self->b);
+        return AWAIT_ERROR;
+    }
+    if (self->step == FOREVER_WAIT) {
+        Py_CLEAR(server->serving_forever);
+        *ret = Py_NewRef(Py_None);
+        return AWAIT_RETURN;
+    }
+    if (server->serving_forever != NULL) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "server %R is already being awaited on serve_forever()",
+                     server);
+        return AWAIT_ERROR;
+    }
+    if (server->sockets == NULL) {
+        PyErr_Format(PyExc_RuntimeError, "server %R is closed", server);
+        return AWAIT_ERROR;
+    }
+    PyObject *started =
+        PyObject_CallMethod(self->owner, "_start_serving", NULL);
+    if (started == NULL) {
+        return AWAIT_ERROR;
+    }
+    Py_DECREF(started);
+    PyObject *future = ouro_create_future(st, server->loop);
+    if (future == NULL) {
+        return AWAIT_ERROR;
+    }
+    Py_XSETREF(server->serving_forever, Py_NewRef(future));
+    self->step = FOREVER_WAIT;
+    *ret = future;
+    return AWAIT_FUTURE;
+}
+
+static await_status
+serve_forever_abort(AwaitObject *self, PyObject **ret)
+{
+    ouro_state *st = ouro_state_of(self->owner);
+    ServerObject *server = as_server(self->owner);
+    if (self->step == FOREVER_WAIT
+        && PyErr_ExceptionMatches(st->stock.CancelledError)) {
+        self->step = FOREVER_CLOSE;
+        Py_XSETREF(self->b, PyErr_GetRaisedException());
+        PyObject *closed = PyObject_CallMethod(self->owner, "close", NULL);
+        if (closed != NULL) {
+            Py_DECREF(closed);
+            *ret = PyObject_CallMethod(self->owner, "wait_closed", NULL);
+            if (*ret != NULL) {
+                return AWAIT_DELEGATE;
+            }
+        }
+    }
+    Py_CLEAR(server->serving_forever);
+    return AWAIT_ERROR;
+}
+
+static const await_kind serve_forever_kind = {
+    .name = "serve_forever",
+    .qualname = "Server.serve_forever",
+    .poll = serve_forever_poll,
+    .abort = serve_forever_abort,
+};
+
+static PyObject *
+server_serve_forever(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                     PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "Server.serve_forever", .skip_self = 1};
+    return server_coroutine(op, &serve_forever_kind, &signature, args, nargs,
+                            kwnames);
+}
+
+/* async with server */
+static await_status
+enter_poll(AwaitObject *self, PyObject **ret)
+{
+    *ret = Py_NewRef(self->owner);
+    return AWAIT_RETURN;
+}
+
+static const await_kind enter_kind = {
+    .name = "__aenter__",
+    .qualname = "AbstractServer.__aenter__",
+    .poll = enter_poll,
+};
+
+static PyObject *
+server_enter(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+             PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "AbstractServer.__aenter__", .skip_self = 1};
+    return server_coroutine(op, &enter_kind, &signature, args, nargs,
+                            kwnames);
+}
+
+static await_status
+exit_poll(AwaitObject *self, PyObject **ret)
+{
+    if (self->step++ > 0) {
+        *ret = Py_NewRef(Py_None);
+        return AWAIT_RETURN;
+    }
+    PyObject *closed = PyObject_CallMethod(self->owner, "close", NULL);
+    if (closed == NULL) {
+        return AWAIT_ERROR;
+    }
+    Py_DECREF(closed);
+    *ret = PyObject_CallMethod(self->owner, "wait_closed", NULL);
+    return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
+}
+
+static const await_kind exit_kind = {
+    .name = "__aexit__",
+    .qualname = "AbstractServer.__aexit__",
+    .poll = exit_poll,
+};
+
+static PyObject *
+server_exit(PyObject *op, PyObject *const *Py_UNUSED(args),
+            Py_ssize_t Py_UNUSED(nargs), PyObject *Py_UNUSED(kwnames))
+{
+    return (PyObject *)ouro_await_new(ouro_state_of(op), &exit_kind, op);
+}
+
+static const ouro_async_def async_methods[] = {
+    {"start_serving", server_start_serving,
+     "start_serving($self)\n--\n\nStart accepting connections."},
+    {"serve_forever", server_serve_forever,
+     "serve_forever($self)\n--\n\n"
+     "Accept connections until the coroutine is cancelled, which closes the\n"
+     "server."},
+    {"wait_closed", server_wait_closed,
+     "wait_closed($self)\n--\n\n"
+     "Wait until the server is closed and all its connections have gone."},
+    {"__aenter__", server_enter, NULL},
+    {"__aexit__", server_exit, NULL},
+    {NULL, NULL, NULL},
+};
+
+/* ---- the type ---------------------------------------------------------- */
+
+static PyObject *
+server_get_loop(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *loop = as_server(op)->loop;
+    return Py_NewRef(loop == NULL ? Py_None : loop);
+}
+
+static PyObject *
+server_is_serving(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(as_server(op)->serving);
+}
+
+static PyObject *
+server_get_sockets(PyObject *op, void *Py_UNUSED(closure))
+{
+    ouro_state *st = ouro_state_of(op);
+    PyObject *sockets = as_server(op)->sockets;
+    if (sockets == NULL) {
+        return PyTuple_New(0);
+    }
+    PyObject *shown = PySequence_List(sockets);
+    for (Py_ssize_t i = 0; shown != NULL && i < PyList_GET_SIZE(shown); i++) {
+        PyObject *each = PyObject_CallMethodOneArg(
+            st->stock.trsock, st->str.TransportSocket,
+            PyList_GET_ITEM(shown, i));
+        if (each == NULL || PyList_SetItem(shown, i, each) < 0) {
+            Py_CLEAR(shown);
+        }
+    }
+    PyObject *tuple = shown == NULL ? NULL : PyList_AsTuple(shown);
+    Py_XDECREF(shown);
+    return tuple;
+}
+
+static PyObject *
+server_repr(PyObject *op)
+{
+    PyObject *name = PyType_GetName(Py_TYPE(op));
+    PyObject *sockets = PyObject_GetAttrString(op, "sockets");
+    PyObject *repr = NULL;
+    if (name != NULL && sockets != NULL) {
+        repr = PyUnicode_FromFormat("<%U sockets=%R>", name, sockets);
+    }
+    Py_XDECREF(name);
+    Py_XDECREF(sockets);
+    return repr;
+}
+
+static void
+server_fill(ServerObject *self, PyObject *const *a, PyObject *waiters)
+{
+    Py_XSETREF(self->loop, Py_NewRef(a[0]));
+    Py_XSETREF(self->sockets, a[1] == Py_None ? NULL : Py_NewRef(a[1]));
+    Py_XSETREF(self->protocol_factory, Py_NewRef(a[2]));
+    Py_XSETREF(self->ssl_context, Py_NewRef(a[3]));
+    Py_XSETREF(self->backlog, Py_NewRef(a[4]));
+    Py_XSETREF(self->ssl_handshake_timeout, Py_NewRef(a[5]));
+    Py_XSETREF(self->ssl_shutdown_timeout,
+               Py_NewRef(a[6] == NULL ? Py_None : a[6]));
+    Py_XSETREF(self->waiters, waiters);
+    self->serving = false;
+}
+
+static int
+server_init(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static const ouro_signature signature = {
+        .qualname = "Server.__init__",
+        .skip_self = 1,
+        .positional = 7,
+        .required = 6,
+        .names = {"loop", "sockets", "protocol_factory", "ssl_context",
+                  "backlog", "ssl_handshake_timeout",
+                  "ssl_shutdown_timeout"},
+    };
+    PyObject *a[7];
+    if (ouro_parse_init(&signature, args, kwargs, a) < 0) {
+        return -1;
+    }
+    PyObject *waiters = PyList_New(0);
+    if (waiters == NULL) {
+        return -1;
+    }
+    server_fill(as_server(op), a, waiters);
+    return 0;
+}
+
+PyObject *
+ouro_server_new(ouro_state *st, PyObject *loop, PyObject *sockets,
+                PyObject *protocol_factory, PyObject *ssl_context,
+                PyObject *backlog, PyObject *ssl_handshake_timeout,
+                PyObject *ssl_shutdown_timeout)
+{
+    PyObject *args[] = {loop, sockets, protocol_factory, ssl_context,
+                        backlog, ssl_handshake_timeout,
+                        ssl_shutdown_timeout};
+    return PyObject_Vectorcall((PyObject *)st->types.Server, args, 7, NULL);
+}
+
+static int
+server_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    ServerObject *self = as_server(op);
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->dict);
+    Py_VISIT(self->loop);
+    Py_VISIT(self->sockets);
+    Py_VISIT(self->waiters);
+    Py_VISIT(self->protocol_factory);
+    Py_VISIT(self->backlog);
+    Py_VISIT(self->ssl_context);
+    Py_VISIT(self->ssl_handshake_timeout);
+    Py_VISIT(self->ssl_shutdown_timeout);
+    Py_VISIT(self->serving_forever);
+    Py_VISIT(self->foreign);
+    return 0;
+}
+
+static int
+server_clear(PyObject *op)
+{
+    ServerObject *self = as_server(op);
+    Py_CLEAR(self->dict);
+    Py_CLEAR(self->loop);
+    Py_CLEAR(self->sockets);
+    Py_CLEAR(self->waiters);
+    Py_CLEAR(self->protocol_factory);
+    Py_CLEAR(self->backlog);
+    Py_CLEAR(self->ssl_context);
+    Py_CLEAR(self->ssl_handshake_timeout);
+    Py_CLEAR(self->ssl_shutdown_timeout);
+    Py_CLEAR(self->serving_forever);
+    Py_CLEAR(self->foreign);
+    return 0;
+}
+
+static void
+server_dealloc(PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    if (as_server(op)->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(op);
+    }
+    (void)server_clear(op);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyMethodDef server_methods[] = {
+    {"close", server_close, METH_NOARGS,
+     PyDoc_STR("close($self)\n--\n\n"
+               "Stop listening; connections that are made stay open.")},
+    {"get_loop", server_get_loop, METH_NOARGS,
+     PyDoc_STR("get_loop($self)\n--\n\nReturn the loop.")},
+    {"is_serving", server_is_serving, METH_NOARGS,
+     PyDoc_STR("is_serving($self)\n--\n\n"
+               "Return True if the server accepts connections.")},
+    {"_start_serving", server_start, METH_NOARGS, NULL},
+    {"_attach", (PyCFunction)(void (*)(void))server_attach, METH_FASTCALL,
+     NULL},
+    {"_detach", (PyCFunction)(void (*)(void))server_detach, METH_FASTCALL,
+     NULL},
+    {NULL},
+};
+
+static PyMethodDef methods_3_13[] = {
+    {"close_clients", server_close_clients, METH_NOARGS,
+     PyDoc_STR("close_clients($self)\n--\n\n"
+               "Close the transports of all connections.")},
+    {"abort_clients", server_abort_clients, METH_NOARGS,
+     PyDoc_STR("abort_clients($self)\n--\n\n"
+               "Close the transports of all connections at once.")},
+    {NULL},
+};
+
+#define MEMBER(name, field)                                                   \
+    {name, T_OBJECT, offsetof(ServerObject, field), 0, NULL}
+
+static PyMemberDef server_members[] = {
+    MEMBER("_loop", loop),
+    MEMBER("_sockets", sockets),
+    MEMBER("_waiters", waiters),
+    MEMBER("_protocol_factory", protocol_factory),
+    MEMBER("_backlog", backlog),
+    MEMBER("_ssl_context", ssl_context),
+    MEMBER("_ssl_handshake_timeout", ssl_handshake_timeout),
+    MEMBER("_ssl_shutdown_timeout", ssl_shutdown_timeout),
+    MEMBER("_serving_forever_fut", serving_forever),
+    {"_serving", T_BOOL, offsetof(ServerObject, serving), 0, NULL},
+    {"_active_count", T_PYSSIZET, offsetof(ServerObject, active), READONLY,
+     NULL},
+    {"__dictoffset__", T_PYSSIZET, offsetof(ServerObject, dict), READONLY,
+     NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(ServerObject, weakrefs),
+     READONLY, NULL},
+    {NULL},
+};
+
+static PyGetSetDef server_getset[] = {
+    {"sockets", server_get_sockets, NULL,
+     "The sockets that the server listens on, as a tuple.", NULL},
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL,
+     NULL},
+    {NULL},
+};
+
+static PyType_Slot core_slots[] = {
+    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_init, server_init},
+    {Py_tp_dealloc, server_dealloc},
+    {Py_tp_traverse, server_traverse},
+    {Py_tp_clear, server_clear},
+    {Py_tp_repr, server_repr},
+    {Py_tp_methods, server_methods},
+    {Py_tp_members, server_members},
+    {Py_tp_getset, server_getset},
+    {0, NULL},
+};
+
+static PyType_Spec core_spec = {
+    .name = "ouro._ouro.ServerCore",
+    .basicsize = sizeof(ServerObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = core_slots,
+};
+
+PyDoc_STRVAR(server_doc,
+"Server(loop, sockets, protocol_factory, ssl_context, backlog,\n"
+"       ssl_handshake_timeout, ssl_shutdown_timeout=None)\n--\n\n"
+"What create_server() returns: listening sockets and their connections.");
+
+static PyType_Slot server_slots[] = {
+    {Py_tp_doc, (void *)server_doc},
+    {0, NULL},
+};
+
+static PyType_Spec server_spec = {
+    .name = "ouro._ouro.Server",
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .slots = server_slots,
+};
+
+static int
+add_methods(PyTypeObject *type, PyMethodDef *table)
+{
+    for (PyMethodDef *method = table; method->ml_name != NULL; method++) {
+        PyObject *descriptor = PyDescr_NewMethod(type, method);
+        int result = descriptor == NULL
+                         ? -1
+                         : PyObject_SetAttrString(
+                               (PyObject *)type, method->ml_name, descriptor);
+        Py_XDECREF(descriptor);
+        if (result < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* As the loop: asyncio's abstract class is a base, the layout is ours. */
+int
+ouro_server_setup(PyObject *module, ouro_state *st)
+{
+    if (ouro_add_type(module, &core_spec, NULL, false, &st->types.ServerCore)
+            < 0
+        || ouro_add_async_methods(st, st->types.ServerCore, async_methods)
+               < 0
+        || (st->has.minor >= 13
+            && add_methods(st->types.ServerCore, methods_3_13) < 0)) {
+        return -1;
+    }
+    PyObject *base =
+        PyObject_GetAttrString(st->stock.events, "AbstractServer");
+    PyObject *bases =
+        base == NULL ? NULL : PyTuple_Pack(2, st->types.ServerCore, base);
+    int result = -1;
+    if (bases != NULL) {
+        result = ouro_add_type(module, &server_spec, bases, true,
+                               &st->types.Server);
+    }
+    Py_XDECREF(base);
+    Py_XDECREF(bases);
+    return result;
+}

@@ -1,0 +1,297 @@
+/* lost.c - how a transport ends (see transport.h).
+ *
+ * An error, abort() or close() -> one scheduled step -> connection_lost(),
+ * and then everything is let go.
+ */
+#include "net/transport_impl.h"
+
+#include "task/future.h"
+#include "task/registry.h"
+
+/* ---- what went wrong --------------------------------------------------- */
+
+/* call_exception_handler({message, exception, transport, protocol}) */
+int
+ouro_transport_report(ouro_state *st, TransportObject *self, const char *message,
+       PyObject *exception)
+{
+    PyObject *protocol = self->protocol != NULL ? self->protocol : Py_None;
+    return ouro_loop_call_exception_handler(
+        st, self->loop,
+        Py_BuildValue("{s:s,s:O,s:O,s:O}", "message", message, "exception",
+                      exception, "transport", self, "protocol", protocol));
+}
+
+/* logger.debug("%r: %s", self, message, exc_info=exception) */
+static int
+log_error(ouro_state *st, TransportObject *self, const char *message,
+          PyObject *exception)
+{
+    PyObject *method = PyObject_GetAttrString(st->stock.logger, "debug");
+    PyObject *args = Py_BuildValue("(sOs)", "%r: %s", self, message);
+    PyObject *kwargs = Py_BuildValue("{s:O}", "exc_info", exception);
+    PyObject *result = NULL;
+    if (method != NULL && args != NULL && kwargs != NULL) {
+        result = PyObject_Call(method, args, kwargs);
+    }
+    Py_XDECREF(method);
+    Py_XDECREF(args);
+    Py_XDECREF(kwargs);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+int
+ouro_transport_fatal(ouro_state *st, TransportObject *self,
+                     const char *message)
+{
+    if (ouro_error_leaves_loop()) {
+        return -1;
+    }
+    PyObject *exception = PyErr_GetRaisedException();
+    int result = 0;
+    if (self->loop == NULL) {
+        /* Lost meanwhile: there is nobody to tell. */
+    }
+    else if (!PyObject_TypeCheck(exception,
+                                 (PyTypeObject *)PyExc_OSError)) {
+        result = ouro_transport_report(st, self, message, exception);
+    }
+    else {
+        int debug = ouro_loop_debug(st, self->loop);
+        result = debug > 0 ? log_error(st, self, message, exception) : debug;
+    }
+    if (result == 0) {
+        result = ouro_transport_force_close(st, self, exception);
+    }
+    Py_DECREF(exception);
+    return result;
+}
+
+/* Report `exception` as that of a handle for callback(*args). */
+int
+ouro_transport_callback_failed(PyObject *loop, PyObject *callback, PyObject *args,
+                          PyObject *context, PyObject *exception)
+{
+    PyErr_SetRaisedException(Py_NewRef(exception));
+    if (loop == NULL) {
+        PyErr_WriteUnraisable(callback);
+        return 0;
+    }
+    Py_INCREF(loop);
+    int result = ((LoopCore *)loop)
+                     ->ops->callback_failed(loop, callback, args, context);
+    Py_DECREF(loop);
+    return result;
+}
+
+int
+ouro_transport_step_failed(TransportObject *self, PyObject *loop,
+                           const char *method, PyObject *arg)
+{
+    if (ouro_error_leaves_loop()) {
+        return -1;
+    }
+    PyObject *exception = PyErr_GetRaisedException();
+    PyObject *callback = PyObject_GetAttrString((PyObject *)self, method);
+    PyObject *args = arg == NULL ? PyTuple_New(0) : PyTuple_Pack(1, arg);
+    int result = -1;
+    if (callback != NULL && args != NULL) {
+        result = ouro_transport_callback_failed(loop, callback, args,
+                                           self->context, exception);
+    }
+    Py_DECREF(exception);
+    Py_XDECREF(callback);
+    Py_XDECREF(args);
+    return result;
+}
+
+/* ---- the end ----------------------------------------------------------- */
+
+int
+ouro_transport_force_close(ouro_state *st, TransportObject *self,
+                           PyObject *exc)
+{
+    if (self->conn_lost || self->loop == NULL) {
+        return 0;
+    }
+    self->kind->drop_output(self);
+    self->closing = true;
+    self->conn_lost++;
+    return ouro_transport_schedule_lost(st, self, exc);
+}
+
+int
+ouro_transport_schedule_lost(ouro_state *st, TransportObject *self,
+                             PyObject *exc)
+{
+    if (self->loop == NULL || ou_job_queued(&self->lost)) {
+        return 0;
+    }
+    int result = 0;
+    Py_INCREF(self); /* stop() may give the last reference back */
+    self->kind->stop(self);
+    if (ouro_transport_fast(st, self)) {
+        PyObject *context = NULL;
+        if (self->ops == NULL) {
+            context = PyContext_CopyCurrent();
+            if (context == NULL) {
+                Py_DECREF(self);
+                return -1;
+            }
+        }
+        /* (connection_made() may still be waiting for its own.) */
+        if (ou_job_queued(&self->made)) {
+            Py_XSETREF(self->context, context);
+        }
+        else {
+            Py_XSETREF(self->step_context, context);
+        }
+        Py_XSETREF(self->lost_with, Py_XNewRef(exc));
+        ou_loop_push(ouro_transport_engine(self), &self->lost);
+        Py_INCREF(self);
+    }
+    else {
+        result = ouro_transport_call_soon(st, self, (PyObject *)self,
+                                  st->str._call_connection_lost,
+                                  exc == NULL ? Py_None : exc, NULL);
+    }
+    Py_DECREF(self);
+    return result;
+}
+
+int
+ouro_transport_close_file(ouro_state *st, TransportObject *self)
+{
+    if (!self->open) {
+        return 0;
+    }
+    self->open = false;
+    if (self->loop != NULL) {
+        ou_loop_note_io(ouro_transport_engine(self));
+    }
+    if (self->sock == NULL) {
+        (void)ou_close(self->fd);
+        return 0;
+    }
+    PyObject *result = PyObject_CallMethodNoArgs(self->sock, st->str.close);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+static int
+call_protocol_lost(ouro_state *st, TransportObject *self, PyObject *exc)
+{
+    if (!self->connected || self->protocol == NULL) {
+        return 0;
+    }
+    const protocol_ops *ops = ouro_transport_usable_ops(self);
+    PyObject *protocol = Py_NewRef(self->protocol);
+    int result;
+    if (ops != NULL) {
+        result = ops->connection_lost(protocol, exc);
+    }
+    else {
+        PyObject *value = PyObject_CallMethodOneArg(
+            protocol, st->str.connection_lost,
+            exc == NULL ? Py_None : exc);
+        result = value == NULL ? -1 : 0;
+        Py_XDECREF(value);
+    }
+    Py_DECREF(protocol);
+    return result;
+}
+
+/* Let everything go, with the file closed; an exception that is set stays
+ * the current one. */
+static int
+transport_release(ouro_state *st, TransportObject *self)
+{
+    PyObject *exception = PyErr_GetRaisedException();
+    self->kind->stop(self);
+    int result = ouro_transport_close_file(st, self);
+    Py_CLEAR(self->sock);
+    Py_CLEAR(self->protocol);
+    Py_CLEAR(self->context);
+    self->ops = NULL;
+    PyObject *server = self->server;
+    self->server = NULL;
+    if (server != NULL) {
+        if (ouro_server_detach(st, server, (PyObject *)self, &self->client)
+            < 0) {
+            result = -1;
+        }
+        Py_DECREF(server);
+    }
+    if (self->kind->lost(self) < 0) {
+        result = -1;
+    }
+    Py_CLEAR(self->loop);
+    if (exception != NULL) {
+        PyErr_SetRaisedException(exception);
+        return -1;
+    }
+    return result;
+}
+
+int
+ouro_transport_call_lost(ouro_state *st, TransportObject *self,
+                         PyObject *exc)
+{
+    if (self->loop == NULL) {
+        return 0;
+    }
+    /* What goes wrong leaves by the exception. */
+    (void)call_protocol_lost(st, self, exc);
+    return transport_release(st, self);
+}
+
+static int
+lost_run(ou_job *job)
+{
+    TransportObject *self = OURO_CONTAINER_OF(job, TransportObject, lost);
+    ouro_state *st = ouro_state_of((PyObject *)self);
+    PyObject *loop = Py_XNewRef(self->loop);
+    PyObject *context = self->step_context, *exc = self->lost_with, *entered;
+    self->step_context = NULL;
+    self->lost_with = NULL;
+    if (context == NULL) {
+        context = Py_XNewRef(self->context);
+    }
+    int result = ouro_transport_enter(self, context, &entered);
+    if (result == 0) {
+        result = ouro_transport_call_lost(st, self, exc);
+        ouro_transport_leave(entered);
+    }
+    if (result < 0) {
+        result = ouro_transport_step_failed(self, loop,
+                                            "_call_connection_lost",
+                                            exc == NULL ? Py_None : exc);
+    }
+    Py_XDECREF(loop);
+    Py_XDECREF(context);
+    Py_XDECREF(exc);
+    Py_DECREF(self);
+    return result;
+}
+
+static void
+lost_drop(ou_job *job)
+{
+    Py_DECREF(OURO_CONTAINER_OF(job, TransportObject, lost));
+}
+
+static int
+lost_visit(ou_job *job, void *visitor)
+{
+    ouro_visitor *v = visitor;
+    return v->visit((PyObject *)OURO_CONTAINER_OF(job, TransportObject, lost),
+                    v->arg);
+}
+
+const ou_job_kind ouro_transport_lost_kind = {
+    .run = lost_run,
+    .drop = lost_drop,
+    .visit = lost_visit,
+};
+

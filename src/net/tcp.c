@@ -1,0 +1,525 @@
+/* tcp.c - stream sockets: receiving, and the ways in which they end.
+ *
+ * readable -> recv into the loop's scratch buffer -> the protocol's table of
+ * C functions, or bytes of the exact size for its data_received().  A
+ * connection that has shown large reads is received straight into bytes.
+ */
+#include "net/tcp.h"
+
+#include <errno.h>
+
+#include "sys/clock.h"
+
+enum {
+    LARGE_READ = 16 * 1024, /* bytes from which a read is large */
+    /* What is asked for then: a whole 64 KiB message comes short, so that it
+     * is known to be all, and an object of either size stays below malloc's
+     * mapping threshold. */
+    LARGE_SIZE = 64 * 1024 + 1,
+    LARGER_SIZE = 128 * 1024 - 64,
+};
+
+/* ---- watching ---------------------------------------------------------- */
+
+/* Only internet sockets say by a short read that they are drained. */
+static ou_trigger
+tcp_trigger(TcpObject *self)
+{
+    return self->family == AF_INET || self->family == AF_INET6 ? OU_EDGE
+                                                               : OU_LEVEL;
+}
+
+int
+ouro_tcp_watch_read(ouro_state *st, TcpObject *self, bool on)
+{
+    return ouro_transport_watch(st, &self->base, OU_IN, on,
+                                tcp_trigger(self));
+}
+
+int
+ouro_tcp_watch_write(ouro_state *st, TcpObject *self, bool on)
+{
+    return ouro_transport_watch(st, &self->base, OU_OUT, on,
+                                tcp_trigger(self));
+}
+
+static int
+tcp_begin_reading(TransportObject *base)
+{
+    PyObject *self = (PyObject *)base;
+    return ouro_tcp_watch_read(ouro_state_of(self), ouro_tcp(self), true);
+}
+
+/* logger.debug(format, self) in debug mode. */
+static int
+tcp_debug(ouro_state *st, TcpObject *self, const char *format)
+{
+    int debug = ouro_loop_debug(st, self->base.loop);
+    if (debug <= 0) {
+        return debug;
+    }
+    PyObject *result = PyObject_CallMethod(st->stock.logger, "debug", "sO",
+                                           format, self);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+int
+ouro_tcp_pause_reading(PyObject *object)
+{
+    TcpObject *self = ouro_tcp(object);
+    if (self->base.closing || self->base.paused) {
+        return 0;
+    }
+    ouro_state *st = ouro_state_of(object);
+    self->base.paused = true;
+    if (self->base.loop == NULL) {
+        return 0;
+    }
+    if (ouro_tcp_watch_read(st, self, false) < 0) {
+        return -1;
+    }
+    return tcp_debug(st, self, "%r pauses reading");
+}
+
+int
+ouro_tcp_resume_reading(PyObject *object)
+{
+    TcpObject *self = ouro_tcp(object);
+    if (self->base.closing || !self->base.paused) {
+        return 0;
+    }
+    ouro_state *st = ouro_state_of(object);
+    self->base.paused = false;
+    if (self->base.loop == NULL) {
+        return 0;
+    }
+    if (self->base.native && self->base.ops == NULL) {
+        /* asyncio's new handle takes a copy of the context. */
+        PyObject *context = PyContext_CopyCurrent();
+        if (context == NULL) {
+            return -1;
+        }
+        Py_XSETREF(self->base.context, context);
+    }
+    if (ouro_tcp_watch_read(st, self, true) < 0) {
+        return -1;
+    }
+    return tcp_debug(st, self, "%r resumes reading");
+}
+
+/* ---- receiving --------------------------------------------------------- */
+
+/* Bytes have been received, as many as `got` of `wanted`: is there more? */
+static void
+tcp_used(TcpObject *self, size_t got, size_t wanted)
+{
+    ou_io *io = &self->base.io;
+    if (!self->base.native || io->trigger != OU_EDGE) {
+        return;
+    }
+    if (got < wanted && (io->ready & OU_HUP) == 0) {
+        ou_io_drained(io, OU_IN);
+    }
+    else if (ou_io_started(io)) {
+        ou_io_again(ouro_transport_engine(&self->base), io, OU_IN);
+    }
+}
+
+static int
+tcp_on_eof(ouro_state *st, TcpObject *self)
+{
+    if (tcp_debug(st, self, "%r received EOF") < 0) {
+        return -1;
+    }
+    const protocol_ops *ops = self->base.ops;
+    PyObject *protocol = Py_NewRef(self->base.protocol);
+    int keep_open;
+    if (ops != NULL && ouro_protocol_usable(ops, protocol)) {
+        keep_open = ops->eof_received(protocol);
+    }
+    else {
+        PyObject *result =
+            PyObject_CallMethodNoArgs(protocol, st->str.eof_received);
+        keep_open = result == NULL ? -1 : PyObject_IsTrue(result);
+        Py_XDECREF(result);
+    }
+    Py_DECREF(protocol);
+    if (keep_open < 0) {
+        return ouro_transport_fatal(
+            st, &self->base,
+            "Fatal error: protocol.eof_received() call failed.");
+    }
+    return keep_open ? ouro_tcp_watch_read(st, self, false)
+                     : ouro_tcp_close((PyObject *)self);
+}
+
+/* What recv() returned that is no bytes: the end, an error, or nothing. */
+static int
+tcp_no_bytes(ouro_state *st, TcpObject *self, ssize_t result)
+{
+    if (result == 0) {
+        return tcp_on_eof(st, self);
+    }
+    if (result == -EAGAIN || result == -EWOULDBLOCK) {
+        ou_io_drained(&self->base.io, OU_IN);
+        return 0;
+    }
+    ouro_raise_errno((int)result);
+    return ouro_transport_fatal(st, &self->base,
+                                "Fatal read error on socket transport");
+}
+
+/* Receive as bytes.  1 and the bytes, or 0 or -1: nothing to deliver. */
+static int
+tcp_receive_bytes(ouro_state *st, TcpObject *self, PyObject **ret)
+{
+    PyObject *data = NULL;
+    size_t wanted;
+    char *buffer;
+    if (self->large) {
+        wanted = self->large > 1 ? LARGER_SIZE : LARGE_SIZE;
+        data = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)wanted);
+        buffer = data == NULL ? NULL : PyBytes_AS_STRING(data);
+    }
+    else {
+        wanted = OU_SCRATCH_SIZE;
+        buffer = ou_loop_scratch(ouro_transport_engine(&self->base));
+        if (buffer == NULL) {
+            PyErr_NoMemory();
+        }
+    }
+    if (buffer == NULL) {
+        return ouro_transport_fatal(st, &self->base,
+                                    "Fatal read error on socket transport");
+    }
+    ssize_t got = ou_sock_recv(self->base.fd, buffer, wanted);
+    if (got <= 0) {
+        Py_XDECREF(data);
+        return tcp_no_bytes(st, self, got);
+    }
+    tcp_used(self, (size_t)got, wanted);
+    if (data == NULL) {
+        data = PyBytes_FromStringAndSize(buffer, got);
+    }
+    else if ((size_t)got < wanted) {
+        (void)_PyBytes_Resize(&data, got);
+    }
+    if (data == NULL) {
+        return ouro_transport_fatal(st, &self->base,
+                                    "Fatal read error on socket transport");
+    }
+    self->large = got < LARGE_READ ? 0 : got < LARGE_SIZE ? 1 : 2;
+    *ret = data;
+    return 1;
+}
+
+static int
+tcp_receive_data(ouro_state *st, TcpObject *self)
+{
+    PyObject *data = NULL;
+    int result = tcp_receive_bytes(st, self, &data);
+    if (result <= 0) {
+        return result;
+    }
+    PyObject *args[2] = {Py_NewRef(self->base.protocol), data};
+    PyObject *value = PyObject_VectorcallMethod(st->str.data_received, args,
+                                                2, NULL);
+    Py_DECREF(args[0]);
+    Py_DECREF(data);
+    if (value == NULL) {
+        return ouro_transport_fatal(
+            st, &self->base,
+            "Fatal error: protocol.data_received() call failed.");
+    }
+    Py_DECREF(value);
+    return 0;
+}
+
+/* protocol.get_buffer(-1): an object of some length, or NULL with the
+ * exception. */
+static PyObject *
+tcp_get_buffer(ouro_state *st, PyObject *protocol)
+{
+    PyObject *hint = PyLong_FromLong(-1);
+    if (hint == NULL) {
+        return NULL;
+    }
+    PyObject *buffer =
+        PyObject_CallMethodOneArg(protocol, st->str.get_buffer, hint);
+    Py_DECREF(hint);
+    if (buffer == NULL) {
+        return NULL;
+    }
+    Py_ssize_t length = PyObject_Size(buffer);
+    if (length == 0) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "get_buffer() returned an empty buffer");
+    }
+    if (length <= 0) {
+        Py_CLEAR(buffer);
+    }
+    return buffer;
+}
+
+static int
+tcp_receive_buffered(ouro_state *st, TcpObject *self)
+{
+    PyObject *protocol = Py_NewRef(self->base.protocol);
+    int result = 0;
+    PyObject *buffer = tcp_get_buffer(st, protocol);
+    if (buffer == NULL) {
+        result = ouro_transport_fatal(
+            st, &self->base,
+            "Fatal error: protocol.get_buffer() call failed.");
+        goto done;
+    }
+    Py_buffer view;
+    /* (recv_into()'s words for what it cannot write into) */
+    if (!PyArg_Parse(buffer, "w*:recv_into", &view)) {
+        result = ouro_transport_fatal(
+            st, &self->base, "Fatal read error on socket transport");
+        Py_DECREF(buffer);
+        goto done;
+    }
+    size_t wanted = (size_t)view.len;
+    ssize_t got = ou_sock_recv(self->base.fd, view.buf, wanted);
+    PyBuffer_Release(&view);
+    Py_DECREF(buffer);
+    if (got <= 0) {
+        result = tcp_no_bytes(st, self, got);
+        goto done;
+    }
+    tcp_used(self, (size_t)got, wanted);
+    PyObject *size = PyLong_FromSsize_t(got);
+    PyObject *value = NULL;
+    if (size != NULL) {
+        value = PyObject_CallMethodOneArg(protocol, st->str.buffer_updated,
+                                          size);
+        Py_DECREF(size);
+    }
+    if (value == NULL) {
+        result = ouro_transport_fatal(
+            st, &self->base,
+            "Fatal error: protocol.buffer_updated() call failed.");
+    }
+    Py_XDECREF(value);
+done:
+    Py_DECREF(protocol);
+    return result;
+}
+
+/* A large transfer to a protocol of ours: into its own memory.  1: it has
+ * been tried, and *ret_result is receive()'s. */
+static int
+tcp_receive_into(ouro_state *st, TcpObject *self, const protocol_ops *ops,
+                 int *ret_result)
+{
+    if (!self->large || ops->receive_into == NULL) {
+        return 0;
+    }
+    PyObject *protocol = self->base.protocol;
+    Py_ssize_t wanted = 0;
+    char *memory = ops->receive_into(protocol, &wanted);
+    if (memory == NULL) {
+        return 0;
+    }
+    Py_INCREF(protocol);
+    ssize_t got = ou_sock_recv(self->base.fd, memory, (size_t)wanted);
+    if (got > 0) {
+        tcp_used(self, (size_t)got, (size_t)wanted);
+        self->large = got >= LARGE_READ;
+    }
+    if (ops->receive_done(protocol, got > 0 ? got : 0) < 0) {
+        *ret_result = ouro_transport_fatal(
+            st, &self->base,
+            "Fatal error: protocol.data_received() call failed.");
+    }
+    else {
+        *ret_result = got > 0 ? 0 : tcp_no_bytes(st, self, got);
+    }
+    Py_DECREF(protocol);
+    return 1;
+}
+
+/* To a protocol of ours, without Python. */
+static int
+tcp_receive_native(ouro_state *st, TcpObject *self, const protocol_ops *ops)
+{
+    int result = 0;
+    if (tcp_receive_into(st, self, ops, &result)) {
+        return result;
+    }
+    char *scratch = ou_loop_scratch(ouro_transport_engine(&self->base));
+    if (scratch == NULL) {
+        PyErr_NoMemory();
+        return ouro_transport_fatal(st, &self->base,
+                                    "Fatal read error on socket transport");
+    }
+    ssize_t got = ou_sock_recv(self->base.fd, scratch, OU_SCRATCH_SIZE);
+    if (got <= 0) {
+        return tcp_no_bytes(st, self, got);
+    }
+    tcp_used(self, (size_t)got, OU_SCRATCH_SIZE);
+    self->large = got >= LARGE_READ;
+    PyObject *protocol = Py_NewRef(self->base.protocol);
+    result = ops->data_received(protocol, scratch, got);
+    Py_DECREF(protocol);
+    if (result < 0) {
+        result = ouro_transport_fatal(
+            st, &self->base,
+            "Fatal error: protocol.data_received() call failed.");
+    }
+    return result;
+}
+
+int
+ouro_tcp_receive(ouro_state *st, TcpObject *self)
+{
+    TransportObject *base = &self->base;
+    if (base->conn_lost || base->loop == NULL) {
+        return 0;
+    }
+    const protocol_ops *ops = base->ops;
+    if (ops != NULL && ouro_protocol_usable(ops, base->protocol)) {
+        return tcp_receive_native(st, self, ops);
+    }
+    PyObject *entered;
+    if (ouro_transport_enter(base, base->context, &entered) < 0) {
+        return ouro_transport_step_failed(base, base->loop, "_read_ready",
+                                          NULL);
+    }
+    int result = base->buffered ? tcp_receive_buffered(st, self)
+                                : tcp_receive_data(st, self);
+    ouro_transport_leave(entered);
+    return result;
+}
+
+static TcpObject *
+tcp_of_in(ou_job *job)
+{
+    return (TcpObject *)OURO_CONTAINER_OF(job, TransportObject, io.in);
+}
+
+static int
+tcp_in_run(ou_job *job)
+{
+    TcpObject *self = tcp_of_in(job);
+    int result = 0;
+    if (ou_io_take(&self->base.io, OU_IN)) {
+        result = ouro_tcp_receive(ouro_state_of((PyObject *)self), self);
+    }
+    Py_DECREF(self);
+    return result;
+}
+
+static void
+tcp_in_drop(ou_job *job)
+{
+    Py_DECREF(tcp_of_in(job));
+}
+
+static void
+tcp_in_hold(ou_job *job)
+{
+    Py_INCREF(tcp_of_in(job));
+}
+
+static int
+tcp_in_visit(ou_job *job, void *visitor)
+{
+    ouro_visitor *v = visitor;
+    return v->visit((PyObject *)tcp_of_in(job), v->arg);
+}
+
+const ou_job_kind ouro_tcp_in_kind = {
+    .run = tcp_in_run,
+    .drop = tcp_in_drop,
+    .hold = tcp_in_hold,
+    .visit = tcp_in_visit,
+};
+
+/* ---- the end ----------------------------------------------------------- */
+
+int
+ouro_tcp_close(PyObject *object)
+{
+    TcpObject *self = ouro_tcp(object);
+    TransportObject *base = &self->base;
+    if (base->closing || base->loop == NULL) {
+        return 0;
+    }
+    ouro_state *st = ouro_state_of(object);
+    if (ouro_tcp_flush(object) < 0) {
+        return -1;
+    }
+    if (base->closing) {
+        return 0; /* the flush has failed */
+    }
+    base->closing = true;
+    if (ouro_tcp_watch_read(st, self, false) < 0) {
+        return -1;
+    }
+    if (!ou_outbuf_empty(&self->out)) {
+        return 0; /* connection_lost() when all is sent */
+    }
+    base->conn_lost++;
+    return ouro_transport_schedule_lost(st, base, NULL);
+}
+
+int
+ouro_tcp_abort(PyObject *object)
+{
+    if (ouro_tcp_flush(object) < 0) {
+        return -1;
+    }
+    return ouro_transport_force_close(ouro_state_of(object),
+                                      ouro_transport(object), NULL);
+}
+
+static void
+tcp_drop_output(TransportObject *base)
+{
+    TcpObject *self = (TcpObject *)base;
+    ou_outbuf_clear(&self->out);
+    self->blocked = false;
+}
+
+static size_t
+tcp_output_size(TransportObject *base)
+{
+    return ((TcpObject *)base)->out.size;
+}
+
+static int
+tcp_lost(TransportObject *base)
+{
+    TcpObject *self = (TcpObject *)base;
+    tcp_drop_output(base);
+    PyObject *waiter = self->empty_waiter;
+    if (waiter == NULL) {
+        return 0;
+    }
+    ouro_state *st = ouro_state_of((PyObject *)self);
+    int done = ouro_anyfuture_done(st, waiter);
+    if (done != 0) {
+        return done < 0 ? -1 : 0;
+    }
+    PyObject *exception =
+        PyObject_CallFunction(PyExc_ConnectionError, "s",
+                              "Connection is closed by peer");
+    if (exception == NULL) {
+        return -1;
+    }
+    int result = ouro_anyfuture_set_exception(st, waiter, exception);
+    Py_DECREF(exception);
+    return result;
+}
+
+const transport_kind ouro_tcp_kind = {
+    .begin_reading = tcp_begin_reading,
+    .stop = ouro_transport_unwatch,
+    .drop_output = tcp_drop_output,
+    .output_size = tcp_output_size,
+    .lost = tcp_lost,
+};

@@ -1,0 +1,570 @@
+/* tcp_type.c - the Python type of stream transports. */
+#include "net/tcp.h"
+
+#include "base/args.h"
+#include "base/rooms.h"
+#include "loop/netops.h"
+
+static int
+tcp_init(PyObject *object, PyObject *args, PyObject *kwargs)
+{
+    static const ouro_signature signature = {
+        .qualname = "_SelectorSocketTransport.__init__",
+        .skip_self = 1,
+        .positional = 6,
+        .required = 3,
+        .names = {"loop", "sock", "protocol", "waiter", "extra", "server"},
+    };
+    PyObject *a[6];
+    if (ouro_parse_init(&signature, args, kwargs, a) < 0) {
+        return -1;
+    }
+    PyObject *extra = a[4] == Py_None ? NULL : a[4];
+    return ouro_tcp_start(ouro_state_of(object), ouro_tcp(object), a[0], a[1],
+                     a[2], a[3], extra, a[5]);
+}
+
+/* ---- extra information ------------------------------------------------- */
+
+static PyObject *
+tcp_get_extra(PyObject *object, void *Py_UNUSED(closure))
+{
+    return Py_XNewRef(ouro_tcp_extra(ouro_state_of(object), ouro_tcp(object)));
+}
+
+static int
+tcp_set_extra(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
+{
+    Py_XSETREF(ouro_transport(object)->extra, Py_XNewRef(value));
+    return 0;
+}
+
+PyDoc_STRVAR(get_extra_info_doc,
+"get_extra_info($self, name, default=None)\n--\n\n"
+"Get optional transport information: 'socket', 'sockname', 'peername'.");
+
+static PyObject *
+tcp_get_extra_info(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
+                   PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "BaseTransport.get_extra_info",
+        .skip_self = 1,
+        .positional = 2,
+        .required = 1,
+        .names = {"name", "default"},
+    };
+    PyObject *a[2];
+    if (ouro_parse(&signature, args, nargs, kwnames, a) < 0
+        /* Who asks for the socket may be about to use it. */
+        || ouro_tcp_flush(object) < 0) {
+        return NULL;
+    }
+    PyObject *extra = ouro_tcp_extra(ouro_state_of(object), ouro_tcp(object));
+    if (extra == NULL) {
+        return NULL;
+    }
+    PyObject *fallback = a[1] == NULL ? Py_None : a[1];
+    if (!PyDict_CheckExact(extra)) {
+        return PyObject_CallMethod(extra, "get", "OO", a[0], fallback);
+    }
+    PyObject *value;
+    int found = PyDict_GetItemRef(extra, a[0], &value);
+    return found == 0 ? Py_NewRef(fallback) : value;
+}
+
+/* ---- methods ----------------------------------------------------------- */
+
+/* The one argument of a method, by position or by its name. */
+static PyObject *
+one_argument(const ouro_signature *signature, PyObject *const *args,
+             Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (nargs == 1 && kwnames == NULL) {
+        return args[0];
+    }
+    PyObject *argument;
+    return ouro_parse(signature, args, nargs, kwnames, &argument) < 0
+               ? NULL
+               : argument;
+}
+
+static PyObject *
+none_or_error(int result)
+{
+    return result < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+PyDoc_STRVAR(write_doc,
+"write($self, data)\n--\n\n"
+"Send bytes. Does not block: what cannot be sent now is sent later.");
+
+static PyObject *
+tcp_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+          PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "_SelectorSocketTransport.write",
+        .skip_self = 1,
+        .positional = 1,
+        .required = 1,
+        .names = {"data"},
+    };
+    PyObject *data = one_argument(&signature, args, nargs, kwnames);
+    return data == NULL ? NULL : none_or_error(ouro_tcp_write(self, data));
+}
+
+PyDoc_STRVAR(writelines_doc,
+"writelines($self, list_of_data)\n--\n\n"
+"Send an iterable of bytes, by as few system calls as possible.");
+
+static PyObject *
+tcp_writelines(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+               PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "_SelectorSocketTransport.writelines",
+        .skip_self = 1,
+        .positional = 1,
+        .required = 1,
+        .names = {"list_of_data"},
+    };
+    PyObject *list = one_argument(&signature, args, nargs, kwnames);
+    return list == NULL ? NULL
+                        : none_or_error(ouro_tcp_writelines(self, list));
+}
+
+static PyObject *
+tcp_write_eof(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return none_or_error(ouro_tcp_write_eof(self));
+}
+
+static PyObject *
+tcp_can_write_eof(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
+{
+    Py_RETURN_TRUE;
+}
+
+static PyObject *
+tcp_close(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return none_or_error(ouro_tcp_close(self));
+}
+
+static PyObject *
+tcp_abort(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return none_or_error(ouro_tcp_abort(self));
+}
+
+static PyObject *
+tcp_is_closing(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(ouro_transport(self)->closing);
+}
+
+static PyObject *
+tcp_is_reading(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    TransportObject *base = ouro_transport(self);
+    return PyBool_FromLong(!base->closing && !base->paused);
+}
+
+static PyObject *
+tcp_pause_reading(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return none_or_error(ouro_tcp_pause_reading(self));
+}
+
+static PyObject *
+tcp_resume_reading(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return none_or_error(ouro_tcp_resume_reading(self));
+}
+
+static PyObject *
+tcp_get_protocol(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *protocol = ouro_transport(self)->protocol;
+    return Py_NewRef(protocol == NULL ? Py_None : protocol);
+}
+
+PyDoc_STRVAR(set_protocol_doc,
+"set_protocol($self, protocol)\n--\n\n"
+"From now on, report to another protocol.");
+
+static PyObject *
+tcp_set_protocol(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "_SelectorSocketTransport.set_protocol",
+        .skip_self = 1,
+        .positional = 1,
+        .required = 1,
+        .names = {"protocol"},
+    };
+    PyObject *protocol = one_argument(&signature, args, nargs, kwnames);
+    return protocol == NULL
+               ? NULL
+               : none_or_error(ouro_transport_set_protocol(
+                     ouro_state_of(self), ouro_transport(self), protocol));
+}
+
+static PyObject *
+tcp_get_write_buffer_size(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return ouro_tcp_flush(self) < 0
+               ? NULL
+               : PyLong_FromSize_t(ouro_tcp(self)->out.size);
+}
+
+static PyObject *
+tcp_get_write_buffer_limits(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return Py_BuildValue("nn", (Py_ssize_t)ouro_transport(self)->low,
+                         (Py_ssize_t)ouro_transport(self)->high);
+}
+
+PyDoc_STRVAR(set_write_buffer_limits_doc,
+"set_write_buffer_limits($self, high=None, low=None)\n--\n\n"
+"Set how many bytes may wait to be sent before the protocol is paused, and\n"
+"how few there must be before it goes on.");
+
+static PyObject *
+tcp_set_write_buffer_limits(PyObject *self, PyObject *const *args,
+                            Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "_FlowControlMixin.set_write_buffer_limits",
+        .skip_self = 1,
+        .positional = 2,
+        .names = {"high", "low"},
+    };
+    PyObject *a[2];
+    if (ouro_parse(&signature, args, nargs, kwnames, a) < 0
+        || ouro_tcp_flush(self) < 0
+        || ouro_transport_set_limits(ouro_transport(self), a[0], a[1]) < 0) {
+        return NULL;
+    }
+    return none_or_error(ouro_transport_maybe_pause(ouro_state_of(self),
+                                                    ouro_transport(self)));
+}
+
+/* ---- what asyncio's own parts call ------------------------------------- */
+
+static PyObject *
+tcp_read_ready(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return none_or_error(
+        ouro_tcp_receive(ouro_state_of(self), ouro_tcp(self)));
+}
+
+static PyObject *
+tcp_write_ready(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return none_or_error(
+        ouro_tcp_send_more(ouro_state_of(self), ouro_tcp(self)));
+}
+
+/* _add_reader(fd, callback): what the constructor schedules on a loop that
+ * is not fast. */
+static PyObject *
+tcp_add_reader(PyObject *self, PyObject *const *Py_UNUSED(args),
+               Py_ssize_t Py_UNUSED(nargs))
+{
+    TransportObject *base = ouro_transport(self);
+    if (base->closing || base->paused) {
+        Py_RETURN_NONE;
+    }
+    return none_or_error(base->kind->begin_reading(base));
+}
+
+static PyObject *
+tcp_call_connection_lost(PyObject *self, PyObject *exc)
+{
+    return none_or_error(ouro_transport_call_lost(
+        ouro_state_of(self), ouro_transport(self),
+        exc == Py_None ? NULL : exc));
+}
+
+static PyObject *
+tcp_force_close(PyObject *self, PyObject *exc)
+{
+    return none_or_error(ouro_transport_force_close(
+        ouro_state_of(self), ouro_transport(self),
+        exc == Py_None ? NULL : exc));
+}
+
+static PyObject *
+tcp_make_empty_waiter(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return ouro_tcp_make_empty_waiter(ouro_tcp(self));
+}
+
+static PyObject *
+tcp_reset_empty_waiter(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Py_CLEAR(ouro_tcp(self)->empty_waiter);
+    Py_RETURN_NONE;
+}
+
+#define FAST(function) (PyCFunction)(void (*)(void))function
+#define KEYWORDS (METH_FASTCALL | METH_KEYWORDS)
+
+static PyMethodDef tcp_methods[] = {
+    {"get_extra_info", FAST(tcp_get_extra_info), KEYWORDS,
+     get_extra_info_doc},
+    {"write", FAST(tcp_write), KEYWORDS, write_doc},
+    {"writelines", FAST(tcp_writelines), KEYWORDS, writelines_doc},
+    {"write_eof", tcp_write_eof, METH_NOARGS,
+     PyDoc_STR("write_eof($self)\n--\n\n"
+               "Close the write end when all has been sent; go on reading.")},
+    {"can_write_eof", tcp_can_write_eof, METH_NOARGS,
+     PyDoc_STR("can_write_eof($self)\n--\n\nReturn True.")},
+    {"close", tcp_close, METH_NOARGS,
+     PyDoc_STR("close($self)\n--\n\n"
+               "Close when all has been sent; nothing more is received.")},
+    {"abort", tcp_abort, METH_NOARGS,
+     PyDoc_STR("abort($self)\n--\n\n"
+               "Close at once; what has not been sent is lost.")},
+    {"is_closing", tcp_is_closing, METH_NOARGS,
+     PyDoc_STR("is_closing($self)\n--\n\n"
+               "Return True if the transport is closing or closed.")},
+    {"is_reading", tcp_is_reading, METH_NOARGS,
+     PyDoc_STR("is_reading($self)\n--\n\n"
+               "Return True if the transport is receiving.")},
+    {"pause_reading", tcp_pause_reading, METH_NOARGS,
+     PyDoc_STR("pause_reading($self)\n--\n\n"
+               "Receive nothing until resume_reading() is called.")},
+    {"resume_reading", tcp_resume_reading, METH_NOARGS,
+     PyDoc_STR("resume_reading($self)\n--\n\nReceive again.")},
+    {"get_protocol", tcp_get_protocol, METH_NOARGS,
+     PyDoc_STR("get_protocol($self)\n--\n\nReturn the protocol.")},
+    {"set_protocol", FAST(tcp_set_protocol), KEYWORDS, set_protocol_doc},
+    {"get_write_buffer_size", tcp_get_write_buffer_size, METH_NOARGS,
+     PyDoc_STR("get_write_buffer_size($self)\n--\n\n"
+               "Return how many bytes wait to be sent.")},
+    {"get_write_buffer_limits", tcp_get_write_buffer_limits, METH_NOARGS,
+     PyDoc_STR("get_write_buffer_limits($self)\n--\n\n"
+               "Return the low and high marks, in bytes.")},
+    {"set_write_buffer_limits", FAST(tcp_set_write_buffer_limits), KEYWORDS,
+     set_write_buffer_limits_doc},
+    {"_read_ready", tcp_read_ready, METH_NOARGS, NULL},
+    {"_write_ready", tcp_write_ready, METH_NOARGS, NULL},
+    {"_add_reader", FAST(tcp_add_reader), METH_FASTCALL, NULL},
+    {"_call_connection_lost", tcp_call_connection_lost, METH_O, NULL},
+    {"_force_close", tcp_force_close, METH_O, NULL},
+    {"_make_empty_waiter", tcp_make_empty_waiter, METH_NOARGS, NULL},
+    {"_reset_empty_waiter", tcp_reset_empty_waiter, METH_NOARGS, NULL},
+    {NULL},
+};
+
+/* ---- attributes -------------------------------------------------------- */
+
+static PyObject *
+tcp_get_sock(PyObject *self, void *Py_UNUSED(closure))
+{
+    if (!ouro_transport(self)->open) {
+        Py_RETURN_NONE;
+    }
+    return ouro_tcp_flush(self) < 0
+               ? NULL
+               : ouro_tcp_socket(ouro_state_of(self), ouro_tcp(self));
+}
+
+static PyObject *
+tcp_get_start_tls_compatible(PyObject *Py_UNUSED(self),
+                             void *Py_UNUSED(closure))
+{
+    Py_RETURN_TRUE;
+}
+
+static PyObject *
+tcp_get_sendfile_compatible(PyObject *self, void *Py_UNUSED(closure))
+{
+    ouro_state *st = ouro_state_of(self);
+    PyObject *modes =
+        PyObject_GetAttrString(st->stock.constants, "_SendfileMode");
+    if (modes == NULL) {
+        return NULL;
+    }
+    PyObject *mode = PyObject_GetAttrString(modes, "TRY_NATIVE");
+    Py_DECREF(modes);
+    return mode;
+}
+
+#define MEMBER(name, type, field)                                                 {name, type, offsetof(TransportObject, field), READONLY, NULL}
+
+static PyMemberDef tcp_members[] = {
+    MEMBER("_loop", T_OBJECT, loop),
+    MEMBER("_protocol", T_OBJECT, protocol),
+    MEMBER("_server", T_OBJECT, server),
+    MEMBER("_sock_fd", T_INT, fd),
+    MEMBER("_conn_lost", T_UINT, conn_lost),
+    MEMBER("_closing", T_BOOL, closing),
+    MEMBER("_paused", T_BOOL, paused),
+    MEMBER("_protocol_connected", T_BOOL, connected),
+    MEMBER("_protocol_paused", T_BOOL, protocol_paused),
+    MEMBER("_high_water", T_PYSSIZET, high),
+    MEMBER("_low_water", T_PYSSIZET, low),
+    {"_eof", T_BOOL, offsetof(TcpObject, eof), READONLY, NULL},
+    {"_empty_waiter", T_OBJECT, offsetof(TcpObject, empty_waiter), READONLY,
+     NULL},
+    {"__dictoffset__", T_PYSSIZET, offsetof(TransportObject, dict), READONLY,
+     NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(TransportObject, weakrefs),
+     READONLY, NULL},
+    {NULL},
+};
+
+static PyGetSetDef tcp_getset[] = {
+    {"_extra", tcp_get_extra, tcp_set_extra, NULL, NULL},
+    {"_sock", tcp_get_sock, NULL, NULL, NULL},
+    {"_start_tls_compatible", tcp_get_start_tls_compatible, NULL, NULL, NULL},
+    {"_sendfile_compatible", tcp_get_sendfile_compatible, NULL, NULL, NULL},
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL,
+     NULL},
+    {NULL},
+};
+
+static PyObject *
+tcp_repr(PyObject *object)
+{
+    TcpObject *self = ouro_tcp(object);
+    TransportObject *base = &self->base;
+    PyObject *name = PyType_GetName(Py_TYPE(object));
+    if (name == NULL) {
+        return NULL;
+    }
+    const char *state = !base->open     ? " closed"
+                        : base->closing ? " closing"
+                                        : "";
+    PyObject *repr;
+    if (base->loop == NULL || ((LoopObject *)base->loop)->closed) {
+        repr = PyUnicode_FromFormat("<%U%s fd=%d>", name, state, base->fd);
+    }
+    else {
+        ou_io *io = base->native
+                        ? &base->io
+                        : ou_io_find(ouro_transport_engine(base), base->fd);
+        unsigned interest =
+            io != NULL && ou_io_started(io) ? io->interest : 0;
+        repr = PyUnicode_FromFormat(
+            "<%U%s fd=%d read=%s write=<%s, bufsize=%zu>>", name, state,
+            base->fd, interest & OU_IN ? "polling" : "idle",
+            interest & OU_OUT ? "polling" : "idle", self->out.size);
+    }
+    Py_DECREF(name);
+    return repr;
+}
+
+/* ---- the type ---------------------------------------------------------- */
+
+static int
+tcp_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(ouro_tcp(object)->empty_waiter);
+    return ouro_transport_traverse(object, visit, arg);
+}
+
+static int
+tcp_clear(PyObject *object)
+{
+    Py_CLEAR(ouro_tcp(object)->empty_waiter);
+    ou_outbuf_clear(&ouro_tcp(object)->out); /* its chunks are the loop's */
+    return ouro_transport_clear(object);
+}
+
+static void
+tcp_dealloc(PyObject *object)
+{
+    if (PyObject_CallFinalizerFromDealloc(object) < 0) {
+        return;
+    }
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    if (ouro_transport(object)->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(object);
+    }
+    (void)tcp_clear(object);
+    Py_CLEAR(ouro_transport(object)->loop);
+    PyObject *server = ouro_transport(object)->server;
+    if (server != NULL) {
+        ouro_server_forget(server, &ouro_transport(object)->client);
+        Py_DECREF(server);
+    }
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(tcp_doc,
+"_SelectorSocketTransport(loop, sock, protocol, waiter=None, extra=None,\n"
+"                         server=None)\n--\n\n"
+"The transport of a connected stream socket.");
+
+static PyType_Slot tcp_slots[] = {
+    {Py_tp_doc, (void *)tcp_doc},
+    {Py_tp_new, ouro_tcp_new},
+    {Py_tp_init, tcp_init},
+    {Py_tp_dealloc, tcp_dealloc},
+    {Py_tp_finalize, ouro_transport_finalize},
+    {Py_tp_traverse, tcp_traverse},
+    {Py_tp_clear, tcp_clear},
+    {Py_tp_repr, tcp_repr},
+    {Py_tp_methods, tcp_methods},
+    {Py_tp_members, tcp_members},
+    {Py_tp_getset, tcp_getset},
+    {0, NULL},
+};
+
+static PyType_Spec tcp_spec = {
+    .name = "ouro._ouro._SelectorSocketTransport",
+    .basicsize = sizeof(TcpObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = tcp_slots,
+};
+
+static int
+tcp_is_closing_op(PyObject *self)
+{
+    return ouro_transport(self)->closing;
+}
+
+static const transport_ops tcp_ops = {
+    .write = ouro_tcp_write,
+    .writelines = ouro_tcp_writelines,
+    .write_eof = ouro_tcp_write_eof,
+    .close = ouro_tcp_close,
+    .is_closing = tcp_is_closing_op,
+    .pause_reading = ouro_tcp_pause_reading,
+    .resume_reading = ouro_tcp_resume_reading,
+    .flush = ouro_tcp_flush,
+    .gathered = ouro_tcp_gathered,
+    .flush_old = ouro_tcp_flush_old,
+};
+
+const transport_ops *
+ouro_transport_ops(ouro_state *st, PyObject *transport)
+{
+    return Py_TYPE(transport) == st->types.SocketTransport
+                   && ouro_transport(transport)->dict == NULL
+               ? &tcp_ops
+               : NULL;
+}
+
+int
+ouro_tcp_setup(PyObject *module, ouro_state *st)
+{
+    PyObject *bases = PyTuple_Pack(1, st->stock.Transport);
+    if (bases == NULL) {
+        return -1;
+    }
+    int result = ouro_add_type(module, &tcp_spec, bases, true,
+                               &st->types.SocketTransport);
+    Py_DECREF(bases);
+    st->net = &ouro_net_ops;
+    return result;
+}

@@ -1,0 +1,529 @@
+/* transport.c - what all transports share (see transport.h): their making,
+ * the watch on the descriptor, and how connection_made() reaches the protocol,
+ * through its table of C functions or by method.  lost.c has the end, flow.c
+ * the marks between which writing is paused.
+ */
+#include "net/transport_impl.h"
+
+#include <errno.h>
+
+#include "task/future.h"
+#include "task/registry.h"
+
+/* ---- tables of C functions --------------------------------------------- */
+
+void
+ouro_register_protocol(ouro_state *st, PyTypeObject *type,
+                       const protocol_ops *ops)
+{
+    assert(st->protocol_count < OURO_PROTOCOLS_MAX);
+    st->protocols[st->protocol_count++] = (ouro_protocol_entry){type, ops};
+}
+
+const protocol_ops *
+ouro_protocol_ops(ouro_state *st, PyObject *protocol)
+{
+    for (int i = 0; i < st->protocol_count; i++) {
+        if (st->protocols[i].type == Py_TYPE(protocol)) {
+            return st->protocols[i].ops;
+        }
+    }
+    return NULL;
+}
+
+/* ---- making ------------------------------------------------------------ */
+
+int
+ouro_transport_begin(ouro_state *st, TransportObject *self,
+                     const transport_kind *kind, PyObject *loop,
+                     PyObject *sock, int fd)
+{
+    self->kind = kind;
+    Py_XSETREF(self->loop, Py_NewRef(loop));
+    Py_XSETREF(self->sock, Py_XNewRef(sock));
+    self->fd = fd;
+    self->open = true;
+    self->high = 64 * 1024;
+    self->low = self->high / 4;
+    self->native = ouro_loop_fast(st, loop);
+    ou_job_init(&self->made, &ouro_transport_made_kind);
+    ou_job_init(&self->lost, &ouro_transport_lost_kind);
+    if (self->native) {
+        return 0;
+    }
+    /* add_reader() and sock_recv() refuse a transport's descriptor; of the
+     * native ones the engine knows. */
+    PyObject *transports = PyObject_GetAttr(loop, st->str._transports);
+    if (transports == NULL) {
+        return -1;
+    }
+    int result = -1;
+    PyObject *key = PyLong_FromLong(fd);
+    if (key != NULL) {
+        result = PyObject_SetItem(transports, key, (PyObject *)self);
+        Py_DECREF(key);
+    }
+    Py_DECREF(transports);
+    return result;
+}
+
+/* extra[name] = sock.method(), or None if that is an OSError. */
+static int
+extra_address(PyObject *extra, PyObject *name, PyObject *sock,
+              PyObject *method)
+{
+    PyObject *address = PyObject_CallMethodNoArgs(sock, method);
+    if (address == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_OSError)) {
+            return -1;
+        }
+        PyErr_Clear();
+        address = Py_NewRef(Py_None);
+    }
+    int result = PyDict_SetItem(extra, name, address);
+    Py_DECREF(address);
+    return result;
+}
+
+int
+ouro_transport_socket_extra(ouro_state *st, TransportObject *self,
+                            PyObject *extra)
+{
+    extra = extra == NULL ? PyDict_New() : Py_NewRef(extra);
+    if (extra == NULL) {
+        return -1;
+    }
+    Py_XSETREF(self->extra, extra);
+    PyObject *shown = PyObject_CallMethodOneArg(
+        st->stock.trsock, st->str.TransportSocket, self->sock);
+    if (shown == NULL) {
+        return -1;
+    }
+    int result = PyDict_SetItem(extra, st->str.socket, shown);
+    Py_DECREF(shown);
+    if (result < 0
+        || extra_address(extra, st->str.sockname, self->sock,
+                         st->str.getsockname) < 0) {
+        return -1;
+    }
+    int present = PyDict_Contains(extra, st->str.peername);
+    if (present != 0) {
+        return present < 0 ? -1 : 0;
+    }
+    return extra_address(extra, st->str.peername, self->sock,
+                         st->str.getpeername);
+}
+
+int
+ouro_transport_attach(ouro_state *st, TransportObject *self, PyObject *server)
+{
+    if (server == NULL || server == Py_None) {
+        return 0;
+    }
+    if (ouro_server_attach(st, server, (PyObject *)self, &self->client) < 0) {
+        return -1;
+    }
+    self->server = Py_NewRef(server);
+    return 0;
+}
+
+/* loop.call_soon(self.<method>, *args) */
+int
+ouro_transport_call_soon(ouro_state *st, TransportObject *self, PyObject *object,
+                 PyObject *method, PyObject *a, PyObject *b)
+{
+    PyObject *callback = PyObject_GetAttr(object, method);
+    if (callback == NULL) {
+        return -1;
+    }
+    PyObject *handle = PyObject_CallMethodObjArgs(
+        self->loop, st->str.call_soon, callback, a, b, NULL);
+    Py_DECREF(callback);
+    Py_XDECREF(handle);
+    return handle == NULL ? -1 : 0;
+}
+
+static int
+schedule_made_by_methods(ouro_state *st, TransportObject *self,
+                         PyObject *waiter)
+{
+    PyObject *object = (PyObject *)self;
+    if (ouro_transport_call_soon(st, self, self->protocol, st->str.connection_made,
+                         object, NULL) < 0) {
+        return -1;
+    }
+    PyObject *fd = PyLong_FromLong(self->fd);
+    PyObject *ready = PyObject_GetAttr(object, st->str._read_ready);
+    int result = -1;
+    if (fd != NULL && ready != NULL) {
+        result = ouro_transport_call_soon(st, self, object, st->str._add_reader, fd,
+                                  ready);
+    }
+    Py_XDECREF(fd);
+    Py_XDECREF(ready);
+    if (result == 0 && waiter != NULL) {
+        result = ouro_transport_call_soon(st, self, st->stock.futures,
+                                  st->str._set_result_unless_cancelled,
+                                  waiter, Py_None);
+    }
+    return result;
+}
+
+int
+ouro_transport_schedule_made(ouro_state *st, TransportObject *self,
+                             PyObject *waiter)
+{
+    if (waiter == Py_None) {
+        waiter = NULL;
+    }
+    if (!ouro_transport_fast(st, self)) {
+        return schedule_made_by_methods(st, self, waiter);
+    }
+    /* asyncio copies the context for each of the three steps. */
+    if (self->ops == NULL && self->context == NULL) {
+        self->context = PyContext_CopyCurrent();
+        if (self->context == NULL) {
+            return -1;
+        }
+    }
+    Py_XSETREF(self->step_context, PyContext_CopyCurrent());
+    if (self->step_context == NULL) {
+        return -1;
+    }
+    Py_XSETREF(self->waiter, Py_XNewRef(waiter));
+    Py_INCREF(self);
+    ou_loop_push(ouro_transport_engine(self), &self->made);
+    return 0;
+}
+
+/* ---- watching ---------------------------------------------------------- */
+
+/* loop._add_reader(fd, self._read_ready) and the like. */
+static int
+watch_by_methods(ouro_state *st, TransportObject *self, unsigned direction,
+                 bool on)
+{
+    bool in = direction == OU_IN;
+    PyObject *fd = PyLong_FromLong(self->fd);
+    PyObject *callback = NULL, *result = NULL;
+    if (fd != NULL && on) {
+        callback = PyObject_GetAttr((PyObject *)self,
+                                    in ? st->str._read_ready
+                                       : st->str._write_ready);
+        if (callback != NULL) {
+            result = PyObject_CallMethodObjArgs(
+                self->loop, in ? st->str._add_reader : st->str._add_writer,
+                fd, callback, NULL);
+        }
+    }
+    else if (fd != NULL) {
+        result = PyObject_CallMethodOneArg(
+            self->loop, in ? st->str._remove_reader : st->str._remove_writer,
+            fd);
+    }
+    Py_XDECREF(fd);
+    Py_XDECREF(callback);
+    if (result == NULL) {
+        return -1;
+    }
+    Py_DECREF(result);
+    self->watched = (uint8_t)(on ? self->watched | direction
+                                 : self->watched & ~direction);
+    return 0;
+}
+
+int
+ouro_transport_watch(ouro_state *st, TransportObject *self,
+                     unsigned direction, bool on, ou_trigger trigger)
+{
+    if (self->loop == NULL) {
+        return 0;
+    }
+    if (!self->native) {
+        return on || (self->watched & direction)
+                   ? watch_by_methods(st, self, direction, on)
+                   : 0;
+    }
+    ou_loop *engine = ouro_transport_engine(self);
+    unsigned interest = on ? self->io.interest | direction
+                           : self->io.interest & ~direction;
+    int result = 0;
+    if (ou_io_started(&self->io)) {
+        if (interest != self->io.interest) {
+            result = ou_io_want(engine, &self->io, interest);
+        }
+    }
+    else if (on) {
+        result = ou_io_start(engine, &self->io, self->fd, interest, trigger);
+        if (result == -EEXIST) {
+            /* Somebody else's watch: the methods know how to replace it. */
+            self->native = false;
+            return watch_by_methods(st, self, direction, on);
+        }
+    }
+    return result < 0 ? ouro_raise_errno_int(result) : 0;
+}
+
+void
+ouro_transport_unwatch(TransportObject *self)
+{
+    if (self->loop == NULL) {
+        return;
+    }
+    if (self->native) {
+        ou_io_stop(ouro_transport_engine(self), &self->io);
+        return;
+    }
+    ouro_state *st = ouro_state_of((PyObject *)self);
+    for (unsigned direction = OU_IN; direction <= OU_OUT; direction <<= 1) {
+        if ((self->watched & direction)
+            && watch_by_methods(st, self, direction, false) < 0) {
+            PyErr_WriteUnraisable((PyObject *)self);
+        }
+    }
+}
+
+/* ---- the protocol ------------------------------------------------------ */
+
+int
+ouro_transport_set_protocol(ouro_state *st, TransportObject *self,
+                            PyObject *protocol)
+{
+    int buffered =
+        PyObject_IsInstance(protocol, st->stock.BufferedProtocol);
+    if (buffered < 0) {
+        return -1;
+    }
+    self->ops = ouro_protocol_ops(st, protocol);
+    if (self->ops == NULL && self->context == NULL && self->loop != NULL
+        && self->native) {
+        self->context = PyContext_CopyCurrent();
+        if (self->context == NULL) {
+            return -1;
+        }
+    }
+    self->buffered = buffered;
+    self->connected = true;
+    Py_XSETREF(self->protocol, Py_NewRef(protocol));
+    return 0;
+}
+
+int
+ouro_transport_enter(TransportObject *self, PyObject *context,
+                     PyObject **ret_entered)
+{
+    *ret_entered = NULL;
+    if (self->loop != NULL
+        && ouro_leave_task_fast((LoopCore *)self->loop) < 0) {
+        return -1;
+    }
+    if (context != NULL) {
+        if (PyContext_Enter(context) < 0) {
+            return -1;
+        }
+        *ret_entered = Py_NewRef(context);
+    }
+    return 0;
+}
+
+void
+ouro_transport_leave(PyObject *entered)
+{
+    if (entered != NULL) {
+        PyObject *exception = PyErr_GetRaisedException();
+        if (PyContext_Exit(entered) < 0) {
+            PyErr_WriteUnraisable(entered);
+        }
+        PyErr_SetRaisedException(exception);
+        Py_DECREF(entered);
+    }
+}
+
+/* ---- connection_made() ------------------------------------------------- */
+
+static int
+call_made(ouro_state *st, TransportObject *self)
+{
+    const protocol_ops *ops = ouro_transport_usable_ops(self);
+    if (ops != NULL) {
+        return ops->connection_made(self->protocol, (PyObject *)self);
+    }
+    PyObject *protocol = Py_NewRef(self->protocol);
+    PyObject *result = PyObject_CallMethodOneArg(
+        protocol, st->str.connection_made, (PyObject *)self);
+    Py_XDECREF(result);
+    if (result == NULL && !ouro_error_leaves_loop()) {
+        /* As the handle of protocol.connection_made would report it. */
+        PyObject *exception = PyErr_GetRaisedException();
+        PyObject *callback =
+            PyObject_GetAttr(protocol, st->str.connection_made);
+        PyObject *args = PyTuple_Pack(1, self);
+        int reported = -1;
+        if (callback != NULL && args != NULL) {
+            reported = ouro_transport_callback_failed(
+                self->loop, callback, args, self->step_context, exception);
+        }
+        Py_DECREF(exception);
+        Py_XDECREF(callback);
+        Py_XDECREF(args);
+        Py_DECREF(protocol);
+        return reported;
+    }
+    Py_DECREF(protocol);
+    return result == NULL ? -1 : 0;
+}
+
+static int
+wake_waiter(ouro_state *st, TransportObject *self)
+{
+    PyObject *waiter = self->waiter;
+    if (waiter == NULL) {
+        return 0;
+    }
+    self->waiter = NULL;
+    int result = ouro_anyfuture_cancelled(st, waiter);
+    if (result == 0) {
+        result = ouro_anyfuture_set_result(st, waiter, Py_None);
+    }
+    Py_DECREF(waiter);
+    return result < 0 ? -1 : 0;
+}
+
+/* The three steps that asyncio schedules one after the other. */
+static int
+transport_made(ouro_state *st, TransportObject *self)
+{
+    PyObject *context = self->step_context, *entered;
+    self->step_context = NULL;
+    int result = 0;
+    if (self->protocol != NULL) {
+        result = ouro_transport_enter(self, context, &entered);
+        if (result == 0) {
+            result = call_made(st, self);
+            ouro_transport_leave(entered);
+        }
+        else {
+            result = ouro_transport_step_failed(self, self->loop, "_add_reader",
+                                      NULL);
+        }
+    }
+    Py_XDECREF(context);
+    /* What leaves the loop does not keep the other steps from being done. */
+    PyObject *exception = PyErr_GetRaisedException();
+    if (!self->closing && !self->paused
+        && self->kind->begin_reading(self) < 0
+        && ouro_transport_step_failed(self, self->loop, "_add_reader",
+                                      NULL) < 0) {
+        result = -1;
+    }
+    if (wake_waiter(st, self) < 0
+        && ouro_transport_step_failed(self, self->loop, "_add_reader",
+                                      NULL) < 0) {
+        result = -1;
+    }
+    if (exception != NULL) {
+        PyErr_SetRaisedException(exception);
+    }
+    return result;
+}
+
+static int
+made_run(ou_job *job)
+{
+    TransportObject *self = OURO_CONTAINER_OF(job, TransportObject, made);
+    int result = transport_made(ouro_state_of((PyObject *)self), self);
+    Py_DECREF(self);
+    return result;
+}
+
+static void
+made_drop(ou_job *job)
+{
+    Py_DECREF(OURO_CONTAINER_OF(job, TransportObject, made));
+}
+
+static int
+made_visit(ou_job *job, void *visitor)
+{
+    ouro_visitor *v = visitor;
+    return v->visit((PyObject *)OURO_CONTAINER_OF(job, TransportObject, made),
+                    v->arg);
+}
+
+const ou_job_kind ouro_transport_made_kind = {
+    .run = made_run,
+    .drop = made_drop,
+    .visit = made_visit,
+};
+
+/* ---- for the types ----------------------------------------------------- */
+
+int
+ouro_transport_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    TransportObject *self = ouro_transport(object);
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->extra);
+    Py_VISIT(self->dict);
+    Py_VISIT(self->loop);
+    Py_VISIT(self->protocol);
+    Py_VISIT(self->sock);
+    Py_VISIT(self->server);
+    Py_VISIT(self->context);
+    Py_VISIT(self->step_context);
+    Py_VISIT(self->waiter);
+    Py_VISIT(self->lost_with);
+    return 0;
+}
+
+int
+ouro_transport_clear(PyObject *object)
+{
+    TransportObject *self = ouro_transport(object);
+    self->ops = NULL;
+    Py_CLEAR(self->extra);
+    Py_CLEAR(self->dict);
+    Py_CLEAR(self->protocol);
+    Py_CLEAR(self->sock);
+    Py_CLEAR(self->context);
+    Py_CLEAR(self->step_context);
+    Py_CLEAR(self->waiter);
+    Py_CLEAR(self->lost_with);
+    /* The loop stays while it watches us: it is what stops the watch. */
+    if (!ou_io_started(&self->io)) {
+        Py_CLEAR(self->loop);
+    }
+    return 0;
+}
+
+void
+ouro_transport_finalize(PyObject *object)
+{
+    TransportObject *self = ouro_transport(object);
+    if (!self->open) {
+        return;
+    }
+    PyObject *exception = PyErr_GetRaisedException();
+    ouro_state *st = ouro_state_of(object);
+    if (PyErr_ResourceWarning(object, 1, "unclosed transport %R", object)
+        < 0) {
+        /* Warnings may be errors; they cannot leave a finalizer. */
+        if (PyErr_ExceptionMatches(PyExc_Warning)) {
+            PyErr_WriteUnraisable(object);
+        }
+        PyErr_Clear();
+    }
+    self->kind->stop(self);
+    if (ouro_transport_close_file(st, self) < 0) {
+        PyErr_WriteUnraisable(object);
+    }
+    PyObject *server = self->server;
+    self->server = NULL;
+    if (server != NULL) {
+        if (ouro_server_detach(st, server, object, &self->client) < 0) {
+            PyErr_WriteUnraisable(object);
+        }
+        Py_DECREF(server);
+    }
+    PyErr_SetRaisedException(exception);
+}
