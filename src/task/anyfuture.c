@@ -43,8 +43,59 @@ ouro_isfuture(ouro_state *st, PyObject *object)
     if (ouro_future_exact(st, object)) {
         return 1;
     }
-    return truth_of(PyObject_CallOneArg(st->stock.isfuture, object));
+    if (Py_TYPE(object) == st->types.Await) {
+        return 0;
+    }
+    /* hasattr(object.__class__, '_asyncio_future_blocking') and
+     * object._asyncio_future_blocking is not None */
+    PyObject *class, *mark;
+    if (PyObject_GetOptionalAttr(object, st->str.__class__, &class) <= 0) {
+        return -1;
+    }
+    int found = PyObject_GetOptionalAttr(
+        class, st->str._asyncio_future_blocking, &mark);
+    Py_DECREF(class);
+    if (found <= 0) {
+        return found;
+    }
+    Py_DECREF(mark);
+    mark = PyObject_GetAttr(object, st->str._asyncio_future_blocking);
+    if (mark == NULL) {
+        return -1;
+    }
+    Py_DECREF(mark);
+    return mark != Py_None;
 }
+
+PyDoc_STRVAR(isfuture_doc, "isfuture(obj)\n--\n\n\
+Check for a Future.\n\n\
+This returns True when obj is a Future instance or is advertising\n\
+itself as duck-type compatible by setting _asyncio_future_blocking.");
+
+static const ouro_signature isfuture_signature = {
+    .qualname = "isfuture",
+    .positional = 1,
+    .required = 1,
+    .names = {"obj", NULL},
+};
+
+static PyObject *
+isfuture(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+         PyObject *kwnames)
+{
+    PyObject *object;
+    if (ouro_parse(&isfuture_signature, args, nargs, kwnames, &object) < 0) {
+        return NULL;
+    }
+    int truth = ouro_isfuture(ouro_module_state(module), object);
+    return truth < 0 ? NULL : PyBool_FromLong(truth);
+}
+
+PyMethodDef ouro_anyfuture_functions[] = {
+    {"isfuture", _PyCFunction_CAST(isfuture), METH_FASTCALL | METH_KEYWORDS,
+     isfuture_doc},
+    {NULL},
+};
 
 int
 ouro_anyfuture_done(ouro_state *st, PyObject *fut)

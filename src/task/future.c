@@ -790,6 +790,9 @@ ouro_future_setup(PyObject *module, ouro_state *st)
         || ouro_future_iter_setup(module, st) < 0) {
         return -1;
     }
+    if (PyModule_AddFunctions(module, ouro_anyfuture_functions) < 0) {
+        return -1;
+    }
     return ouro_add_type(module, &future_spec, NULL, true,
                          &st->types.Future);
 }

@@ -29,6 +29,8 @@ void ouro_future_finalize(PyObject *self);
 PyObject *ouro_future_repr(PyObject *self);
 extern PyGetSetDef ouro_future_getset[];
 
+extern PyMethodDef ouro_anyfuture_functions[];
+
 PyObject *ouro_future_await(PyObject *self);
 int ouro_future_iter_setup(PyObject *module, ouro_state *st);
 

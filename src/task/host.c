@@ -4,33 +4,6 @@
  */
 #include "task/host.h"
 
-PyObject *
-ouro_running_loop(ouro_state *st)
-{
-    return PyObject_CallNoArgs(st->stock.get_running_loop);
-}
-
-int
-ouro_running_loop_or_null(ouro_state *st, PyObject **ret_loop)
-{
-    PyObject *loop = PyObject_CallNoArgs(st->stock._get_running_loop);
-    if (loop == Py_None) {
-        Py_CLEAR(loop);
-    }
-    else if (loop == NULL) {
-        *ret_loop = NULL;
-        return -1;
-    }
-    *ret_loop = loop;
-    return 0;
-}
-
-PyObject *
-ouro_event_loop(ouro_state *st)
-{
-    return PyObject_CallNoArgs(st->stock.get_event_loop);
-}
-
 int
 ouro_loop_debug(ouro_state *st, PyObject *loop)
 {

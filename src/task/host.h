@@ -75,6 +75,9 @@ int ouro_running_loop_or_null(ouro_state *st, PyObject **ret_loop);
 /* asyncio.get_event_loop() as futures' constructors use it. */
 PyObject *ouro_event_loop(ouro_state *st);
 
+/* The running loop is about to change, or to go: drop what is remembered. */
+void ouro_forget_running_loop(ouro_state *st);
+
 /* loop.get_debug() as a truth value; -1: an exception. */
 int ouro_loop_debug(ouro_state *st, PyObject *loop);
 

@@ -11,13 +11,14 @@
 #include "task/timeout.h"
 
 /* The body's fields: owner the awaitable, then its future; a the timeout;
- * b the Timeout (3.12+), or the deadline; c the Release. */
+ * b the Timeout (3.12+), or the deadline, then the error to raise; c the
+ * Release. */
 enum {
     WAITFOR_START,
     WAITFOR_INNER,      /* awaiting the awaitable itself */
     WAITFOR_WAITING,    /* 3.11: for the task or the deadline */
     WAITFOR_CANCELLING, /* timed out; for the task to end */
-    WAITFOR_CANCELLED,  /* cancelled; for the task to end, to raise value */
+    WAITFOR_CANCELLED,  /* cancelled; for the task to end, to raise b */
 };
 
 /* ---- a future that another one releases -------------------------------- */
@@ -367,7 +368,7 @@ waitfor_poll(AwaitObject *coro, PyObject **ret)
         if (unwatch(st, coro) < 0) {
             return AWAIT_ERROR;
         }
-        ouro_raise(coro->value);
+        ouro_raise(coro->b);
         return AWAIT_ERROR;
     }
 }
@@ -391,7 +392,7 @@ cancelled_while_waiting(ouro_state *st, AwaitObject *coro, PyObject **ret)
         Py_DECREF(error);
         return done > 0 ? result_of(st, coro->owner, ret) : AWAIT_ERROR;
     }
-    Py_XSETREF(coro->value, error);
+    Py_XSETREF(coro->b, error);
     return cancel_and_wait(st, coro, WAITFOR_CANCELLED, ret);
 }
 

@@ -1,0 +1,150 @@
+/* running.c - which loop runs in this thread.
+ *
+ * asyncio's own registry is the truth, and is asked each time.  On 3.11 its
+ * answer costs a getpid(), a system call; there it keeps an opaque holder
+ * object in the dict of the thread's state, a new one for each change.  So
+ * the loop that belonged to a holder is remembered, and the same holder means
+ * the same loop.
+ */
+#include "base/args.h"
+#include "base/rooms.h"
+#include "task/host.h"
+
+static PyObject *
+current_holder(ouro_state *st)
+{
+    PyObject *dict = PyThreadState_GetDict();
+    return dict == NULL
+               ? NULL
+               : PyDict_GetItemWithError(
+                   dict, st->str.__asyncio_running_event_loop__);
+}
+
+/* The remembered loop, borrowed, if it is running in this thread. */
+static PyObject *
+remembered(ouro_state *st)
+{
+    if (st->running_holder == NULL
+        || current_holder(st) != st->running_holder
+        || ou_loop_forked(ouro_loop_engine(st->running_loop))) {
+        return NULL;
+    }
+    return st->running_loop;
+}
+
+void
+ouro_forget_running_loop(ouro_state *st)
+{
+    Py_CLEAR(st->running_holder);
+    Py_CLEAR(st->running_loop);
+}
+
+/* Loops of ours alone: they forget it when they stop running. */
+static void
+remember(ouro_state *st, PyObject *loop)
+{
+    PyObject *holder = st->has.running_loop_holder
+                               && ouro_loop_check(st, loop)
+                               && ((LoopCore *)loop)->running
+                           ? current_holder(st)
+                           : NULL;
+    if (holder != NULL) {
+        Py_XSETREF(st->running_holder, Py_NewRef(holder));
+        Py_XSETREF(st->running_loop, Py_NewRef(loop));
+    }
+}
+
+int
+ouro_running_loop_or_null(ouro_state *st, PyObject **ret_loop)
+{
+    PyObject *loop = remembered(st);
+    if (loop != NULL) {
+        *ret_loop = Py_NewRef(loop);
+        return 0;
+    }
+    loop = PyObject_CallNoArgs(st->stock._get_running_loop);
+    *ret_loop = NULL;
+    if (loop == NULL) {
+        return -1;
+    }
+    if (loop == Py_None) {
+        Py_DECREF(loop);
+        return 0;
+    }
+    remember(st, loop);
+    *ret_loop = loop;
+    return 0;
+}
+
+PyObject *
+ouro_running_loop(ouro_state *st)
+{
+    PyObject *loop;
+    if (ouro_running_loop_or_null(st, &loop) == 0 && loop == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "no running event loop");
+    }
+    return loop;
+}
+
+PyObject *
+ouro_event_loop(ouro_state *st)
+{
+    PyObject *loop;
+    if (ouro_running_loop_or_null(st, &loop) < 0 || loop != NULL) {
+        return loop;
+    }
+    return PyObject_CallNoArgs(st->stock.get_event_loop);
+}
+
+PyDoc_STRVAR(get_running_loop_doc, "get_running_loop()\n--\n\n\
+Return the running event loop.  Raise a RuntimeError if there is none.\n\n\
+This function is thread-specific.");
+
+static PyObject *
+get_running_loop(PyObject *module, PyObject *unused)
+{
+    return ouro_running_loop(ouro_module_state(module));
+}
+
+PyDoc_STRVAR(get_running_loop_or_none_doc, "_get_running_loop()\n--\n\n\
+Return the running event loop or None.\n\n\
+This is a low-level function intended to be used by event loops.\n\
+This function is thread-specific.");
+
+static PyObject *
+get_running_loop_or_none(PyObject *module, PyObject *unused)
+{
+    PyObject *loop;
+    if (ouro_running_loop_or_null(ouro_module_state(module), &loop) < 0) {
+        return NULL;
+    }
+    return loop != NULL ? loop : Py_NewRef(Py_None);
+}
+
+PyDoc_STRVAR(get_event_loop_doc, "get_event_loop()\n--\n\n\
+Return an asyncio event loop.\n\n\
+When called from a coroutine or a callback (e.g. scheduled with call_soon\n\
+or similar API), this function will always return the running event loop.\n\n\
+If there is no running event loop set, the function will return\n\
+the result of `get_event_loop_policy().get_event_loop()` call.");
+
+static PyObject *
+get_event_loop(PyObject *module, PyObject *unused)
+{
+    return ouro_event_loop(ouro_module_state(module));
+}
+
+static PyMethodDef running_functions[] = {
+    {"get_running_loop", get_running_loop, METH_NOARGS,
+     get_running_loop_doc},
+    {"_get_running_loop", get_running_loop_or_none, METH_NOARGS,
+     get_running_loop_or_none_doc},
+    {"get_event_loop", get_event_loop, METH_NOARGS, get_event_loop_doc},
+    {NULL},
+};
+
+int
+ouro_running_setup(PyObject *module, ouro_state *st)
+{
+    return PyModule_AddFunctions(module, running_functions);
+}
