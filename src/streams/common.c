@@ -31,9 +31,8 @@ discard(PyObject *value)
 int
 ouro_streams_call(PyObject *object, PyObject *name, PyObject *arg)
 {
-    return discard(arg == NULL
-                       ? PyObject_CallMethodNoArgs(object, name)
-                       : PyObject_CallMethodOneArg(object, name, arg));
+    return discard(arg == NULL ? PyObject_CallMethodNoArgs(object, name)
+                               : PyObject_CallMethodOneArg(object, name, arg));
 }
 
 PyObject *
@@ -65,8 +64,7 @@ ouro_streams_repr(PyObject *parts)
 {
     PyObject *space = PyUnicode_FromString(" ");
     PyObject *text = space == NULL ? NULL : PyUnicode_Join(space, parts);
-    PyObject *repr =
-        text == NULL ? NULL : PyUnicode_FromFormat("<%U>", text);
+    PyObject *repr = text == NULL ? NULL : PyUnicode_FromFormat("<%U>", text);
     Py_XDECREF(text);
     Py_XDECREF(space);
     return repr;

@@ -44,8 +44,10 @@ PyObject *ouro_streams_get_optional(PyObject *self, void *offset);
 int ouro_streams_set_optional(PyObject *self, PyObject *value, void *offset);
 
 #define STREAMS_OPTIONAL(name, type, member)                                  \
-    {name, ouro_streams_get_optional, ouro_streams_set_optional, NULL,        \
-     (void *)offsetof(type, member)}
+    {                                                                         \
+        name, ouro_streams_get_optional, ouro_streams_set_optional, NULL,     \
+            (void *)offsetof(type, member)                                    \
+    }
 
 /* Call transport.pause_reading() and so on; on a transport of ours without a
  * Python call. 0 or -1. */

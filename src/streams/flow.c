@@ -10,7 +10,7 @@
 #include "base/rooms.h"
 #include "task/future.h"
 
-/* ---- the waiters --------------------------------------------------------- */
+/* ---- the waiters -------------------------------------------------------- */
 
 static PyObject *
 drain_waiters(ouro_state *st, FlowObject *flow)
@@ -50,7 +50,7 @@ wake_all(ouro_state *st, FlowObject *flow, PyObject *exc)
     return PyErr_Occurred() ? -1 : result;
 }
 
-/* ---- what the transport says ---------------------------------------------- */
+/* ---- what the transport says -------------------------------------------- */
 
 static int
 check_started(FlowObject *flow)
@@ -117,7 +117,7 @@ ouro_flow_may_write(FlowObject *flow)
     return !flow->paused;
 }
 
-/* ---- _drain_helper() ------------------------------------------------------ */
+/* ---- _drain_helper() ---------------------------------------------------- */
 
 /* op->a: the future it waits for. */
 static int
@@ -125,9 +125,8 @@ leave_waiters(AwaitObject *op)
 {
     ouro_state *st = ouro_state_of(op->owner);
     PyObject *waiters = drain_waiters(st, ouro_flow(op->owner));
-    return waiters == NULL
-               ? -1
-               : ouro_streams_call(waiters, st->str.remove, op->a);
+    return waiters == NULL ? -1
+                           : ouro_streams_call(waiters, st->str.remove, op->a);
 }
 
 static await_status
@@ -206,7 +205,7 @@ static const ouro_async_def flow_async_methods[] = {
     {NULL},
 };
 
-/* ---- the type -------------------------------------------------------------- */
+/* ---- the type ----------------------------------------------------------- */
 
 int
 ouro_flow_init(ouro_state *st, FlowObject *flow, PyObject *loop)
@@ -304,8 +303,8 @@ flow_connection_lost(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         < 0) {
         return NULL;
     }
-    return ouro_streams_none(ouro_flow_connection_lost(ouro_state_of(self),
-                                                   ouro_flow(self), exc));
+    return ouro_streams_none(
+        ouro_flow_connection_lost(ouro_state_of(self), ouro_flow(self), exc));
 }
 
 static const ouro_signature close_waiter_signature = {
@@ -381,23 +380,17 @@ Implements the protocol methods pause_writing(), resume_writing() and\n\
 connection_lost(); who overrides these must call them.");
 
 static PyType_Slot flow_slots[] = {
-    {Py_tp_doc, (void *)flow_doc},
-    {Py_tp_new, PyType_GenericNew},
-    {Py_tp_init, flow_tp_init},
-    {Py_tp_dealloc, flow_dealloc},
-    {Py_tp_traverse, ouro_flow_traverse},
-    {Py_tp_clear, ouro_flow_clear},
-    {Py_tp_methods, flow_methods},
-    {Py_tp_getset, flow_getset},
-    {Py_tp_members, ouro_flow_members},
-    {0, NULL},
+    {Py_tp_doc, (void *)flow_doc},        {Py_tp_new, PyType_GenericNew},
+    {Py_tp_init, flow_tp_init},           {Py_tp_dealloc, flow_dealloc},
+    {Py_tp_traverse, ouro_flow_traverse}, {Py_tp_clear, ouro_flow_clear},
+    {Py_tp_methods, flow_methods},        {Py_tp_getset, flow_getset},
+    {Py_tp_members, ouro_flow_members},   {0, NULL},
 };
 
 static PyType_Spec flow_spec = {
     .name = "ouro.FlowControlMixin",
     .basicsize = sizeof(FlowObject),
-    .flags =
-        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
     .slots = flow_slots,
 };
 
@@ -412,6 +405,6 @@ ouro_flow_setup(PyObject *module, ouro_state *st)
                                &st->types.FlowControlMixin);
     Py_DECREF(bases);
     return result < 0 ? -1
-                      : ouro_add_async_methods(
-                          st, st->types.FlowControlMixin, flow_async_methods);
+                      : ouro_add_async_methods(st, st->types.FlowControlMixin,
+                                               flow_async_methods);
 }

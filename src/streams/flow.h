@@ -8,8 +8,7 @@
 #include "streams/common.h"
 
 typedef struct FlowObject {
-    PyObject_HEAD
-    PyObject *dict;
+    PyObject_HEAD PyObject *dict;
     PyObject *weakrefs;
     PyObject *loop;
     PyObject *drain_waiters; /* a deque; NULL: nobody has waited yet */
@@ -30,8 +29,7 @@ int ouro_flow_init(ouro_state *st, FlowObject *flow, PyObject *loop);
 int ouro_flow_pause_writing(ouro_state *st, FlowObject *flow);
 int ouro_flow_resume_writing(ouro_state *st, FlowObject *flow);
 /* exc: an exception, or None. */
-int ouro_flow_connection_lost(ouro_state *st, FlowObject *flow,
-                              PyObject *exc);
+int ouro_flow_connection_lost(ouro_state *st, FlowObject *flow, PyObject *exc);
 
 /* _drain_helper() would return at once: 1; it would wait: 0; it raises: -1.
  */

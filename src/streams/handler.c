@@ -24,12 +24,11 @@ report_failed(ouro_state *st, PyObject *loop, PyObject *exc,
     return ouro_transport_close(st, transport);
 }
 
-/* ---- the end of the task ------------------------------------------------------- */
+/* ---- the end of the task ------------------------------------------------ */
 
 /* The done callback of the handler's task. */
 typedef struct HandlerCallback {
-    PyObject_HEAD
-    PyObject *protocol;
+    PyObject_HEAD PyObject *protocol;
     PyObject *transport;
 } HandlerCallback;
 
@@ -156,7 +155,7 @@ add_callback(ouro_state *st, StreamProtocolObject *protocol,
     return result;
 }
 
-/* ---- the call ------------------------------------------------------------------ */
+/* ---- the call ----------------------------------------------------------- */
 
 /* coroutines.iscoroutine(): 1, 0, -1. */
 static int
@@ -182,8 +181,7 @@ run_handler(ouro_state *st, StreamProtocolObject *self, PyObject *transport,
     if (coroutine <= 0) {
         return coroutine;
     }
-    PyObject *task =
-        ouro_create_task(st, self->flow.loop, result, NULL, NULL);
+    PyObject *task = ouro_create_task(st, self->flow.loop, result, NULL, NULL);
     if (task == NULL) {
         return -1;
     }
@@ -213,8 +211,8 @@ int
 ouro_stream_protocol_serve(ouro_state *st, StreamProtocolObject *self,
                            PyObject *transport, PyObject *reader)
 {
-    PyObject *writer = ouro_writer_new(st, transport, (PyObject *)self,
-                                       reader, self->flow.loop);
+    PyObject *writer = ouro_writer_new(st, transport, (PyObject *)self, reader,
+                                       self->flow.loop);
     if (writer == NULL) {
         return -1;
     }

@@ -70,7 +70,7 @@ wait_for_loop(AwaitObject *op, PyObject *loop, PyObject *factory,
     return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
 }
 
-/* ---- connections ----------------------------------------------------------------- */
+/* ---- connections -------------------------------------------------------- */
 
 /* op->b: the reader; op->c: the protocol */
 
@@ -88,13 +88,12 @@ static await_status
 connect_on(ouro_state *st, AwaitObject *op, PyObject *loop, PyObject **ret)
 {
     op->b = ouro_reader_new(st, argument(op, ARGS_LIMIT), loop);
-    op->c = op->b == NULL ? NULL
-                          : ouro_stream_protocol_new(st, op->b, NULL, loop);
+    op->c =
+        op->b == NULL ? NULL : ouro_stream_protocol_new(st, op->b, NULL, loop);
     return op->c == NULL
                ? AWAIT_ERROR
-               : wait_for_loop(op, loop,
-                               PyCFunction_New(&connection_factory, op->c),
-                               ret);
+               : wait_for_loop(
+                   op, loop, PyCFunction_New(&connection_factory, op->c), ret);
 }
 
 /* transport, _ = op->value: a new reference. */
@@ -122,8 +121,8 @@ connected(ouro_state *st, AwaitObject *op, PyObject **ret)
     if (transport == NULL) {
         return AWAIT_ERROR;
     }
-    PyObject *writer = ouro_writer_new(st, transport, op->c, op->b,
-                                       ouro_flow(op->c)->loop);
+    PyObject *writer =
+        ouro_writer_new(st, transport, op->c, op->b, ouro_flow(op->c)->loop);
     Py_DECREF(transport);
     if (writer == NULL) {
         return AWAIT_ERROR;
@@ -133,7 +132,7 @@ connected(ouro_state *st, AwaitObject *op, PyObject **ret)
     return *ret == NULL ? AWAIT_ERROR : AWAIT_RETURN;
 }
 
-/* ---- servers ------------------------------------------------------------------------- */
+/* ---- servers ------------------------------------------------------------ */
 
 /* The factory of a server makes a reader and a protocol for each connection;
  * it is bound to (module, callback, limit, loop). */
@@ -143,8 +142,7 @@ make_protocol(PyObject *bound, PyObject *Py_UNUSED(none))
     ouro_state *st = ouro_module_state(PyTuple_GET_ITEM(bound, 0));
     PyObject *callback = PyTuple_GET_ITEM(bound, 1);
     PyObject *loop = PyTuple_GET_ITEM(bound, 3);
-    PyObject *reader =
-        ouro_reader_new(st, PyTuple_GET_ITEM(bound, 2), loop);
+    PyObject *reader = ouro_reader_new(st, PyTuple_GET_ITEM(bound, 2), loop);
     if (reader == NULL) {
         return NULL;
     }
@@ -160,16 +158,15 @@ static PyMethodDef server_factory = {"factory", make_protocol, METH_NOARGS,
 static await_status
 serve_on(AwaitObject *op, PyObject *loop, PyObject **ret)
 {
-    PyObject *bound =
-        PyTuple_Pack(4, op->owner, argument(op, ARGS_CALLBACK),
-                     argument(op, ARGS_LIMIT), loop);
+    PyObject *bound = PyTuple_Pack(4, op->owner, argument(op, ARGS_CALLBACK),
+                                   argument(op, ARGS_LIMIT), loop);
     PyObject *factory =
         bound == NULL ? NULL : PyCFunction_New(&server_factory, bound);
     Py_XDECREF(bound);
     return wait_for_loop(op, loop, factory, ret);
 }
 
-/* ---- the four functions ---------------------------------------------------------------- */
+/* ---- the four functions ------------------------------------------------- */
 
 static await_status
 open_start(ouro_state *st, AwaitObject *op, PyObject **ret)
@@ -199,65 +196,73 @@ open_poll(AwaitObject *op, PyObject **ret)
 }
 
 static const open_kind open_connection_kind = {
-    .await = {
-        .name = "open_connection",
-        .qualname = "open_connection",
-        .poll = open_poll,
-    },
-    .signature = {
-        .qualname = "open_connection",
-        .positional = 2,
-        .names = {"host", "port", "limit", NULL},
-        .varkeywords = true,
-    },
+    .await =
+        {
+            .name = "open_connection",
+            .qualname = "open_connection",
+            .poll = open_poll,
+        },
+    .signature =
+        {
+            .qualname = "open_connection",
+            .positional = 2,
+            .names = {"host", "port", "limit", NULL},
+            .varkeywords = true,
+        },
     .method = "create_connection",
 };
 
 static const open_kind open_unix_connection_kind = {
-    .await = {
-        .name = "open_unix_connection",
-        .qualname = "open_unix_connection",
-        .poll = open_poll,
-    },
-    .signature = {
-        .qualname = "open_unix_connection",
-        .positional = 1,
-        .names = {"path", "limit", NULL},
-        .varkeywords = true,
-    },
+    .await =
+        {
+            .name = "open_unix_connection",
+            .qualname = "open_unix_connection",
+            .poll = open_poll,
+        },
+    .signature =
+        {
+            .qualname = "open_unix_connection",
+            .positional = 1,
+            .names = {"path", "limit", NULL},
+            .varkeywords = true,
+        },
     .method = "create_unix_connection",
 };
 
 static const open_kind start_server_kind = {
-    .await = {
-        .name = "start_server",
-        .qualname = "start_server",
-        .poll = open_poll,
-    },
-    .signature = {
-        .qualname = "start_server",
-        .positional = 3,
-        .required = 1,
-        .names = {"client_connected_cb", "host", "port", "limit", NULL},
-        .varkeywords = true,
-    },
+    .await =
+        {
+            .name = "start_server",
+            .qualname = "start_server",
+            .poll = open_poll,
+        },
+    .signature =
+        {
+            .qualname = "start_server",
+            .positional = 3,
+            .required = 1,
+            .names = {"client_connected_cb", "host", "port", "limit", NULL},
+            .varkeywords = true,
+        },
     .serves = true,
     .method = "create_server",
 };
 
 static const open_kind start_unix_server_kind = {
-    .await = {
-        .name = "start_unix_server",
-        .qualname = "start_unix_server",
-        .poll = open_poll,
-    },
-    .signature = {
-        .qualname = "start_unix_server",
-        .positional = 2,
-        .required = 1,
-        .names = {"client_connected_cb", "path", "limit", NULL},
-        .varkeywords = true,
-    },
+    .await =
+        {
+            .name = "start_unix_server",
+            .qualname = "start_unix_server",
+            .poll = open_poll,
+        },
+    .signature =
+        {
+            .qualname = "start_unix_server",
+            .positional = 2,
+            .required = 1,
+            .names = {"client_connected_cb", "path", "limit", NULL},
+            .varkeywords = true,
+        },
     .serves = true,
     .method = "create_unix_server",
 };
@@ -348,11 +353,10 @@ open_unix_connection(path=None, *, limit=65536, **kwds)\n--\n\n\
 As open_connection(), to a Unix socket.");
 
 static PyObject *
-open_unix_connection(PyObject *module, PyObject *const *args,
-                     Py_ssize_t nargs, PyObject *kwnames)
+open_unix_connection(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                     PyObject *kwnames)
 {
-    return open_call(&open_unix_connection_kind, module, args, nargs,
-                     kwnames);
+    return open_call(&open_unix_connection_kind, module, args, nargs, kwnames);
 }
 
 PyDoc_STRVAR(start_server_doc, "\

@@ -10,7 +10,7 @@
 #include "net/protocol_ops.h"
 #include "task/future.h"
 
-/* ---- the reader ------------------------------------------------------------ */
+/* ---- the reader --------------------------------------------------------- */
 
 /* A new reference, or NULL: there is none (any more). */
 PyObject *
@@ -32,9 +32,8 @@ static StreamReaderObject *
 plain_reader(ouro_state *st, PyObject *reader)
 {
     StreamReaderObject *ours = (StreamReaderObject *)reader;
-    return ouro_reader_check(st, reader) && ouro_reader_plain(st, ours)
-               ? ours
-               : NULL;
+    return ouro_reader_check(st, reader) && ouro_reader_plain(st, ours) ? ours
+                                                                        : NULL;
 }
 
 void
@@ -96,14 +95,13 @@ ouro_stream_protocol_attach(ouro_state *st, StreamProtocolObject *self,
     return 0;
 }
 
-/* ---- the end ---------------------------------------------------------------- */
+/* ---- the end ------------------------------------------------------------ */
 
 static int
 settle_closed(ouro_state *st, StreamProtocolObject *self, PyObject *exc)
 {
-    return exc == NULL
-               ? ouro_anyfuture_set_result(st, self->closed, Py_None)
-               : ouro_anyfuture_set_exception(st, self->closed, exc);
+    return exc == NULL ? ouro_anyfuture_set_result(st, self->closed, Py_None)
+                       : ouro_anyfuture_set_exception(st, self->closed, exc);
 }
 
 PyObject *
@@ -186,7 +184,7 @@ ouro_stream_protocol_connection_lost(PyObject *object, PyObject *exc)
     return 0;
 }
 
-/* ---- the beginning ------------------------------------------------------------ */
+/* ---- the beginning ------------------------------------------------------ */
 
 /* transport.get_extra_info('sslcontext') is not None: 1, 0, -1. */
 static int
@@ -255,8 +253,8 @@ make_connection(ouro_state *st, StreamProtocolObject *self,
     if (self->client_connected_cb == NULL) {
         return 0;
     }
-    int result = ouro_stream_protocol_serve(
-        st, self, transport, reader != NULL ? reader : Py_None);
+    int result = ouro_stream_protocol_serve(st, self, transport,
+                                            reader != NULL ? reader : Py_None);
     if (result == 0) {
         Py_XSETREF(self->strong_reader, Py_NewRef(Py_None));
     }
@@ -299,7 +297,7 @@ ouro_stream_protocol_replace_transport(ouro_state *st,
     return result;
 }
 
-/* ---- data --------------------------------------------------------------------- */
+/* ---- data --------------------------------------------------------------- */
 
 int
 ouro_stream_protocol_feed(ouro_state *st, StreamProtocolObject *self,
@@ -332,7 +330,7 @@ ouro_stream_protocol_eof_received(PyObject *object)
     return result < 0 ? -1 : !self->over_ssl;
 }
 
-/* ---- the table for transports of ours ------------------------------------------ */
+/* ---- the table for transports of ours ----------------------------------- */
 
 /* A reader with methods of its own is fed by methods, from a context. */
 static bool

@@ -7,7 +7,7 @@
 
 struct StreamProtocolObject {
     FlowObject flow;
-    PyObject *reader_ref; /* a weak reference, NULL: None */
+    PyObject *reader_ref;    /* a weak reference, NULL: None */
     StreamReaderObject *fed; /* it, if it is ours and we are its feeder; not
                                 owned: who goes first unlinks the two */
     PyObject *strong_reader; /* until a server's connection is made; NULL: no
@@ -76,8 +76,7 @@ PyObject *ouro_stream_protocol_closed(ouro_state *st,
 
 /* handler.c: client_connected_cb(reader, writer), and the task that runs what
  * it returns. 0 or -1. */
-int ouro_stream_protocol_serve(ouro_state *st,
-                               StreamProtocolObject *protocol,
+int ouro_stream_protocol_serve(ouro_state *st, StreamProtocolObject *protocol,
                                PyObject *transport, PyObject *reader);
 
 #endif

@@ -14,7 +14,7 @@ as_protocol(PyObject *self)
     return (StreamProtocolObject *)self;
 }
 
-/* ---- life -------------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------- */
 
 /* stream_reader._source_traceback, whatever kind of reader it is. */
 static int
@@ -183,7 +183,7 @@ protocol_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-/* ---- methods -------------------------------------------------------------------- */
+/* ---- methods ------------------------------------------------------------ */
 
 /* The one argument of a method. */
 static PyObject *
@@ -219,10 +219,10 @@ protocol_connection_made(PyObject *self, PyObject *const *args,
 {
     PyObject *transport =
         parse_one(&connection_made_signature, args, nargs, kwnames);
-    return transport == NULL ? NULL
-                             : ouro_streams_none(
-                                 ouro_stream_protocol_connection_made(
-                                     self, transport));
+    return transport == NULL
+               ? NULL
+               : ouro_streams_none(
+                   ouro_stream_protocol_connection_made(self, transport));
 }
 
 static PyObject *
@@ -231,15 +231,15 @@ protocol_connection_lost(PyObject *self, PyObject *const *args,
 {
     PyObject *exc =
         parse_one(&connection_lost_signature, args, nargs, kwnames);
-    return exc == NULL ? NULL
-                       : ouro_streams_none(
-                           ouro_stream_protocol_connection_lost(
-                               self, exc == Py_None ? NULL : exc));
+    return exc == NULL
+               ? NULL
+               : ouro_streams_none(ouro_stream_protocol_connection_lost(
+                   self, exc == Py_None ? NULL : exc));
 }
 
 static PyObject *
-protocol_data_received(PyObject *self, PyObject *const *args,
-                       Py_ssize_t nargs, PyObject *kwnames)
+protocol_data_received(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *kwnames)
 {
     PyObject *data = parse_one(&data_received_signature, args, nargs, kwnames);
     return data == NULL ? NULL
@@ -278,8 +278,8 @@ protocol_replace_writer(PyObject *self, PyObject *const *args,
         return NULL;
     }
     Py_XSETREF(as_protocol(self)->writer, Py_NewRef(writer));
-    int result = ouro_stream_protocol_replace_transport(
-        st, as_protocol(self), transport);
+    int result = ouro_stream_protocol_replace_transport(st, as_protocol(self),
+                                                        transport);
     Py_DECREF(transport);
     return ouro_streams_none(result);
 }
@@ -291,11 +291,10 @@ protocol_replace_transport(PyObject *self, PyObject *const *args,
 {
     PyObject *transport =
         parse_one(&replace_transport_signature, args, nargs, kwnames);
-    return transport == NULL ? NULL
-                             : ouro_streams_none(
-                                 ouro_stream_protocol_replace_transport(
-                                     ouro_state_of(self), as_protocol(self),
-                                     transport));
+    return transport == NULL
+               ? NULL
+               : ouro_streams_none(ouro_stream_protocol_replace_transport(
+                   ouro_state_of(self), as_protocol(self), transport));
 }
 
 static PyMethodDef protocol_methods[] = {
@@ -329,7 +328,7 @@ static PyMethodDef replace_transport_method = {
     METH_FASTCALL | METH_KEYWORDS,
     "_replace_transport($self, /, transport)\n--\n\n"};
 
-/* ---- attributes -------------------------------------------------------------- */
+/* ---- attributes --------------------------------------------------------- */
 
 PyObject *
 ouro_stream_protocol_get_closed(PyObject *self, void *Py_UNUSED(closure))
@@ -380,9 +379,9 @@ protocol_set_reader_ref(PyObject *self, PyObject *value,
     if (PyWeakref_GetRef(value, &reader) < 0) {
         return -1;
     }
-    int result = ouro_stream_protocol_attach(
-        ouro_state_of(self), as_protocol(self),
-        reader != NULL ? reader : Py_None);
+    int result =
+        ouro_stream_protocol_attach(ouro_state_of(self), as_protocol(self),
+                                    reader != NULL ? reader : Py_None);
     Py_XDECREF(reader);
     return result;
 }
@@ -419,23 +418,17 @@ and a writer when the connection is made; if it returns a coroutine, that\n\
 becomes a task.");
 
 static PyType_Slot protocol_slots[] = {
-    {Py_tp_doc, (void *)protocol_doc},
-    {Py_tp_init, protocol_init},
-    {Py_tp_dealloc, protocol_dealloc},
-    {Py_tp_finalize, protocol_finalize},
-    {Py_tp_traverse, protocol_traverse},
-    {Py_tp_clear, protocol_clear},
-    {Py_tp_methods, protocol_methods},
-    {Py_tp_getset, protocol_getset},
-    {Py_tp_members, protocol_members},
-    {0, NULL},
+    {Py_tp_doc, (void *)protocol_doc},   {Py_tp_init, protocol_init},
+    {Py_tp_dealloc, protocol_dealloc},   {Py_tp_finalize, protocol_finalize},
+    {Py_tp_traverse, protocol_traverse}, {Py_tp_clear, protocol_clear},
+    {Py_tp_methods, protocol_methods},   {Py_tp_getset, protocol_getset},
+    {Py_tp_members, protocol_members},   {0, NULL},
 };
 
 static PyType_Spec protocol_spec = {
     .name = "ouro.StreamReaderProtocol",
     .basicsize = sizeof(StreamProtocolObject),
-    .flags =
-        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
     .slots = protocol_slots,
 };
 

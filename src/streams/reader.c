@@ -9,7 +9,7 @@
 #include "streams/readops.h"
 #include "task/future.h"
 
-/* ---- the buffer -------------------------------------------------------- */
+/* ---- the buffer --------------------------------------------------------- */
 
 /* A bytearray's change may be refused while somebody has a view of it. */
 static int
@@ -52,8 +52,8 @@ ouro_reader_skip(StreamReaderObject *reader, size_t size)
 PyObject *
 ouro_reader_take(StreamReaderObject *reader, size_t size)
 {
-    PyObject *data = PyBytes_FromStringAndSize(ouro_reader_start(reader),
-                                               (Py_ssize_t)size);
+    PyObject *data =
+        PyBytes_FromStringAndSize(ouro_reader_start(reader), (Py_ssize_t)size);
     if (data != NULL && ouro_reader_skip(reader, size) < 0) {
         Py_CLEAR(data);
     }
@@ -121,7 +121,7 @@ append_object(StreamReaderObject *reader, PyObject *data)
     return result;
 }
 
-/* ---- the waiter -------------------------------------------------------- */
+/* ---- the waiter --------------------------------------------------------- */
 
 void
 ouro_reader_set_waiter(StreamReaderObject *reader, PyObject *fut,
@@ -176,8 +176,8 @@ wake(ouro_state *st, StreamReaderObject *reader)
 {
     return ouro_reader_plain(st, reader)
                ? ouro_reader_wakeup_waiter(st, reader)
-               : ouro_streams_call((PyObject *)reader,
-                                   st->str._wakeup_waiter, NULL);
+               : ouro_streams_call((PyObject *)reader, st->str._wakeup_waiter,
+                                   NULL);
 }
 
 int
@@ -343,8 +343,8 @@ pause_behind(ouro_state *st, StreamReaderObject *reader, size_t total)
 
 /* The first `used` bytes have been taken: the rest is kept. */
 static int
-receive_satisfied(ouro_state *st, StreamReaderObject *reader,
-                  const char *data, size_t size, size_t used)
+receive_satisfied(ouro_state *st, StreamReaderObject *reader, const char *data,
+                  size_t size, size_t used)
 {
     if (size > used
         && ouro_reader_append(reader, data + used, size - used) < 0) {
@@ -358,8 +358,8 @@ static int
 received(ouro_state *st, StreamReaderObject *reader)
 {
     size_t total = stream_buffer_size(&reader->buffer), used;
-    switch (ouro_readop_offer(reader->parked, ouro_reader_start(reader),
-                              total, &used)) {
+    switch (ouro_readop_offer(reader->parked, ouro_reader_start(reader), total,
+                              &used)) {
     case READOP_FAIL:
         return -1;
     case READOP_WAIT:

@@ -18,8 +18,7 @@
 typedef struct StreamProtocolObject StreamProtocolObject;
 
 typedef struct StreamReaderObject {
-    PyObject_HEAD
-    PyObject *dict;
+    PyObject_HEAD PyObject *dict;
     PyObject *weakrefs;
     PyObject *loop;
     PyObject *transport; /* NULL: None */

@@ -16,7 +16,7 @@ as_reader(PyObject *self)
     return (StreamReaderObject *)self;
 }
 
-/* ---- limits -------------------------------------------------------------- */
+/* ---- limits ------------------------------------------------------------- */
 
 static Py_ssize_t
 clamped(double value)
@@ -41,8 +41,7 @@ set_limit_number(StreamReaderObject *reader, PyObject *limit)
         number = HUGE_VAL;
     }
     reader->limit = isnan(number) ? PY_SSIZE_T_MAX : clamped(floor(number));
-    reader->high =
-        isnan(number) ? PY_SSIZE_T_MAX : clamped(floor(2 * number));
+    reader->high = isnan(number) ? PY_SSIZE_T_MAX : clamped(floor(2 * number));
     Py_XSETREF(reader->limit_object, Py_NewRef(limit));
     return 0;
 }
@@ -88,7 +87,7 @@ check_limit(PyObject *limit)
     return refused == 0 ? 0 : -1;
 }
 
-/* ---- life ---------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------- */
 
 static void
 reset(StreamReaderObject *reader)
@@ -209,7 +208,7 @@ reader_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-/* ---- repr ---------------------------------------------------------------- */
+/* ---- repr --------------------------------------------------------------- */
 
 /* "name=repr" if the value is true. */
 static int
@@ -219,7 +218,8 @@ append_if_true(PyObject *parts, const char *name, PyObject *value)
     if (truth <= 0) {
         return truth;
     }
-    return ouro_streams_add_part(parts, PyUnicode_FromFormat("%s=%R", name, value));
+    return ouro_streams_add_part(parts,
+                                 PyUnicode_FromFormat("%s=%R", name, value));
 }
 
 static int
@@ -229,8 +229,8 @@ append_limit(PyObject *parts, StreamReaderObject *reader)
         return ouro_streams_add_part(
             parts, PyUnicode_FromFormat("limit=%S", reader->limit_object));
     }
-    return ouro_streams_add_part(parts,
-                       PyUnicode_FromFormat("limit=%zd", reader->limit));
+    return ouro_streams_add_part(
+        parts, PyUnicode_FromFormat("limit=%zd", reader->limit));
 }
 
 static int
@@ -238,7 +238,9 @@ append_state(PyObject *parts, StreamReaderObject *reader)
 {
     Py_ssize_t size = (Py_ssize_t)ouro_reader_size(reader);
     if ((size > 0
-         && ouro_streams_add_part(parts, PyUnicode_FromFormat("%zd bytes", size)) < 0)
+         && ouro_streams_add_part(parts,
+                                  PyUnicode_FromFormat("%zd bytes", size))
+                < 0)
         || (reader->eof
             && ouro_streams_add_part(parts, PyUnicode_FromString("eof")) < 0)
         || (reader->limit != STREAM_DEFAULT_LIMIT
@@ -247,7 +249,8 @@ append_state(PyObject *parts, StreamReaderObject *reader)
         || append_if_true(parts, "exception", reader->exception) < 0
         || append_if_true(parts, "transport", reader->transport) < 0
         || (reader->paused
-            && ouro_streams_add_part(parts, PyUnicode_FromString("paused")) < 0)) {
+            && ouro_streams_add_part(parts, PyUnicode_FromString("paused"))
+                   < 0)) {
         return -1;
     }
     return 0;
@@ -265,7 +268,7 @@ reader_repr(PyObject *self)
     return repr;
 }
 
-/* ---- methods -------------------------------------------------------------- */
+/* ---- methods ------------------------------------------------------------ */
 
 PyDoc_STRVAR(exception_doc, "exception($self, /)\n--\n\n\
 Return the exception that was set on this stream, or None.");
@@ -432,7 +435,7 @@ static PyMethodDef replace_transport_method = {
     METH_FASTCALL | METH_KEYWORDS,
     "_replace_transport($self, /, transport)\n--\n\n"};
 
-/* ---- attributes ----------------------------------------------------------- */
+/* ---- attributes --------------------------------------------------------- */
 
 /* Who looks at the buffer may change it: from now on it is a bytearray. */
 static PyObject *
@@ -525,25 +528,18 @@ more than twice as much is waiting to be read, the transport is paused.\n\
 Raises ValueError if limit is not positive.");
 
 static PyType_Slot reader_slots[] = {
-    {Py_tp_doc, (void *)reader_doc},
-    {Py_tp_new, PyType_GenericNew},
-    {Py_tp_init, reader_init},
-    {Py_tp_dealloc, reader_dealloc},
-    {Py_tp_traverse, reader_traverse},
-    {Py_tp_clear, reader_clear},
-    {Py_tp_repr, reader_repr},
-    {Py_am_aiter, PyObject_SelfIter},
-    {Py_tp_methods, reader_methods},
-    {Py_tp_getset, reader_getset},
-    {Py_tp_members, reader_members},
-    {0, NULL},
+    {Py_tp_doc, (void *)reader_doc},   {Py_tp_new, PyType_GenericNew},
+    {Py_tp_init, reader_init},         {Py_tp_dealloc, reader_dealloc},
+    {Py_tp_traverse, reader_traverse}, {Py_tp_clear, reader_clear},
+    {Py_tp_repr, reader_repr},         {Py_am_aiter, PyObject_SelfIter},
+    {Py_tp_methods, reader_methods},   {Py_tp_getset, reader_getset},
+    {Py_tp_members, reader_members},   {0, NULL},
 };
 
 static PyType_Spec reader_spec = {
     .name = "ouro.StreamReader",
     .basicsize = sizeof(StreamReaderObject),
-    .flags =
-        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
     .slots = reader_slots,
 };
 
@@ -552,7 +548,7 @@ ouro_reader_setup(PyObject *module, ouro_state *st)
 {
     PyTypeObject **slot = &st->types.StreamReader;
     if (ouro_add_type(module, &reader_spec, NULL, true, slot) < 0
-        || ouro_add_async_methods(st, *slot, ouro_reader_async_methods) < 0
+        || ouro_readops_setup(st, *slot) < 0
         || (st->has.streams.reader_replaces_transport
             && ouro_streams_add_method(*slot, &replace_transport_method)
                    < 0)) {

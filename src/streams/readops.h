@@ -14,14 +14,15 @@ typedef enum readop_answer {
 } readop_answer;
 
 /* Offer a parked coroutine all the bytes that there are. */
-readop_answer ouro_readop_offer(AwaitObject *op, const char *data,
-                                size_t size, size_t *ret_used);
+readop_answer ouro_readop_offer(AwaitObject *op, const char *data, size_t size,
+                                size_t *ret_used);
 
 /* If a satisfied coroutine has not run yet, put what it has copied back into
  * its reader's buffer: it will look again when it runs. */
 void ouro_readop_recall(AwaitObject *op);
 
-extern const ouro_async_def ouro_reader_async_methods[];
+/* Put the methods onto the type. 0 or -1. */
+int ouro_readops_setup(ouro_state *st, PyTypeObject *type);
 
 /* __anext__(), as the type's slot. */
 PyObject *ouro_reader_anext(PyObject *reader);

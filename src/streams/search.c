@@ -5,8 +5,7 @@
 
 /* Where the separator starts at or behind offset, or -1. */
 static Py_ssize_t
-find(const char *data, Py_ssize_t size, Py_ssize_t offset,
-     PyObject *separator)
+find(const char *data, Py_ssize_t size, Py_ssize_t offset, PyObject *separator)
 {
     const char *found;
     size_t rest = (size_t)(size - offset);
@@ -37,8 +36,8 @@ search_newline(const char *data, Py_ssize_t size, Py_ssize_t limit,
     if (size <= match->offset) {
         return SEARCH_MORE;
     }
-    const char *found = memchr(data + match->offset, '\n',
-                               (size_t)(size - match->offset));
+    const char *found =
+        memchr(data + match->offset, '\n', (size_t)(size - match->offset));
     if (found == NULL) {
         return not_found(match, size, 1, limit);
     }
@@ -83,9 +82,9 @@ search_first(PyObject *separators, const char *data, Py_ssize_t size,
             match->end = end;
         }
     }
-    return match->end >= 0 ? SEARCH_FOUND
-                           : not_found(match, size,
-                                       PyBytes_GET_SIZE(longest), limit);
+    return match->end >= 0
+               ? SEARCH_FOUND
+               : not_found(match, size, PyBytes_GET_SIZE(longest), limit);
 }
 
 search_result

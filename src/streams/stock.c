@@ -69,8 +69,8 @@ method_exists(ouro_state *st, const char *class_name, const char *method)
 static PyObject *
 handler_callback(ouro_state *st)
 {
-    PyObject *code = method_code(st, "StreamReaderProtocol",
-                                 "connection_made");
+    PyObject *code =
+        method_code(st, "StreamReaderProtocol", "connection_made");
     PyObject *constants =
         code == NULL ? NULL : PyObject_GetAttrString(code, "co_consts");
     PyObject *callback = NULL;
@@ -110,11 +110,10 @@ ouro_streams_setup(PyObject *module, ouro_state *st)
         method_exists(st, "StreamReader", "_replace_transport");
     has->replaces_transport =
         method_exists(st, "StreamReaderProtocol", "_replace_transport");
-    has->keeps_writer = method_mentions(st, "StreamReaderProtocol",
-                                        "__init__", "_stream_writer");
+    has->keeps_writer = method_mentions(st, "StreamReaderProtocol", "__init__",
+                                        "_stream_writer");
     has->forgets_writer = method_mentions(st, "StreamReaderProtocol",
-                                          "connection_lost",
-                                          "_stream_writer");
+                                          "connection_lost", "_stream_writer");
     has->reports_handler = callback != NULL;
     has->handles_cancelled = mentions(callback, "cancelled");
     has->reports_call = method_mentions(st, "StreamReaderProtocol",

@@ -26,7 +26,7 @@ delegate(PyObject *awaitable, PyObject **ret)
     return awaitable == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
 }
 
-/* ---- drain() ------------------------------------------------------------------- */
+/* ---- drain() ------------------------------------------------------------ */
 
 enum drain_step {
     DRAIN_START,
@@ -64,8 +64,7 @@ reader_exception(ouro_state *st, PyObject *reader, int *ret_error)
     if (ouro_reader_check(st, reader) && ouro_reader_plain(st, ours)) {
         return Py_XNewRef(ours->exception);
     }
-    PyObject *exception =
-        PyObject_CallMethodNoArgs(reader, st->str.exception);
+    PyObject *exception = PyObject_CallMethodNoArgs(reader, st->str.exception);
     if (exception == NULL) {
         *ret_error = -1;
     }
@@ -100,8 +99,8 @@ drain_help(ouro_state *st, AwaitObject *op, PyObject **ret)
             return may_write < 0 ? AWAIT_ERROR : return_none(ret);
         }
     }
-    return delegate(
-        PyObject_CallMethodNoArgs(protocol, st->str._drain_helper), ret);
+    return delegate(PyObject_CallMethodNoArgs(protocol, st->str._drain_helper),
+                    ret);
 }
 
 static await_status
@@ -166,7 +165,7 @@ writer_drain(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     return (PyObject *)ouro_await_new(ouro_state_of(self), &drain_kind, self);
 }
 
-/* ---- wait_closed() ------------------------------------------------------------- */
+/* ---- wait_closed() ------------------------------------------------------ */
 
 static await_status
 wait_closed_poll(AwaitObject *op, PyObject **ret)
@@ -211,7 +210,7 @@ writer_wait_closed(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                                       self);
 }
 
-/* ---- start_tls() --------------------------------------------------------------- */
+/* ---- start_tls() -------------------------------------------------------- */
 
 /* op->a: the ssl context; op->b: the keyword arguments; op->c: the protocol.
  */
@@ -229,8 +228,7 @@ start_tls_drain(ouro_state *st, AwaitObject *op, PyObject **ret)
         return AWAIT_ERROR;
     }
     op->c = Py_NewRef(writer->protocol);
-    PyObject *callback =
-        PyObject_GetAttr(op->c, st->str._client_connected_cb);
+    PyObject *callback = PyObject_GetAttr(op->c, st->str._client_connected_cb);
     if (callback == NULL
         || PyDict_SetItemString(op->b, "server_side",
                                 callback != Py_None ? Py_True : Py_False)
@@ -263,11 +261,10 @@ start_tls_finish(ouro_state *st, AwaitObject *op, PyObject **ret)
 {
     PyObject *transport = Py_NewRef(op->value);
     Py_XSETREF(writer_of(op)->transport, Py_NewRef(transport));
-    int result = st->has.streams.replaces_transport
-                     ? ouro_streams_call(op->c, st->str._replace_transport,
-                                         transport)
-                     : ouro_streams_call(op->c, st->str._replace_writer,
-                                         op->owner);
+    int result =
+        st->has.streams.replaces_transport
+            ? ouro_streams_call(op->c, st->str._replace_transport, transport)
+            : ouro_streams_call(op->c, st->str._replace_writer, op->owner);
     Py_DECREF(transport);
     return result < 0 ? AWAIT_ERROR : return_none(ret);
 }
@@ -341,8 +338,7 @@ static const ouro_signature start_tls_signature_311 = {
     .skip_self = 1,
     .positional = 1,
     .required = 1,
-    .names = {"sslcontext", "server_hostname", "ssl_handshake_timeout",
-              NULL},
+    .names = {"sslcontext", "server_hostname", "ssl_handshake_timeout", NULL},
 };
 
 static PyObject *
@@ -386,10 +382,9 @@ static const ouro_async_def start_tls_312[] = {
 int
 ouro_writer_add_start_tls(ouro_state *st, PyTypeObject *type)
 {
-    return ouro_add_async_methods(st, type,
-                                  st->has.streams.tls_shutdown_timeout
-                                      ? start_tls_312
-                                      : start_tls_311);
+    return ouro_add_async_methods(
+        st, type,
+        st->has.streams.tls_shutdown_timeout ? start_tls_312 : start_tls_311);
 }
 
 const ouro_async_def ouro_writer_async_methods[] = {

@@ -31,7 +31,7 @@ ouro_writer_complete(StreamWriterObject *writer)
     return missing == NULL;
 }
 
-/* ---- life ---------------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------- */
 
 /* The future that is done from the beginning, which drain() once returned: a
  * new reference. */
@@ -107,8 +107,7 @@ ouro_writer_new(ouro_state *st, PyObject *transport, PyObject *protocol,
     PyTypeObject *type = st->types.StreamWriter;
     PyObject *self = type->tp_alloc(type, 0);
     if (self != NULL
-        && start(st, as_writer(self), transport, protocol, reader, loop)
-               < 0) {
+        && start(st, as_writer(self), transport, protocol, reader, loop) < 0) {
         Py_CLEAR(self);
     }
     return self;
@@ -241,7 +240,7 @@ writer_repr(PyObject *self)
     return repr;
 }
 
-/* ---- methods -------------------------------------------------------------------- */
+/* ---- methods ------------------------------------------------------------ */
 
 /* The transport, or NULL with an exception: __init__() was not called. */
 static PyObject *
@@ -404,7 +403,7 @@ static PyMethodDef writer_methods[] = {
     {NULL},
 };
 
-/* ---- attributes and type ----------------------------------------------------------- */
+/* ---- attributes and type ------------------------------------------------ */
 
 static PyObject *
 writer_get_transport(PyObject *self, void *Py_UNUSED(closure))
@@ -454,25 +453,18 @@ Wraps a transport: write(), writelines(), write_eof(), close() and so on,\n\
 and drain(), to wait while too much is waiting to be sent.");
 
 static PyType_Slot writer_slots[] = {
-    {Py_tp_doc, (void *)writer_doc},
-    {Py_tp_new, PyType_GenericNew},
-    {Py_tp_init, writer_init},
-    {Py_tp_dealloc, writer_dealloc},
-    {Py_tp_finalize, writer_finalize},
-    {Py_tp_traverse, writer_traverse},
-    {Py_tp_clear, writer_clear},
-    {Py_tp_repr, writer_repr},
-    {Py_tp_methods, writer_methods},
-    {Py_tp_getset, writer_getset},
-    {Py_tp_members, writer_members},
-    {0, NULL},
+    {Py_tp_doc, (void *)writer_doc},   {Py_tp_new, PyType_GenericNew},
+    {Py_tp_init, writer_init},         {Py_tp_dealloc, writer_dealloc},
+    {Py_tp_finalize, writer_finalize}, {Py_tp_traverse, writer_traverse},
+    {Py_tp_clear, writer_clear},       {Py_tp_repr, writer_repr},
+    {Py_tp_methods, writer_methods},   {Py_tp_getset, writer_getset},
+    {Py_tp_members, writer_members},   {0, NULL},
 };
 
 static PyType_Spec writer_spec = {
     .name = "ouro.StreamWriter",
     .basicsize = sizeof(StreamWriterObject),
-    .flags =
-        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
     .slots = writer_slots,
 };
 

@@ -6,8 +6,7 @@
 #include "streams/common.h"
 
 typedef struct StreamWriterObject {
-    PyObject_HEAD
-    PyObject *dict;
+    PyObject_HEAD PyObject *dict;
     PyObject *weakrefs;
     PyObject *transport;
     PyObject *protocol;
