@@ -26,8 +26,8 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 PROGRAM = "examples/main_job.py"
 ROUNDS = 3
 WAYS = {"asyncio": [], "ouro": ["-m", "ouro"]}
-PARTS = {"echo": "echo server, 100 clients",
-         "messages": "10,000 tasks, messages"}
+PARTS = {"echo": "echoes, 100 clients",
+         "messages": "messages, 10,000 tasks"}
 
 
 def run(way, progress, bar, done_before):
@@ -56,10 +56,11 @@ def best(results, part):
 
 def main():
     console = Console(highlight=False)
-    console.print(f"python {PROGRAM}   against   python -m ouro {PROGRAM}   "
-                  f"(Python {sys.version.split()[0]}, {ROUNDS} rounds)")
+    console.print(f"Python {sys.version.split()[0]}, {ROUNDS} rounds of\n"
+                  f"  asyncio   python {PROGRAM}\n"
+                  f"  ouro      python -m ouro {PROGRAM}\n")
     columns = (TextColumn("{task.description:8}"), BarColumn(),
-               TaskProgressColumn(), TimeElapsedColumn())
+               TaskProgressColumn())
     results = {way: [] for way in WAYS}
     with Progress(*columns, console=console) as progress:
         bars = {way: progress.add_task(way, total=ROUNDS * len(PARTS),
@@ -71,17 +72,17 @@ def main():
                     run(way, progress, bar, number * len(PARTS)))
                 progress.update(bar, completed=(number + 1) * len(PARTS))
     console.print(table(results))
-    console.print("µs of CPU and of wall time for each echo or message; the "
-                  "best of the rounds.\nBoth sides of each echo are in the "
-                  "one process.")
+    console.print("CPU and wall time, the best of the rounds; both sides of "
+                  "each echo are in the\none process.")
 
 
 def table(results):
     table = Table()
-    table.add_column("what")
-    for title in "asyncio CPU", "ouro CPU", "less", "asyncio wall", \
-            "ouro wall", "less":
-        table.add_column(title, justify="right")
+    table.add_column("µs for each", no_wrap=True)
+    for which in "CPU", "wall":
+        for way in WAYS:
+            table.add_column(f"{way}\n{which}", justify="right")
+        table.add_column("less", justify="right")
     for part, title in PARTS.items():
         cells = []
         for which in 0, 1:
