@@ -1,0 +1,356 @@
+/* queue_items.c - in which order items leave: first, last, smallest.
+ *
+ * The three ways to keep items, and the classes PriorityQueue and LifoQueue,
+ * which differ from Queue in nothing else.  Their lists are what Python sees
+ * as _queue; heaps are kept by heapq's functions.
+ */
+#include "base/rooms.h"
+#include "sync/queue.h"
+
+/* ---- rings ------------------------------------------------------------------- */
+
+int
+ouro_queue_items_init(QueueObject *self)
+{
+    ouro_ring_clear(&self->items);
+    self->has_items = true;
+    return 0;
+}
+
+static int
+check_items(QueueObject *self)
+{
+    if (!self->has_items) {
+        ouro_no_attribute(self, "_queue");
+        return -1;
+    }
+    return 0;
+}
+
+PyObject *
+ouro_fifo_get(QueueObject *self)
+{
+    return check_items(self) < 0
+               ? NULL
+               : ouro_ring_popleft(self->base.st, &self->items);
+}
+
+int
+ouro_fifo_put(QueueObject *self, PyObject *item)
+{
+    return check_items(self) < 0
+               ? -1
+               : ouro_ring_append(self->base.st, &self->items, item);
+}
+
+/* ---- lists ------------------------------------------------------------------- */
+
+int
+ouro_list_items_init(QueueObject *self)
+{
+    PyObject *list = PyList_New(0);
+    if (list == NULL) {
+        return -1;
+    }
+    ouro_ring_assign(&self->items, list);
+    Py_DECREF(list);
+    self->has_items = true;
+    return 0;
+}
+
+/* self._queue: a new reference. */
+static PyObject *
+container(QueueObject *self)
+{
+    return check_items(self) < 0
+               ? NULL
+               : ouro_ring_share(self->base.st, &self->items);
+}
+
+static PyObject *
+list_pop(ouro_state *st, PyObject *list)
+{
+    Py_ssize_t last = PyList_CheckExact(list) ? PyList_GET_SIZE(list) - 1 : -1;
+    if (last < 0) {
+        return PyObject_CallMethodNoArgs(list, st->str.pop);
+    }
+    PyObject *item = Py_NewRef(PyList_GET_ITEM(list, last));
+    if (PyList_SetSlice(list, last, last + 1, NULL) < 0) {
+        Py_CLEAR(item);
+    }
+    return item;
+}
+
+PyObject *
+ouro_lifo_get(QueueObject *self)
+{
+    PyObject *list = container(self);
+    if (list == NULL) {
+        return NULL;
+    }
+    PyObject *item = list_pop(self->base.st, list);
+    Py_DECREF(list);
+    return item;
+}
+
+int
+ouro_lifo_put(QueueObject *self, PyObject *item)
+{
+    return check_items(self) < 0
+               ? -1
+               : ouro_ring_append(self->base.st, &self->items, item);
+}
+
+/* heappop(self._queue) */
+static PyObject *
+heap_get(QueueObject *self, PyObject *heappop)
+{
+    PyObject *heap = container(self);
+    if (heap == NULL) {
+        return NULL;
+    }
+    PyObject *item = PyObject_CallOneArg(heappop, heap);
+    Py_DECREF(heap);
+    return item;
+}
+
+/* heappush(self._queue, item) */
+static int
+heap_put(QueueObject *self, PyObject *item, PyObject *heappush)
+{
+    PyObject *heap = container(self);
+    if (heap == NULL) {
+        return -1;
+    }
+    PyObject *args[] = {heap, item};
+    PyObject *result = PyObject_Vectorcall(heappush, args, 2, NULL);
+    Py_DECREF(heap);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+PyObject *
+ouro_heap_get(QueueObject *self)
+{
+    return heap_get(self, self->base.st->stock.heappop);
+}
+
+int
+ouro_heap_put(QueueObject *self, PyObject *item)
+{
+    return heap_put(self, item, self->base.st->stock.heappush);
+}
+
+/* ---- by the class of a plain queue ---------------------------------------- */
+
+PyObject *
+ouro_queue_take(QueueObject *self)
+{
+    ouro_types *types = &self->base.st->types;
+    if (Py_TYPE(self) == types->Queue) {
+        return ouro_fifo_get(self);
+    }
+    return Py_TYPE(self) == types->LifoQueue ? ouro_lifo_get(self)
+                                             : ouro_heap_get(self);
+}
+
+int
+ouro_queue_store(QueueObject *self, PyObject *item)
+{
+    ouro_types *types = &self->base.st->types;
+    if (Py_TYPE(self) == types->Queue) {
+        return ouro_fifo_put(self, item);
+    }
+    return Py_TYPE(self) == types->LifoQueue ? ouro_lifo_put(self, item)
+                                             : ouro_heap_put(self, item);
+}
+
+/* ---- methods ------------------------------------------------------------------- */
+
+static const ouro_signature heap_init_signature = {
+    .qualname = "PriorityQueue._init",
+    .skip_self = 1,
+    .positional = 1,
+    .required = 1,
+    .names = {"maxsize", NULL},
+};
+static const ouro_signature heap_put_signature = {
+    .qualname = "PriorityQueue._put",
+    .skip_self = 1,
+    .positional = 2,
+    .required = 1,
+    .names = {"item", "heappush", NULL},
+};
+static const ouro_signature heap_get_signature = {
+    .qualname = "PriorityQueue._get",
+    .skip_self = 1,
+    .positional = 1,
+    .names = {"heappop", NULL},
+};
+static const ouro_signature lifo_init_signature = {
+    .qualname = "LifoQueue._init",
+    .skip_self = 1,
+    .positional = 1,
+    .required = 1,
+    .names = {"maxsize", NULL},
+};
+static const ouro_signature lifo_put_signature = {
+    .qualname = "LifoQueue._put",
+    .skip_self = 1,
+    .positional = 1,
+    .required = 1,
+    .names = {"item", NULL},
+};
+static const ouro_signature lifo_get_signature = {
+    .qualname = "LifoQueue._get", .skip_self = 1, .names = {NULL}};
+
+static PyObject *
+none_or_null(int result)
+{
+    if (result < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+heap_method_init(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
+{
+    PyObject *maxsize;
+    if (ouro_one_argument(&heap_init_signature, args, nargs, kwnames, &maxsize)
+        < 0) {
+        return NULL;
+    }
+    return none_or_null(ouro_list_items_init(ouro_as_queue(self)));
+}
+
+static PyObject *
+heap_method_put(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                PyObject *kwnames)
+{
+    PyObject *given[2];
+    if (ouro_parse(&heap_put_signature, args, nargs, kwnames, given) < 0) {
+        return NULL;
+    }
+    QueueObject *queue = ouro_as_queue(self);
+    PyObject *heappush =
+        given[1] != NULL ? given[1] : queue->base.st->stock.heappush;
+    return none_or_null(heap_put(queue, given[0], heappush));
+}
+
+static PyObject *
+heap_method_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                PyObject *kwnames)
+{
+    PyObject *heappop;
+    if (ouro_one_argument(&heap_get_signature, args, nargs, kwnames, &heappop)
+        < 0) {
+        return NULL;
+    }
+    QueueObject *queue = ouro_as_queue(self);
+    return heap_get(queue,
+                    heappop != NULL ? heappop : queue->base.st->stock.heappop);
+}
+
+static PyObject *
+lifo_method_init(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
+{
+    PyObject *maxsize;
+    if (ouro_one_argument(&lifo_init_signature, args, nargs, kwnames, &maxsize)
+        < 0) {
+        return NULL;
+    }
+    return none_or_null(ouro_list_items_init(ouro_as_queue(self)));
+}
+
+static PyObject *
+lifo_method_put(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                PyObject *kwnames)
+{
+    PyObject *item;
+    if (ouro_one_argument(&lifo_put_signature, args, nargs, kwnames, &item)
+        < 0) {
+        return NULL;
+    }
+    return none_or_null(ouro_lifo_put(ouro_as_queue(self), item));
+}
+
+static PyObject *
+lifo_method_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                PyObject *kwnames)
+{
+    if (ouro_no_arguments(&lifo_get_signature, args, nargs, kwnames) < 0) {
+        return NULL;
+    }
+    return ouro_lifo_get(ouro_as_queue(self));
+}
+
+enum { METHOD_FLAGS = METH_FASTCALL | METH_KEYWORDS };
+
+static PyMethodDef heap_methods[] = {
+    {"_init", _PyCFunction_CAST(heap_method_init), METHOD_FLAGS, NULL},
+    {"_get", _PyCFunction_CAST(heap_method_get), METHOD_FLAGS, NULL},
+    {"_put", _PyCFunction_CAST(heap_method_put), METHOD_FLAGS, NULL},
+    {NULL},
+};
+
+static PyMethodDef lifo_methods[] = {
+    {"_init", _PyCFunction_CAST(lifo_method_init), METHOD_FLAGS, NULL},
+    {"_get", _PyCFunction_CAST(lifo_method_get), METHOD_FLAGS, NULL},
+    {"_put", _PyCFunction_CAST(lifo_method_put), METHOD_FLAGS, NULL},
+    {NULL},
+};
+
+/* ---- the classes ------------------------------------------------------------ */
+
+PyDoc_STRVAR(heap_doc, "PriorityQueue(maxsize=0)\n--\n\n\
+A Queue that gives out the smallest item first.\n\n\
+Entries are typically tuples (priority number, data).");
+
+static PyType_Slot heap_slots[] = {
+    {Py_tp_doc, (void *)heap_doc},   {Py_tp_traverse, ouro_queue_traverse},
+    {Py_tp_clear, ouro_queue_clear}, {Py_tp_dealloc, ouro_loop_bound_dealloc},
+    {Py_tp_methods, heap_methods},   {0, NULL},
+};
+
+PyDoc_STRVAR(lifo_doc, "LifoQueue(maxsize=0)\n--\n\n\
+A Queue that gives out the latest item first.");
+
+static PyType_Slot lifo_slots[] = {
+    {Py_tp_doc, (void *)lifo_doc},   {Py_tp_traverse, ouro_queue_traverse},
+    {Py_tp_clear, ouro_queue_clear}, {Py_tp_dealloc, ouro_loop_bound_dealloc},
+    {Py_tp_methods, lifo_methods},   {0, NULL},
+};
+
+static PyType_Spec heap_spec = {
+    .name = "asyncio.queues.PriorityQueue",
+    .basicsize = sizeof(QueueObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = heap_slots,
+};
+
+static PyType_Spec lifo_spec = {
+    .name = "asyncio.queues.LifoQueue",
+    .basicsize = sizeof(QueueObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = lifo_slots,
+};
+
+int
+ouro_queue_items_setup(PyObject *module, ouro_state *st)
+{
+    PyTypeObject *queue = st->types.Queue;
+    if (ouro_add_primitive(module, &heap_spec, false, queue, NULL,
+                           &st->types.PriorityQueue)
+            < 0
+        || ouro_add_primitive(module, &lifo_spec, false, queue, NULL,
+                              &st->types.LifoQueue)
+               < 0
+        || ouro_intact_init(&st->sync.PriorityQueue, st->types.PriorityQueue)
+               < 0) {
+        return -1;
+    }
+    return ouro_intact_init(&st->sync.LifoQueue, st->types.LifoQueue);
+}

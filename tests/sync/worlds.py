@@ -1,0 +1,158 @@
+"""Two worlds that live through the same: what the model tests are driven by.
+
+A World is a loop with one primitive on it, and a trace of all that happens:
+what tasks start, get and raise, in which turn, and what the primitive looks
+like.  A Twin drives asyncio's world and another one through the same steps
+and compares the traces after each.
+"""
+
+import asyncio
+import contextlib
+import re
+import types
+
+import ouro
+
+NAMES = """
+    Lock Event Condition Semaphore BoundedSemaphore Barrier
+    Queue PriorityQueue LifoQueue""".split()
+
+
+def kit(source):
+    """The primitives of a module, or what a function of a name returns."""
+    find = source if callable(source) else lambda name: getattr(source, name)
+    return types.SimpleNamespace(**{name: find(name) for name in NAMES})
+
+
+def derived(name):
+    """A subclass in Python that replaces nothing."""
+    return type(name, (getattr(ouro, name),), {})
+
+
+STOCK = kit(asyncio)
+NATIVE = kit(ouro)
+DERIVED = kit(derived)
+
+# name -> (loop, primitives): each is compared with asyncio alone.
+WORLDS = {
+    "native": (ouro.Loop, NATIVE),
+    "native on asyncio's loop": (asyncio.SelectorEventLoop, NATIVE),
+    "asyncio's on the native loop": (ouro.Loop, STOCK),
+    "derived": (ouro.Loop, DERIVED),
+    "derived on asyncio's loop": (asyncio.SelectorEventLoop, DERIVED),
+}
+
+
+def describe(error):
+    """An exception as text, with what it was raised in the context of."""
+    parts = []
+    while error is not None and len(parts) < 5:
+        text = re.sub("0x[0-9a-f]+", "0x", repr(error))
+        parts.append(text)
+        error = error.__context__
+    return " <- ".join(parts)
+
+
+def plain(text):
+    """A repr without what differs between two objects alike."""
+    text = re.sub("0x[0-9a-f]+", "0x", text)
+    return re.sub(r"<\S*?(\w+)( object)? at 0x", r"<\1 at 0x", text)
+
+
+class World:
+    """A loop, a primitive, tasks 0, 1, ... that use it, and their trace."""
+
+    def __init__(self, loop_factory, primitives, make):
+        self.loop = loop_factory()
+        self.trace = []
+        self.tasks = []
+        self.turns = 0
+        self.kit = primitives
+        self.it = make(primitives)
+
+    def log(self, *what):
+        self.trace.append((self.turns, *what))
+
+    def start(self, action, *args):
+        """A task for the coroutine function action(world, log, *args)."""
+        number = len(self.tasks)
+
+        def log(*what):
+            self.log(number, *what)
+
+        async def run():
+            log("starts", action.__name__)
+            try:
+                log("returns", await action(self.it, log, *args))
+            except BaseException as error:
+                log("raises", describe(error))
+
+        self.tasks.append(self.loop.create_task(run()))
+
+    def now(self, operation, *args):
+        """Call operation(it, *args) from outside, between two turns."""
+        try:
+            self.log(operation.__name__, operation(self.it, *args))
+        except Exception as error:
+            self.log(operation.__name__, describe(error))
+
+    def soon(self, operation, *args):
+        self.loop.call_soon(self.now, operation, *args)
+
+    def cancel(self, number, message, soon):
+        if not self.tasks:
+            return
+
+        task = self.tasks[number % len(self.tasks)]
+        args = () if message is None else (message,)
+
+        def cancel():
+            self.log("cancel", task.cancel(*args))
+
+        if soon:
+            self.loop.call_soon(cancel)
+        else:
+            cancel()
+
+    def turn(self):
+        """Run what is ready now."""
+        self.turns += 1
+        self.loop.call_soon(self.loop.stop)
+        self.loop.run_forever()
+
+    def look(self):
+        """How the primitive looks without touching it."""
+        return plain(repr(self.it))
+
+    def close(self):
+        for _ in range(20):
+            for task in self.tasks:
+                task.cancel()
+            self.turn()
+            self.turn()
+        self.log("left", [number for number, task in enumerate(self.tasks)
+                          if not task.done()])
+        with contextlib.suppress(Exception):
+            self.loop.close()
+
+
+class Twin:
+    """asyncio's world and the one that is compared with it."""
+
+    def __init__(self, name, make):
+        loop_factory, primitives = WORLDS[name]
+        self.worlds = [World(asyncio.SelectorEventLoop, STOCK, make),
+                       World(loop_factory, primitives, make)]
+
+    def do(self, method, *args):
+        for world in self.worlds:
+            getattr(world, method)(*args)
+
+    def compare(self):
+        stock, other = self.worlds
+        assert other.trace == stock.trace
+        assert other.look() == stock.look()
+
+    def close(self):
+        self.do("close")
+        self.compare()
