@@ -110,6 +110,23 @@ ouro_gc_forget_finalized(PyObject *object)
     ((uintptr_t *)object)[-1] = 0;
 }
 
+/* The definition and the state of a module, which are asked for several times
+ * in each await: two loads where CPython has two calls. */
+#if PY_VERSION_HEX < 0x030f0000
+typedef struct ouro_module_head {
+    PyObject_HEAD
+    PyObject *dict;
+    PyModuleDef *def;
+    void *state;
+} ouro_module_head;
+
+#define OURO_MODULE_DEF(module) (((ouro_module_head *)(module))->def)
+#define OURO_MODULE_STATE(module) (((ouro_module_head *)(module))->state)
+#else
+#define OURO_MODULE_DEF(module) PyModule_GetDef(module)
+#define OURO_MODULE_STATE(module) PyModule_GetState(module)
+#endif
+
 #if PY_VERSION_HEX >= 0x030e0000
 #define OURO_TASKS_PER_THREAD 1 /* current tasks live in the thread state */
 #else

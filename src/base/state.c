@@ -278,7 +278,7 @@ state_of_the_dead(void)
 }
 
 ouro_state *
-ouro_state_of_type(PyTypeObject *type)
+ouro_state_of_subclass(PyTypeObject *type)
 {
     for (; type != NULL; type = type->tp_base) {
         PyObject *module = NULL;

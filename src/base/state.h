@@ -330,6 +330,7 @@ typedef struct ouro_imports {
     X(_remove_writer)                                                         \
     X(_transports)                                                            \
     X(_write_ready)                                                           \
+    X(_unix_server_sockets)                                                   \
     X(SO_REUSEPORT)                                                           \
     X(SSLProtocol)                                                            \
     X(SSLSocket)                                                              \
@@ -504,9 +505,25 @@ struct ouro_state {
     ouro_stream_classes streams;
 };
 
+/* The definition of the extension module. */
+extern PyModuleDef ouro_module_def;
+
+/* The same for a class that Python derived from one of ours. */
+ouro_state *ouro_state_of_subclass(PyTypeObject *type);
+
 /* The state of the module that defined this type (or a base of it); never
  * fails for objects of this module's types. */
-ouro_state *ouro_state_of_type(PyTypeObject *type);
+static inline ouro_state *
+ouro_state_of_type(PyTypeObject *type)
+{
+    if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) {
+        PyObject *module = ((PyHeapTypeObject *)type)->ht_module;
+        if (module != NULL && OURO_MODULE_DEF(module) == &ouro_module_def) {
+            return (ouro_state *)OURO_MODULE_STATE(module);
+        }
+    }
+    return ouro_state_of_subclass(type);
+}
 
 static inline ouro_state *
 ouro_state_of(PyObject *object)
@@ -517,7 +534,7 @@ ouro_state_of(PyObject *object)
 static inline ouro_state *
 ouro_module_state(PyObject *module)
 {
-    return (ouro_state *)PyModule_GetState(module);
+    return (ouro_state *)OURO_MODULE_STATE(module);
 }
 
 /* Make a heap type of this module, add it to the module under its own name
@@ -539,7 +556,5 @@ PyObject *ouro_freelist_pop(ouro_freelist *list, PyTypeObject *type);
 bool ouro_freelist_push(ouro_freelist *list, PyObject *object,
                         Py_ssize_t limit);
 void ouro_freelist_clear(ouro_freelist *list);
-
-extern PyModuleDef ouro_module_def;
 
 #endif

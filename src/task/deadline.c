@@ -1,7 +1,9 @@
 /* deadline.c - complete a future when a time has come.
  *
- * While its timer is armed, the engine owns a reference to the Deadline, and
- * this holds the future and through it whoever waits.
+ * While its timer is armed (or due, and queued) the engine owns the Deadline,
+ * and this holds the future and through it whoever waits; afterwards it holds
+ * nothing.  So it need not be known to the collector: what it holds is shown
+ * by the engine, as if it were the engine's own.
  */
 #include "task/deadline.h"
 
@@ -11,7 +13,7 @@ typedef struct DeadlineObject {
     PyObject_HEAD
     ou_job job;
     ou_timer timer;
-    PyObject *loop;
+    ou_loop *engine; /* NULL: it is not armed */
     FutureObject *fut;
     PyObject *value;
 } DeadlineObject;
@@ -22,22 +24,32 @@ deadline_of(ou_job *job)
     return OURO_CONTAINER_OF(job, DeadlineObject, job);
 }
 
+/* It is the engine's no more. */
+static void
+deadline_release(DeadlineObject *self)
+{
+    self->engine = NULL;
+    Py_CLEAR(self->fut);
+    Py_CLEAR(self->value);
+    Py_DECREF(self);
+}
+
 static int
 deadline_run(ou_job *job)
 {
     DeadlineObject *self = deadline_of(job);
     int result = 0;
-    if (self->fut != NULL && self->fut->state == FUTURE_PENDING) {
+    if (self->fut->state == FUTURE_PENDING) {
         result = ouro_future_set_result(self->fut, self->value);
     }
-    Py_DECREF(self);
+    deadline_release(self);
     return result;
 }
 
 static void
 deadline_drop(ou_job *job)
 {
-    Py_DECREF(deadline_of(job));
+    deadline_release(deadline_of(job));
 }
 
 static void
@@ -51,7 +63,8 @@ deadline_visit(ou_job *job, void *visitor)
 {
     visitproc visit = ((ouro_visitor *)visitor)->visit;
     void *arg = ((ouro_visitor *)visitor)->arg;
-    Py_VISIT(deadline_of(job));
+    Py_VISIT(deadline_of(job)->fut);
+    Py_VISIT(deadline_of(job)->value);
     return 0;
 }
 
@@ -64,42 +77,16 @@ static const ou_job_kind deadline_job = {
 
 /* ---- the object -------------------------------------------------------- */
 
-static int
-deadline_traverse(PyObject *self, visitproc visit, void *arg)
-{
-    DeadlineObject *deadline = (DeadlineObject *)self;
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(deadline->loop);
-    Py_VISIT(deadline->fut);
-    Py_VISIT(deadline->value);
-    return 0;
-}
-
-/* The loop stays: an armed timer is part of its heap. */
-static int
-deadline_clear(PyObject *self)
-{
-    DeadlineObject *deadline = (DeadlineObject *)self;
-    Py_CLEAR(deadline->fut);
-    Py_CLEAR(deadline->value);
-    return 0;
-}
-
 static void
 deadline_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    deadline_clear(self);
-    Py_CLEAR(((DeadlineObject *)self)->loop);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
 static PyType_Slot deadline_slots[] = {
     {Py_tp_doc, "A timer of the engine that completes a future."},
-    {Py_tp_traverse, deadline_traverse},
-    {Py_tp_clear, deadline_clear},
     {Py_tp_dealloc, deadline_dealloc},
     {0, NULL},
 };
@@ -107,8 +94,8 @@ static PyType_Slot deadline_slots[] = {
 static PyType_Spec deadline_spec = {
     .name = "ouro._ouro.Deadline",
     .basicsize = sizeof(DeadlineObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION
+             | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = deadline_slots,
 };
 
@@ -118,24 +105,22 @@ static PyObject *
 start_timer(ouro_state *st, PyObject *loop, double delay, PyObject *fut,
             PyObject *value)
 {
-    DeadlineObject *self =
-        PyObject_GC_New(DeadlineObject, st->types.Deadline);
+    DeadlineObject *self = PyObject_New(DeadlineObject, st->types.Deadline);
     if (self == NULL) {
         return NULL;
     }
+    ou_loop *engine = ouro_loop_engine(loop);
     ou_job_init(&self->job, &deadline_job);
     ou_timer_init(&self->timer, &self->job);
-    self->loop = Py_NewRef(loop);
-    self->fut = (FutureObject *)Py_NewRef(fut);
-    self->value = Py_NewRef(value != NULL ? value : Py_None);
-    PyObject_GC_Track((PyObject *)self);
-    ou_loop *engine = ouro_loop_engine(loop);
     if (ou_timer_start(&engine->timers, &self->timer,
                        ou_loop_now(engine) + delay)
         < 0) {
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
+    self->engine = engine;
+    self->fut = (FutureObject *)Py_NewRef(fut);
+    self->value = Py_NewRef(value != NULL ? value : Py_None);
     return Py_NewRef((PyObject *)self); /* one reference is the engine's */
 }
 
@@ -179,9 +164,9 @@ ouro_deadline_cancel(ouro_state *st, PyObject *deadline)
     }
     if (Py_TYPE(deadline) == st->types.Deadline) {
         DeadlineObject *self = (DeadlineObject *)deadline;
-        ou_loop *engine = ouro_loop_engine(self->loop);
-        if (ou_timer_stop(&engine->timers, &self->timer)) {
-            Py_DECREF(deadline); /* the engine's */
+        if (self->engine != NULL
+            && ou_timer_stop(&self->engine->timers, &self->timer)) {
+            deadline_release(self);
         }
         return 0;
     }
