@@ -36,6 +36,7 @@ static const setup_function rooms[] = {
     ouro_connectsock_setup,
     ouro_create_server_setup,
     ouro_tls_setup,
+    ouro_unix_setup,
     ouro_sockops_setup,
     /* sync */
     ouro_mixin_setup,
@@ -47,6 +48,7 @@ static const setup_function rooms[] = {
     ouro_queue_setup,
     /* net */
     ouro_tcp_setup,
+    ouro_borrow_setup, /* after all that adds methods to the loop */
     /* streams */
     ouro_streams_setup,
     ouro_reader_setup,

@@ -28,6 +28,8 @@ int ouro_connect_setup(PyObject *module, ouro_state *st);
 int ouro_connectsock_setup(PyObject *module, ouro_state *st);
 int ouro_create_server_setup(PyObject *module, ouro_state *st);
 int ouro_tls_setup(PyObject *module, ouro_state *st);
+int ouro_borrow_setup(PyObject *module, ouro_state *st);
+int ouro_unix_setup(PyObject *module, ouro_state *st);
 int ouro_sockops_setup(PyObject *module, ouro_state *st);
 /* sync */
 int ouro_mixin_setup(PyObject *module, ouro_state *st);

@@ -12,6 +12,7 @@
 
 #include "loop/frame.h"
 #include "loop/netops.h"
+#include "loop/unix.h"
 #include "sys/sock.h"
 #include "task/future.h"
 #include "task/registry.h"
@@ -427,35 +428,52 @@ ouro_start_serving(ouro_state *st, PyObject *loop, PyObject *const *args)
     return result == NULL ? -1 : 0;
 }
 
-/* _stop_serving(sock): what the listener watches is closed. */
-static PyObject *
-loop_stop_serving(PyObject *loop, PyObject *sock)
+/* Watch sock no longer. 0 or -1. */
+static int
+stop_watching(ouro_state *st, LoopObject *self, PyObject *sock)
 {
-    ouro_state *st = ouro_state_of(loop);
-    LoopObject *self = (LoopObject *)loop;
     PyObject *fd = PyObject_CallMethodNoArgs(sock, st->str.fileno);
     if (fd == NULL) {
-        return NULL;
+        return -1;
     }
     int number = PyLong_Check(fd) ? (int)PyLong_AsLong(fd) : -1;
     ou_io *io = self->core.opened && number >= 0
                     ? ou_io_find(&self->core.engine, number)
                     : NULL;
-    PyObject *result = NULL;
+    PyObject *result;
     if (io != NULL && io->in.kind == &listener_kind) {
         ou_io_stop(&self->core.engine, io);
         result = Py_NewRef(Py_None);
     }
     else {
-        result =
-            PyObject_CallMethodOneArg(loop, st->str._remove_reader, fd);
+        result = PyObject_CallMethodOneArg((PyObject *)self,
+                                           st->str._remove_reader, fd);
     }
     Py_DECREF(fd);
-    if (result == NULL) {
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* _stop_serving(sock): stop listening, close the socket, remove its file. */
+static PyObject *
+loop_stop_serving(PyObject *loop, PyObject *sock)
+{
+    ouro_state *st = ouro_state_of(loop);
+    PyObject *path, *inode;
+    if (ouro_unix_forget(loop, sock, &path, &inode) < 0) {
         return NULL;
     }
-    Py_DECREF(result);
-    return PyObject_CallMethodNoArgs(sock, st->str.close);
+    PyObject *closed = NULL;
+    if (stop_watching(st, (LoopObject *)loop, sock) == 0) {
+        closed = PyObject_CallMethodNoArgs(sock, st->str.close);
+    }
+    if (closed == NULL) {
+        Py_XDECREF(path);
+        Py_XDECREF(inode);
+        return NULL;
+    }
+    Py_DECREF(closed);
+    return ouro_unix_remove(st, path, inode) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 /* One connection: a task that makes its protocol and transport. */

@@ -455,6 +455,7 @@ serve_forever_poll(AwaitObject *self, PyObject **ret)
     ServerObject *server = as_server(self->owner);
     if (self->step == FOREVER_CLOSE) {
         /* The server is closed: on with the cancellation. */
+        Py_CLEAR(server->serving_forever);
         ouro_raise(self->b);
         return AWAIT_ERROR;
     }
@@ -575,10 +576,15 @@ static const await_kind exit_kind = {
 };
 
 static PyObject *
-server_exit(PyObject *op, PyObject *const *Py_UNUSED(args),
-            Py_ssize_t Py_UNUSED(nargs), PyObject *Py_UNUSED(kwnames))
+server_exit(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+            PyObject *kwnames)
 {
-    return (PyObject *)ouro_await_new(ouro_state_of(op), &exit_kind, op);
+    static const ouro_signature signature = {
+        .qualname = "AbstractServer.__aexit__",
+        .skip_self = 1,
+        .varargs = true,
+    };
+    return server_coroutine(op, &exit_kind, &signature, args, nargs, kwnames);
 }
 
 static const ouro_async_def async_methods[] = {
@@ -591,8 +597,8 @@ static const ouro_async_def async_methods[] = {
     {"wait_closed", server_wait_closed,
      "wait_closed($self)\n--\n\n"
      "Wait until the server is closed and all its connections have gone."},
-    {"__aenter__", server_enter, NULL},
-    {"__aexit__", server_exit, NULL},
+    {"__aenter__", server_enter, "__aenter__($self)\n--\n\n"},
+    {"__aexit__", server_exit, "__aexit__($self, *exc)\n--\n\n"},
     {NULL, NULL, NULL},
 };
 
