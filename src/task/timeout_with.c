@@ -184,7 +184,7 @@ static const await_kind exit_kind = {
     .poll = exit_poll,
 };
 
-PyDoc_STRVAR(aenter_doc, "__aenter__($self, /)\n--\n\n\
+PyDoc_STRVAR(aenter_doc, "__aenter__($self, /) -> 'Timeout'\n--\n\n\
 Start the clock for the current task.\n\n\
 Raises RuntimeError outside of a task, or if it was entered before.");
 
@@ -206,7 +206,11 @@ timeout_aenter(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 }
 
 PyDoc_STRVAR(aexit_doc,
-"__aexit__($self, /, exc_type, exc_val, exc_tb)\n--\n\n\
+"__aexit__($self, /,"
+" exc_type: typing.Optional[typing.Type[BaseException]],"
+" exc_val: typing.Optional[BaseException],"
+" exc_tb: typing.Optional[types.TracebackType])"
+" -> typing.Optional[bool]\n--\n\n\
 Stop the clock; turns the cancellation of an expired timeout into\n\
 TimeoutError.");
 
