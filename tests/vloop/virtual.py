@@ -127,9 +127,11 @@ class Setup:
         unittest.IsolatedAsyncioTestCase._setupAsyncioRunner = _setup_runner
 
     def loaded(self, modules):
-        if "test.test_asyncio.test_tasks" in modules:
-            tests = modules["test.test_asyncio.test_tasks"].BaseTaskTests
-            tests.setUp = _without_factories(tests.setUp)
+        tests = modules.get("test.test_asyncio.test_tasks")
+        if tests:
+            tests.BaseTaskTests.setUp = _without_factories(
+                tests.BaseTaskTests.setUp)
+            tests.GatherTestsBase._run_loop = _run_some_turns
 
     def start(self, test):
         if self.fast:
@@ -148,6 +150,14 @@ def _setup_runner(self):
     assert self._asyncioRunner is None
     self._asyncioRunner = asyncio.Runner(debug=False,
                                          loop_factory=virtual_loop)
+
+
+def _run_some_turns(self, loop):
+    """As often as was enough while `_ready` could be looked at: reading it
+    takes a loop off the fast path."""
+    from test.test_asyncio import utils
+    for _ in range(5):
+        utils.run_briefly(loop)
 
 
 def _without_factories(original):
