@@ -391,9 +391,8 @@ add_loop_type(PyObject *module, ouro_state *st)
     return result;
 }
 
-/* Remember an attribute as ours (see fast.c). */
-static int
-note_attribute(ouro_state *st, PyObject *name)
+int
+ouro_loop_note_attribute(ouro_state *st, PyObject *name)
 {
     PyObject *value = _PyType_Lookup(st->types.Loop, name); /* borrowed */
     if (value == NULL) {
@@ -410,7 +409,7 @@ note_name(ouro_state *st, const char *name)
     if (key == NULL) {
         return -1;
     }
-    int result = note_attribute(st, key);
+    int result = ouro_loop_note_attribute(st, key);
     Py_DECREF(key);
     return result;
 }
@@ -423,7 +422,7 @@ note_own_attributes(ouro_state *st)
     PyObject *names = PyDict_Keys(st->types.LoopCore->tp_dict);
     int result = st->stock.loop_attributes == NULL || names == NULL ? -1 : 0;
     for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(names); i++) {
-        result = note_attribute(st, PyList_GET_ITEM(names, i));
+        result = ouro_loop_note_attribute(st, PyList_GET_ITEM(names, i));
     }
     Py_XDECREF(names);
     st->loop_intact.type = st->types.Loop;

@@ -64,6 +64,9 @@ int ouro_loop_add_methods(ouro_state *st, PyMethodDef *methods);
 int ouro_loop_add_async_methods(ouro_state *st,
                                 const ouro_async_def *methods);
 
+/* Remember an attribute that was put onto the type as its own (fast.c). */
+int ouro_loop_note_attribute(ouro_state *st, PyObject *name);
+
 /* ---- fast.c: which way to run ------------------------------------------ */
 
 /* Nothing is overridden: our functions may call each other directly. */
