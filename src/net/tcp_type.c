@@ -522,8 +522,8 @@ static PyType_Slot tcp_slots[] = {
 static PyType_Spec tcp_spec = {
     .name = "ouro._ouro._SelectorSocketTransport",
     .basicsize = sizeof(TcpObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC
-             | Py_TPFLAGS_IMMUTABLETYPE,
+    /* (Not immutable: asyncio.Transport, its base, is not.) */
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = tcp_slots,
 };
 
