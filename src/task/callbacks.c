@@ -388,7 +388,8 @@ static PyObject *
 waiter_callable_repr(PyObject *self)
 {
     return PyUnicode_FromFormat("<function %U at %p>",
-                                ((WaiterCallable *)self)->qualname, self);
+                                ((WaiterCallable *)self)->qualname,
+                                ((WaiterCallable *)self)->job);
 }
 
 /* Two views of one waiter are equal: remove_done_callback() compares. */

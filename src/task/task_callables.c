@@ -111,7 +111,15 @@ wakeup_call(PyObject *self, PyObject *args, PyObject *kwargs)
         ouro_task_wakeup(ouro_state_of(self), callable->task, fut));
 }
 
-/* Each request makes a new view; views of one task are the same callback. */
+/* Each request makes a new view; views of one task are the same callback, and
+ * look the same. */
+static PyObject *
+wakeup_repr(PyObject *self)
+{
+    return PyUnicode_FromFormat("<TaskWakeupMethWrapper object at %p>",
+                                ((TaskCallable *)self)->task);
+}
+
 static PyObject *
 wakeup_compare(PyObject *self, PyObject *other, int op)
 {
@@ -166,6 +174,7 @@ static PyType_Slot step_slots[] = {
 static PyType_Slot wakeup_slots[] = {
     {Py_tp_doc, "The wake-up of a task, for add_done_callback()."},
     {Py_tp_call, wakeup_call},
+    {Py_tp_repr, wakeup_repr},
     {Py_tp_richcompare, wakeup_compare},
     {Py_tp_hash, wakeup_hash},
     {Py_tp_members, wakeup_members},
