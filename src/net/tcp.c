@@ -262,6 +262,23 @@ tcp_get_buffer(ouro_state *st, PyObject *protocol)
     return buffer;
 }
 
+/* Say in recv_into()'s words why it cannot write into that. */
+static void
+explain_bad_buffer(PyObject *buffer)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    PyObject *args = PyTuple_Pack(1, buffer);
+    Py_buffer view;
+    if (args != NULL && PyArg_ParseTuple(args, "w*:recv_into", &view)) {
+        PyBuffer_Release(&view);
+        PyErr_SetRaisedException(error);
+    }
+    else {
+        Py_XDECREF(error);
+    }
+    Py_XDECREF(args);
+}
+
 static int
 tcp_receive_buffered(ouro_state *st, TcpObject *self)
 {
@@ -275,8 +292,8 @@ tcp_receive_buffered(ouro_state *st, TcpObject *self)
         goto done;
     }
     Py_buffer view;
-    /* (recv_into()'s words for what it cannot write into) */
-    if (!PyArg_Parse(buffer, "w*:recv_into", &view)) {
+    if (PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0) {
+        explain_bad_buffer(buffer);
         result = ouro_transport_fatal(
             st, &self->base, "Fatal read error on socket transport");
         Py_DECREF(buffer);

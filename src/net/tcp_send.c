@@ -471,12 +471,35 @@ ouro_tcp_write(PyObject *object, PyObject *data)
     return result;
 }
 
-/* The pieces of writelines() as bytes: a list of exact bytes objects, or a
- * new one of their join. */
+/* [b"".join(pieces)] */
 static PyObject *
-pieces_as_bytes(ouro_state *st, PyObject *list)
+join_pieces(ouro_state *st, PyObject *pieces)
 {
-    PyObject *pieces = PySequence_List(list);
+    PyObject *empty = PyBytes_FromStringAndSize(NULL, 0);
+    PyObject *joined = empty == NULL
+                           ? NULL
+                           : PyObject_CallMethodOneArg(empty, st->str.join,
+                                                       pieces);
+    Py_XDECREF(empty);
+    PyObject *list = joined == NULL ? NULL : PyList_New(1);
+    if (list == NULL) {
+        Py_XDECREF(joined);
+        return NULL;
+    }
+    PyList_SET_ITEM(list, 0, joined);
+    return list;
+}
+
+/* The pieces of writelines() as a list of exact bytes objects: as they are,
+ * or joined. */
+static PyObject *
+pieces_as_bytes(ouro_state *st, PyObject *given)
+{
+    bool views = st->has.minor >= 12; /* 3.11 joins what it is given */
+    if (!views && !PyList_CheckExact(given) && !PyTuple_CheckExact(given)) {
+        return join_pieces(st, given);
+    }
+    PyObject *pieces = PySequence_List(given);
     if (pieces == NULL) {
         return NULL;
     }
@@ -488,7 +511,7 @@ pieces_as_bytes(ouro_state *st, PyObject *list)
     if (i == count) {
         return pieces;
     }
-    for (i = 0; st->has.minor >= 12 && i < count; i++) {
+    for (i = 0; views && i < count; i++) {
         PyObject *view =
             PyMemoryView_FromObject(PyList_GET_ITEM(pieces, i));
         if (view == NULL || PyList_SetItem(pieces, i, view) < 0) {
@@ -496,23 +519,9 @@ pieces_as_bytes(ouro_state *st, PyObject *list)
             return NULL;
         }
     }
-    PyObject *empty = PyBytes_FromStringAndSize(NULL, 0);
-    PyObject *joined = empty == NULL
-                           ? NULL
-                           : PyObject_CallMethodOneArg(empty, st->str.join,
-                                                       pieces);
-    Py_XDECREF(empty);
+    PyObject *joined = join_pieces(st, pieces);
     Py_DECREF(pieces);
-    if (joined == NULL) {
-        return NULL;
-    }
-    PyObject *result = PyList_New(1);
-    if (result == NULL) {
-        Py_DECREF(joined);
-        return NULL;
-    }
-    PyList_SET_ITEM(result, 0, joined);
-    return result;
+    return joined;
 }
 
 /* Pieces that go out together. */

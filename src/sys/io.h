@@ -32,8 +32,8 @@
 enum {
     OU_IN = 1,  /* readable, or there is an error or an end to be read */
     OU_OUT = 2, /* writable, or there is an error to be had */
-    OU_HUP = 4, /* the peer has closed its side, or an error is pending:
-                   a short read does not mean drained */
+    OU_HUP = 4, /* the peer has closed its side, an error is pending, or
+                   there is urgent data: a short read does not mean drained */
 };
 
 typedef enum ou_trigger { OU_LEVEL, OU_EDGE } ou_trigger;

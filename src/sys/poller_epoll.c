@@ -49,7 +49,7 @@ epoll_control(ou_poller *poller, int operation, int fd, uint32_t generation,
         event.events |= EPOLLOUT;
     }
     if (trigger == OU_EDGE) {
-        event.events |= EPOLLET | EPOLLRDHUP;
+        event.events |= EPOLLET | EPOLLRDHUP | EPOLLPRI;
     }
     event.data.u64 = (uint64_t)generation << 32 | (uint32_t)fd;
     return epoll_ctl(poller->fd, operation, fd, &event) < 0 ? -errno : 0;
@@ -101,7 +101,8 @@ epoll_ready(uint32_t events)
     if (events & ~(uint32_t)(EPOLLIN | EPOLLRDHUP)) {
         ready |= OU_OUT;
     }
-    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+    /* (A read stops at the mark of urgent data.) */
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) {
         ready |= OU_HUP;
     }
     return ready;
