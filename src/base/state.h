@@ -25,6 +25,7 @@ typedef struct ouro_types {
     PyTypeObject *Await;
     PyTypeObject *AwaitWrapper;
     PyTypeObject *AsyncMethod;
+    PyTypeObject *AsyncBound;
     /* task */
     PyTypeObject *Future;
     PyTypeObject *FutureIter;
@@ -268,6 +269,7 @@ typedef struct ouro_imports {
     X(start)                                                                  \
     X(submit)                                                                 \
     X(wrap_future)                                                            \
+    X(select)                                                                 \
     /* sync */                                                                \
     X(append)                                                                 \
     X(remove)                                                                 \
@@ -491,6 +493,7 @@ struct ouro_state {
     ouro_freelist free_future_iters;
     ouro_freelist free_tasks;
     ouro_freelist free_awaits;
+    ouro_freelist free_asyncbounds;
     /* loop */
     ouro_freelist free_handles;
     ouro_freelist free_timer_handles;

@@ -5,7 +5,7 @@
  */
 #include "loop/attrs.h"
 
-#include "base/compat.h"
+#include "loop/selector.h"
 
 #define MEMBER(name, type, field, flags)                                      \
     {name, type, offsetof(LoopObject, field), flags, NULL}
@@ -212,6 +212,7 @@ PyGetSetDef ouro_loop_getset[] = {
     {"_ready", ouro_queues_get_ready, ouro_queues_set_ready, NULL, NULL},
     {"_scheduled", ouro_queues_get_scheduled, ouro_queues_set_scheduled,
      NULL, NULL},
+    {"_selector", ouro_selector_get, ouro_selector_set, NULL, NULL},
     {"__dict__", get_dict, set_dict, NULL, NULL},
     {NULL},
 };

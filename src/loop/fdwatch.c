@@ -11,6 +11,7 @@
 #include "base/args.h"
 #include "loop/handle.h"
 #include "loop/netops.h"
+#include "loop/selector.h"
 #include "task/registry.h"
 
 /* ---- jobs -------------------------------------------------------------- */
@@ -322,8 +323,10 @@ watch_first(LoopObject *self, PyObject *fileobj, int fd, unsigned direction,
     *slot = Py_NewRef(handle);
     int error = ou_io_start(&self->core.engine, &watch->io, fd, direction,
                             OU_LEVEL);
+    int result = error < 0 ? ouro_raise_errno_int(error)
+                           : ouro_selector_note(self, watch);
     Py_DECREF(watch);
-    return error < 0 ? ouro_raise_errno_int(error) : 0;
+    return result;
 }
 
 /* A new handle takes the place of the old one, whose event is forgotten. */
@@ -340,8 +343,10 @@ watch_also(LoopObject *self, FdWatch *watch, unsigned direction,
     PyObject **slot = direction == OU_IN ? &watch->reader : &watch->writer;
     PyObject *old = *slot;
     *slot = Py_NewRef(handle);
-    int result =
-        old != NULL ? ouro_handle_cancel((HandleObject *)old) : 0;
+    int result = ouro_selector_note(self, watch);
+    if (old != NULL && ouro_handle_cancel((HandleObject *)old) < 0) {
+        result = -1;
+    }
     Py_XDECREF(old);
     return result;
 }

@@ -11,6 +11,7 @@
 #include "task/registry.h"
 
 #include "loop/attrs.h"
+#include "loop/selector.h"
 
 static const loop_ops ops = {
     .callback_failed = ouro_loop_callback_failed,
@@ -35,19 +36,38 @@ loop_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 
 /* asyncio says at this point which selector it uses. */
 static int
-loop_open(LoopObject *self)
+log_selector(LoopObject *self)
+{
+    PyObject *name =
+        self->selector == NULL
+            ? PyUnicode_FromString("EpollSelector")
+            : PyObject_GetAttr((PyObject *)Py_TYPE(self->selector),
+                               self->core.st->str.__name__);
+    if (name == NULL) {
+        return -1;
+    }
+    return ouro_loop_log(self->core.st, "debug", "(sN)",
+                         "Using selector: %s", name);
+}
+
+/* selector: NULL or None for our own poller. */
+static int
+loop_open(LoopObject *self, PyObject *selector)
 {
     if (self->core.opened) {
         return 0;
     }
-    int error = ou_loop_open(&self->core.engine, NULL, NULL);
+    bool foreign = selector != NULL && selector != Py_None;
+    Py_XSETREF(self->selector, foreign ? Py_NewRef(selector) : NULL);
+    int error = ou_loop_open(&self->core.engine,
+                             foreign ? &ouro_selector_backend : NULL,
+                             foreign ? self : NULL);
     if (error < 0) {
         return ouro_raise_errno_int(error);
     }
     self->core.opened = true;
     self->closed = false;
-    return ouro_loop_log(self->core.st, "debug", "(ss)",
-                         "Using selector: %s", "EpollSelector");
+    return log_selector(self);
 }
 
 static int
@@ -90,7 +110,7 @@ loop_init(PyObject *op, PyObject *args, PyObject *kwargs)
         return -1;
     }
     Py_XSETREF(self->slow_callback_duration, PyFloat_FromDouble(0.1));
-    if (self->slow_callback_duration == NULL || loop_open(self) < 0) {
+    if (self->slow_callback_duration == NULL || loop_open(self, selector) < 0) {
         return -1;
     }
     ouro_loop_refresh(self);
@@ -155,6 +175,7 @@ loop_close(PyObject *op, PyObject *ignored)
     result |= ouro_queues_drop(self);
     result |= ouro_executor_close(self);
     engine_close(self);
+    result |= ouro_selector_close(self);
     result |= ouro_signals_close(self);
     if (result < 0) {
         return NULL;
@@ -217,6 +238,7 @@ loop_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->signal_handlers);
     Py_VISIT(self->transports);
     Py_VISIT(self->selector);
+    Py_VISIT(self->selected);
     Py_VISIT(self->ready);
     Py_VISIT(self->scheduled);
     Py_VISIT(self->clock);
@@ -250,6 +272,7 @@ loop_clear(PyObject *op)
     Py_CLEAR(self->signal_handlers);
     Py_CLEAR(self->transports);
     Py_CLEAR(self->selector);
+    Py_CLEAR(self->selected);
     Py_CLEAR(self->ready);
     Py_CLEAR(self->scheduled);
     Py_CLEAR(self->clock);

@@ -42,7 +42,8 @@ typedef struct LoopObject {
     PyObject *old_agen_hooks; /* while it runs */
     PyObject *signal_handlers; /* {number: Handle}, or NULL */
     PyObject *transports; /* the WeakValueDictionary of stock ones, or NULL */
-    PyObject *selector;   /* what was passed to Loop(), or NULL */
+    PyObject *selector; /* what is waited by, if not by our own poller */
+    PyObject *selected; /* what it has found and nobody has seen yet */
     /* Queues that Python has read belong to it for good; else NULL. */
     PyObject *ready;     /* a deque */
     PyObject *scheduled; /* a heap in a list */

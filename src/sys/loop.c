@@ -5,6 +5,7 @@
  */
 #include "sys/loop.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -251,6 +252,38 @@ poller_rebuild(ou_loop *loop)
     }
     backend->close(&loop->poller);
     loop->poller.fd = fresh.fd;
+}
+
+void
+ou_loop_go_foreign(ou_loop *loop, const ou_poller_backend *backend,
+                   void *extension)
+{
+    assert(backend->foreign);
+    const ou_poller_backend *old = loop->poller.backend;
+    if (old->close != NULL) {
+        old->close(&loop->poller);
+    }
+    loop->poller.backend = backend;
+    loop->poller.extension = extension;
+    loop->poller.fd = -1;
+    for (size_t fd = 0; fd < loop->io_capacity; fd++) {
+        ou_io *io = loop->ios[fd].io;
+        if (io == NULL || io->armed == 0) {
+            continue;
+        }
+        unsigned wanted = io->interest;
+        if (io->trigger == OU_EDGE) {
+            io->trigger = OU_LEVEL;
+            io->ready &= (uint8_t)(wanted | OU_HUP);
+        }
+        if (wanted != 0) {
+            /* Fails for an fd closed behind our back: as it was before. */
+            (void)backend->add(&loop->poller, (int)fd,
+                               loop->ios[fd].generation, wanted, OU_LEVEL);
+        }
+        loop->io_count -= (size_t)(wanted == 0 && io != &loop->wake_io);
+        io->armed = (uint8_t)wanted;
+    }
 }
 
 /* Turn all events into ready bits before any job runs, so that none is lost

@@ -67,6 +67,11 @@ struct ou_loop {
 int ou_loop_open(ou_loop *loop, const ou_poller_backend *backend,
                  void *extension);
 
+/* Go over to a backend of the binding's with all that is watched, from then
+ * on level triggered.  Descriptors that it refuses stay without events. */
+void ou_loop_go_foreign(ou_loop *loop, const ou_poller_backend *backend,
+                        void *extension);
+
 /* Drop every job, timer and watch; close the descriptors.  Watches that are
  * still started are stopped.  Safe to call in the child of a fork: there it
  * only closes and frees. */
