@@ -283,6 +283,14 @@ ouro_parse(const ouro_signature *signature, PyObject *const *args,
 }
 
 int
+ouro_refuse_arguments(const char *qualname, PyObject *const *args,
+                      Py_ssize_t nargs, PyObject *kwnames)
+{
+    ouro_signature signature = {.qualname = qualname, .skip_self = 1};
+    return ouro_parse(&signature, args, nargs, kwnames, NULL);
+}
+
+int
 ouro_parse_init(const ouro_signature *signature, PyObject *args,
                 PyObject *kwargs, PyObject **ret)
 {

@@ -32,6 +32,20 @@ typedef struct ouro_signature {
 int ouro_parse(const ouro_signature *signature, PyObject *const *args,
                Py_ssize_t nargs, PyObject *kwnames, PyObject **ret);
 
+/* For a method without parameters; qualname as in the signature. */
+int ouro_refuse_arguments(const char *qualname, PyObject *const *args,
+                          Py_ssize_t nargs, PyObject *kwnames);
+
+static inline int
+ouro_parse_none(const char *qualname, PyObject *const *args,
+                Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (nargs == 0 && kwnames == NULL) {
+        return 0;
+    }
+    return ouro_refuse_arguments(qualname, args, nargs, kwnames);
+}
+
 /* The same from a tuple and a dict (tp_init). */
 int ouro_parse_init(const ouro_signature *signature, PyObject *args,
                     PyObject *kwargs, PyObject **ret);

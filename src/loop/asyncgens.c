@@ -60,8 +60,8 @@ close_soon(LoopObject *self, PyObject *agen)
     PyObject *handle = NULL;
     if (create_task != NULL && closing != NULL) {
         PyObject *args[] = {(PyObject *)self, create_task, closing};
-        handle = PyObject_VectorcallMethod(st->str.call_soon_threadsafe,
-                                           args, 3, NULL);
+        handle = PyObject_VectorcallMethod(st->str.call_soon_threadsafe, args,
+                                           3, NULL);
     }
     Py_XDECREF(closing);
     Py_XDECREF(create_task);
@@ -175,8 +175,8 @@ gather_closing(ouro_state *st, PyObject *list)
         goto done;
     }
     for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *closing = PyObject_CallMethodNoArgs(
-            PyList_GET_ITEM(list, i), st->str.aclose);
+        PyObject *closing = PyObject_CallMethodNoArgs(PyList_GET_ITEM(list, i),
+                                                      st->str.aclose);
         if (closing == NULL) {
             goto done;
         }
@@ -194,14 +194,12 @@ static int
 report_agen(LoopObject *self, PyObject *agen, PyObject *error)
 {
     PyObject *message = PyUnicode_FromFormat(
-        "an error occurred during closing of asynchronous generator %R",
-        agen);
+        "an error occurred during closing of asynchronous generator %R", agen);
     if (message == NULL) {
         return -1;
     }
-    PyObject *context =
-        Py_BuildValue("{sNsOsO}", "message", message, "exception", error,
-                      "asyncgen", agen);
+    PyObject *context = Py_BuildValue("{sNsOsO}", "message", message,
+                                      "exception", error, "asyncgen", agen);
     return ouro_loop_call_exception_handler(self->core.st, (PyObject *)self,
                                             context);
 }
@@ -261,8 +259,8 @@ static const await_kind shutdown_kind = {
 };
 
 static PyObject *
-loop_shutdown_asyncgens(PyObject *op, PyObject *const *args,
-                        Py_ssize_t nargs, PyObject *kwnames)
+loop_shutdown_asyncgens(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                        PyObject *kwnames)
 {
     static const ouro_signature signature = {
         .qualname = "BaseEventLoop.shutdown_asyncgens",

@@ -8,7 +8,9 @@
 #include "loop/selector.h"
 
 #define MEMBER(name, type, field, flags)                                      \
-    {name, type, offsetof(LoopObject, field), flags, NULL}
+    {                                                                         \
+        name, type, offsetof(LoopObject, field), flags, NULL                  \
+    }
 
 PyMemberDef ouro_loop_members[] = {
     MEMBER("_stopping", T_BOOL, stopping, 0),
@@ -210,8 +212,8 @@ PyGetSetDef ouro_loop_getset[] = {
     {"_transports", get_lazy, set_lazy, NULL,
      LAZY(make_weak_values, transports)},
     {"_ready", ouro_queues_get_ready, ouro_queues_set_ready, NULL, NULL},
-    {"_scheduled", ouro_queues_get_scheduled, ouro_queues_set_scheduled,
-     NULL, NULL},
+    {"_scheduled", ouro_queues_get_scheduled, ouro_queues_set_scheduled, NULL,
+     NULL},
     {"_selector", ouro_selector_get, ouro_selector_set, NULL, NULL},
     {"__dict__", get_dict, set_dict, NULL, NULL},
     {NULL},

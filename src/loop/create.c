@@ -6,8 +6,13 @@
 #include "task/task.h"
 
 static PyObject *
-loop_create_future(PyObject *op, PyObject *ignored)
+loop_create_future(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                   PyObject *kwnames)
 {
+    if (ouro_parse_none("BaseEventLoop.create_future", args, nargs, kwnames)
+        < 0) {
+        return NULL;
+    }
     return ouro_future_new(((LoopObject *)op)->core.st, op);
 }
 
@@ -45,8 +50,8 @@ static const ouro_signature create_task_signature_3_14 = {
 static int
 patched_task_type(ouro_state *st, PyObject **ret)
 {
-    PyObject *type = PyDict_GetItemWithError(
-        PyModule_GetDict(st->stock.tasks), st->str.Task);
+    PyObject *type = PyDict_GetItemWithError(PyModule_GetDict(st->stock.tasks),
+                                             st->str.Task);
     if (type == NULL) {
         if (!PyErr_Occurred()) {
             PyErr_SetString(PyExc_AttributeError, "Task");
@@ -61,8 +66,8 @@ patched_task_type(ouro_state *st, PyObject **ret)
 
 /* Task(coro, loop=loop, **kwargs), of whatever type. */
 static PyObject *
-call_task_type(ouro_state *st, PyObject *type, PyObject *coro,
-               PyObject *loop, PyObject *kwargs)
+call_task_type(ouro_state *st, PyObject *type, PyObject *coro, PyObject *loop,
+               PyObject *kwargs)
 {
     PyObject *task = NULL;
     PyObject *args = PyTuple_Pack(1, coro);
@@ -80,8 +85,8 @@ call_task_type(ouro_state *st, PyObject *type, PyObject *coro,
 /* A task without a factory: name and context as Task takes them, kwargs what
  * else was given, or NULL. */
 static PyObject *
-make_task(LoopObject *self, PyObject *coro, PyObject *name,
-          PyObject *context, PyObject *kwargs)
+make_task(LoopObject *self, PyObject *coro, PyObject *name, PyObject *context,
+          PyObject *kwargs)
 {
     ouro_state *st = self->core.st;
     PyObject *patched;
@@ -102,8 +107,7 @@ make_task(LoopObject *self, PyObject *coro, PyObject *name,
         Py_XDECREF(all);
         return NULL;
     }
-    PyObject *type =
-        patched != NULL ? patched : (PyObject *)st->types.Task;
+    PyObject *type = patched != NULL ? patched : (PyObject *)st->types.Task;
     Py_INCREF(type);
     PyObject *task = call_task_type(st, type, coro, (PyObject *)self, all);
     Py_DECREF(type);
@@ -118,8 +122,8 @@ name_task(ouro_state *st, PyObject *task, PyObject *name)
     PyObject *result;
     if (st->has.loop.names_by_function) {
         PyObject *args[] = {st->stock.tasks, task, name};
-        result = PyObject_VectorcallMethod(st->str._set_task_name, args, 3,
-                                           NULL);
+        result =
+            PyObject_VectorcallMethod(st->str._set_task_name, args, 3, NULL);
     }
     else {
         result = PyObject_CallMethodOneArg(task, st->str.set_name, name);
@@ -256,9 +260,14 @@ loop_set_task_factory(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyObject *
-loop_get_task_factory(PyObject *op, PyObject *ignored)
+loop_get_task_factory(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *kwnames)
 {
     PyObject *factory = ((LoopObject *)op)->task_factory;
+    if (ouro_parse_none("BaseEventLoop.get_task_factory", args, nargs, kwnames)
+        < 0) {
+        return NULL;
+    }
     return Py_NewRef(factory != NULL ? factory : Py_None);
 }
 
@@ -283,14 +292,15 @@ PyDoc_STRVAR(get_task_factory_doc, "get_task_factory($self, /)\n--\n\n\
 Return the task factory, or None if the default one is in use.");
 
 #define FASTCALL(function)                                                    \
-    (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS
+    (PyCFunction)(void (*)(void)) function, METH_FASTCALL | METH_KEYWORDS
 
 static PyMethodDef methods[] = {
-    {"create_future", loop_create_future, METH_NOARGS, create_future_doc},
+    {"create_future", (PyCFunction)(void (*)(void))loop_create_future,
+     METH_FASTCALL | METH_KEYWORDS, create_future_doc},
     {"set_task_factory", FASTCALL(loop_set_task_factory),
      set_task_factory_doc},
-    {"get_task_factory", loop_get_task_factory, METH_NOARGS,
-     get_task_factory_doc},
+    {"get_task_factory", (PyCFunction)(void (*)(void))loop_get_task_factory,
+     METH_FASTCALL | METH_KEYWORDS, get_task_factory_doc},
     {NULL},
 };
 

@@ -46,10 +46,9 @@ format_handle(ouro_state *st, PyObject *handle)
         return NULL;
     }
     if (self != NULL) {
-        int is_task =
-            ouro_task_check(st, self)
-                ? 1
-                : PyObject_IsInstance(self, st->stock.stock_Task);
+        int is_task = ouro_task_check(st, self)
+                          ? 1
+                          : PyObject_IsInstance(self, st->stock.stock_Task);
         if (is_task != 0) {
             text = is_task < 0 ? NULL : PyObject_Repr(self);
             Py_DECREF(self);
@@ -76,11 +75,10 @@ ouro_debug_log_slow(LoopObject *self, PyObject *handle, double start)
     int slow = PyObject_RichCompareBool(duration, limit, Py_GE);
     if (slow > 0) {
         PyObject *text = format_handle(self->core.st, handle);
-        slow = text == NULL
-                   ? -1
-                   : ouro_loop_log(self->core.st, "warning", "(sNO)",
-                                   "Executing %s took %.3f seconds", text,
-                                   duration);
+        slow = text == NULL ? -1
+                            : ouro_loop_log(self->core.st, "warning", "(sNO)",
+                                            "Executing %s took %.3f seconds",
+                                            text, duration);
     }
     Py_DECREF(duration);
     return slow;
@@ -107,8 +105,8 @@ ouro_is_coroutine_or_function(ouro_state *st, PyObject *callback)
                                               ? "_iscoroutinefunction"
                                               : "iscoroutinefunction"};
     for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
-        PyObject *found = PyObject_CallMethod(st->stock.coroutines, names[i],
-                                              "O", callback);
+        PyObject *found =
+            PyObject_CallMethod(st->stock.coroutines, names[i], "O", callback);
         if (found == NULL) {
             return -1;
         }
@@ -236,9 +234,13 @@ loop_set_origin_tracking(PyObject *op, PyObject *enabled)
 /* ---- the switch -------------------------------------------------------- */
 
 static PyObject *
-loop_get_debug(PyObject *op, PyObject *ignored)
+loop_get_debug(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+               PyObject *kwnames)
 {
     PyObject *debug = ((LoopObject *)op)->debug;
+    if (ouro_parse_none("BaseEventLoop.get_debug", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
     return Py_NewRef(debug != NULL ? debug : Py_False);
 }
 
@@ -253,8 +255,8 @@ track_origins_soon(PyObject *op, PyObject *enabled)
         return -1;
     }
     PyObject *args[] = {op, method, enabled};
-    PyObject *handle = PyObject_VectorcallMethod(
-        st->str.call_soon_threadsafe, args, 3, NULL);
+    PyObject *handle =
+        PyObject_VectorcallMethod(st->str.call_soon_threadsafe, args, 3, NULL);
     Py_DECREF(method);
     Py_XDECREF(handle);
     return handle == NULL ? -1 : 0;
@@ -302,7 +304,8 @@ PyDoc_STRVAR(set_origin_tracking_doc,
              "_set_coroutine_origin_tracking($self, enabled)\n--\n\n");
 
 static PyMethodDef methods[] = {
-    {"get_debug", loop_get_debug, METH_NOARGS, get_debug_doc},
+    {"get_debug", (PyCFunction)(void (*)(void))loop_get_debug,
+     METH_FASTCALL | METH_KEYWORDS, get_debug_doc},
     {"set_debug", (PyCFunction)(void (*)(void))loop_set_debug,
      METH_FASTCALL | METH_KEYWORDS, set_debug_doc},
     {"_check_thread", loop_check_thread, METH_NOARGS, check_thread_doc},

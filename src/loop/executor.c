@@ -12,8 +12,7 @@
 static bool
 has_executor(LoopObject *self)
 {
-    return self->default_executor != NULL
-           && self->default_executor != Py_None;
+    return self->default_executor != NULL && self->default_executor != Py_None;
 }
 
 static int
@@ -144,8 +143,8 @@ submit(LoopObject *self, PyObject *executor, PyObject *func,
     PyObject *kwnames = PyTuple_Pack(1, st->str.loop);
     if (kwnames != NULL) {
         PyObject *call[] = {st->stock.futures, future, (PyObject *)self};
-        wrapped = PyObject_VectorcallMethod(st->str.wrap_future, call, 2,
-                                            kwnames);
+        wrapped =
+            PyObject_VectorcallMethod(st->str.wrap_future, call, 2, kwnames);
         Py_DECREF(kwnames);
     }
     Py_DECREF(future);
@@ -178,8 +177,8 @@ loop_run_in_executor(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     if (executor == NULL) {
         return NULL;
     }
-    PyObject *future = submit(self, executor, values[1], args + 2,
-                              nargs > 2 ? nargs - 2 : 0);
+    PyObject *future =
+        submit(self, executor, values[1], args + 2, nargs > 2 ? nargs - 2 : 0);
     Py_DECREF(executor);
     return future;
 }
@@ -194,8 +193,7 @@ shut_down(ouro_state *st, PyObject *executor, PyObject *wait)
     PyObject *result = NULL;
     if (kwnames != NULL) {
         PyObject *args[] = {executor, wait};
-        result = PyObject_VectorcallMethod(st->str.shutdown, args, 1,
-                                           kwnames);
+        result = PyObject_VectorcallMethod(st->str.shutdown, args, 1, kwnames);
         Py_DECREF(kwnames);
     }
     Py_XDECREF(result);
@@ -255,15 +253,14 @@ report_shutdown_error(LoopObject *self, PyObject *future)
         return -1;
     }
     PyObject *error = PyErr_GetRaisedException();
-    PyObject *cancelled =
-        PyObject_CallMethodNoArgs(future, st->str.cancelled);
+    PyObject *cancelled = PyObject_CallMethodNoArgs(future, st->str.cancelled);
     int result = -1;
     if (cancelled == Py_True) {
         result = 0;
     }
     else if (cancelled != NULL) {
-        PyObject *set_exception = PyObject_GetAttr(
-            (PyObject *)Py_TYPE(future), st->str.set_exception);
+        PyObject *set_exception = PyObject_GetAttr((PyObject *)Py_TYPE(future),
+                                                   st->str.set_exception);
         if (set_exception != NULL) {
             result = call_back(self, set_exception, future, error);
             Py_DECREF(set_exception);
@@ -329,8 +326,7 @@ static int
 join_thread(ouro_state *st, PyObject *thread, PyObject *timeout)
 {
     PyObject *args[] = {thread, timeout};
-    PyObject *result =
-        PyObject_VectorcallMethod(st->str.join, args, 2, NULL);
+    PyObject *result = PyObject_VectorcallMethod(st->str.join, args, 2, NULL);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }
@@ -346,9 +342,9 @@ give_up(LoopObject *self, PyObject *timeout)
         < 0) {
         return -1;
     }
-    return has_executor(self) ? shut_down(self->core.st,
-                                          self->default_executor, Py_False)
-                              : 0;
+    return has_executor(self)
+               ? shut_down(self->core.st, self->default_executor, Py_False)
+               : 0;
 }
 
 /* 3.12 bounds the join, not the wait before it. */
@@ -391,7 +387,8 @@ shutdown_poll(AwaitObject *self, PyObject **ret)
     LoopObject *loop = (LoopObject *)self->owner;
     ouro_state *st = loop->core.st;
     if (self->step == SHUTDOWN_WAITING) {
-        PyObject *timeout = st->has.loop.shutdown_waits_briefly ? Py_None : self->a;
+        PyObject *timeout =
+            st->has.loop.shutdown_waits_briefly ? Py_None : self->a;
         *ret = Py_NewRef(Py_None);
         return join_and_check(loop, self->b, timeout) < 0 ? AWAIT_ERROR
                                                           : AWAIT_RETURN;
@@ -466,8 +463,8 @@ loop_shutdown_default_executor(PyObject *op, PyObject *const *args,
     ouro_state *st = ((LoopObject *)op)->core.st;
     PyObject *timeout = NULL;
     if (ouro_parse(st->has.loop.shutdown_timeout ? &signature
-                                                 : &signature_3_11, args,
-                   nargs, kwnames, &timeout)
+                                                 : &signature_3_11,
+                   args, nargs, kwnames, &timeout)
         < 0) {
         return NULL;
     }
@@ -499,7 +496,7 @@ PyDoc_STRVAR(shutdown_doc,
              ",\nfor up to `timeout` seconds.");
 
 #define FASTCALL(function)                                                    \
-    (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS
+    (PyCFunction)(void (*)(void)) function, METH_FASTCALL | METH_KEYWORDS
 
 static PyMethodDef methods[] = {
     {"run_in_executor", FASTCALL(loop_run_in_executor), run_in_executor_doc},

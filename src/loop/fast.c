@@ -9,8 +9,8 @@ bool
 ouro_loop_plain(LoopObject *self)
 {
     ouro_state *st = self->core.st;
-    return Py_TYPE(self) == st->types.Loop && !self->patched
-           && !self->exposed && ouro_intact_check(&st->loop_intact);
+    return Py_TYPE(self) == st->types.Loop && !self->patched && !self->exposed
+           && ouro_intact_check(&st->loop_intact);
 }
 
 int
@@ -25,8 +25,8 @@ ouro_loop_method_intact(LoopObject *self, PyObject *name)
             return hidden < 0 ? -1 : 0;
         }
     }
-    PyObject *ours = PyDict_GetItemWithError(
-        self->core.st->stock.loop_attributes, name);
+    PyObject *ours =
+        PyDict_GetItemWithError(self->core.st->stock.loop_attributes, name);
     if (ours == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }

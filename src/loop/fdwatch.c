@@ -43,8 +43,7 @@ run_direction(FdWatch *self, unsigned direction)
     if (ou_io_take(&self->io, direction) && handle != NULL) {
         if (((HandleObject *)handle)->cancelled) {
             /* by itself, and not by remove_reader() */
-            result = ouro_fdwatch_remove(self->loop, self->fileobj,
-                                         direction);
+            result = ouro_fdwatch_remove(self->loop, self->fileobj, direction);
         }
         else {
             result = run_handle(self, handle);
@@ -194,8 +193,8 @@ ouro_fileno(PyObject *fileobj)
 {
     int fd = raw_fileno(fileobj);
     if (fd < 0 && !PyErr_Occurred()) {
-        PyObject *shown = PyLong_Check(fileobj) ? Py_NewRef(fileobj)
-                                                : PyLong_FromLong(fd);
+        PyObject *shown =
+            PyLong_Check(fileobj) ? Py_NewRef(fileobj) : PyLong_FromLong(fd);
         PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %S", shown);
         Py_XDECREF(shown);
     }
@@ -278,9 +277,7 @@ ouro_fd_ensure_free(LoopObject *self, PyObject *fileobj)
         return PyErr_Occurred() ? -1 : 0;
     }
     const net_ops *net = self->core.st->net;
-    ou_io *io = self->core.opened
-                    ? ou_io_find(&self->core.engine, fd)
-                    : NULL;
+    ou_io *io = self->core.opened ? ou_io_find(&self->core.engine, fd) : NULL;
     PyObject *transport =
         io != NULL && net != NULL ? net->transport_of(io) : NULL;
     if (transport != NULL) {
@@ -321,8 +318,8 @@ watch_first(LoopObject *self, PyObject *fileobj, int fd, unsigned direction,
     }
     PyObject **slot = direction == OU_IN ? &watch->reader : &watch->writer;
     *slot = Py_NewRef(handle);
-    int error = ou_io_start(&self->core.engine, &watch->io, fd, direction,
-                            OU_LEVEL);
+    int error =
+        ou_io_start(&self->core.engine, &watch->io, fd, direction, OU_LEVEL);
     int result = error < 0 ? ouro_raise_errno_int(error)
                            : ouro_selector_note(self, watch);
     Py_DECREF(watch);
@@ -366,8 +363,7 @@ ouro_fdwatch_add(LoopObject *self, PyObject *fileobj, unsigned direction,
     int result = -1;
     int fd = lookup_fileno(self, fileobj);
     if (fd >= 0) {
-        FdWatch *watch =
-            ouro_fdwatch_of(ou_io_find(&self->core.engine, fd));
+        FdWatch *watch = ouro_fdwatch_of(ou_io_find(&self->core.engine, fd));
         result = watch == NULL
                      ? watch_first(self, fileobj, fd, direction, handle)
                      : watch_also(self, watch, direction, handle);
@@ -515,12 +511,12 @@ process_event(LoopObject *self, PyObject *key, long mask)
         && PyArg_ParseTuple(data, "OO", &reader, &writer)) {
         result = 0;
         if ((mask & OU_IN) && reader != Py_None) {
-            result = process_handle(self, fileobj, reader,
-                                    st->str._remove_reader);
+            result =
+                process_handle(self, fileobj, reader, st->str._remove_reader);
         }
         if (result == 0 && (mask & OU_OUT) && writer != Py_None) {
-            result = process_handle(self, fileobj, writer,
-                                    st->str._remove_writer);
+            result =
+                process_handle(self, fileobj, writer, st->str._remove_writer);
         }
     }
     Py_XDECREF(fileobj);
@@ -537,10 +533,10 @@ loop_process_events(PyObject *op, PyObject *events)
     while (result == 0 && (event = PyIter_Next(iterator)) != NULL) {
         PyObject *key;
         long mask;
-        result = PyTuple_Check(event)
-                         && PyArg_ParseTuple(event, "Ol", &key, &mask)
-                     ? process_event((LoopObject *)op, key, mask)
-                     : -1;
+        result =
+            PyTuple_Check(event) && PyArg_ParseTuple(event, "Ol", &key, &mask)
+                ? process_event((LoopObject *)op, key, mask)
+                : -1;
         Py_DECREF(event);
     }
     Py_XDECREF(iterator);
@@ -557,18 +553,19 @@ typedef struct direction_def {
 } direction_def;
 
 #define ADD_SIGNATURE(name)                                                   \
-    {.qualname = "BaseSelectorEventLoop." name,                               \
-     .skip_self = 1,                                                          \
-     .positional = 2,                                                         \
-     .required = 2,                                                           \
-     .names = {"fd", "callback", NULL},                                       \
-     .varargs = true}
+    {                                                                         \
+        .qualname = "BaseSelectorEventLoop." name, .skip_self = 1,            \
+        .positional = 2, .required = 2, .names = {"fd", "callback", NULL},    \
+        .varargs = true                                                       \
+    }
 #define REMOVE_SIGNATURE(name)                                                \
-    {.qualname = "BaseSelectorEventLoop." name,                               \
-     .skip_self = 1,                                                          \
-     .positional = 1,                                                         \
-     .required = 1,                                                           \
-     .names = {"fd", NULL}}
+    {                                                                         \
+        .qualname = "BaseSelectorEventLoop." name, .skip_self = 1,            \
+        .positional = 1, .required = 1, .names = {                            \
+            "fd",                                                             \
+            NULL                                                              \
+        }                                                                     \
+    }
 
 static const direction_def reader_def = {
     ADD_SIGNATURE("add_reader"), REMOVE_SIGNATURE("remove_reader"), OU_IN};
@@ -764,7 +761,7 @@ PyDoc_STRVAR(process_events_doc,
              "_process_events($self, event_list)\n--\n\n");
 
 #define FASTCALL(function)                                                    \
-    (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS
+    (PyCFunction)(void (*)(void)) function, METH_FASTCALL | METH_KEYWORDS
 
 static PyMethodDef methods[] = {
     {"add_reader", FASTCALL(loop_add_reader), add_reader_doc},

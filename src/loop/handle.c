@@ -327,8 +327,8 @@ handle_source(ouro_state *st, HandleObject *self)
         }
     }
     PyObject *all[4] = {st->stock.format_helpers, callback, args, debug};
-    source = PyObject_VectorcallMethod(st->str._format_callback_source, all,
-                                       3, kwnames);
+    source = PyObject_VectorcallMethod(st->str._format_callback_source, all, 3,
+                                       kwnames);
 done:
     Py_XDECREF(kwnames);
     Py_XDECREF(debug);
@@ -352,8 +352,7 @@ report_context(ouro_state *st, HandleObject *self, PyObject *error)
         || PyDict_SetItem(context, st->str.message, message) < 0
         || PyDict_SetItem(context, st->str.exception, error) < 0
         || PyDict_SetItem(context, st->str.handle, (PyObject *)self) < 0
-        || (self->source_traceback != NULL
-            && self->source_traceback != Py_None
+        || (self->source_traceback != NULL && self->source_traceback != Py_None
             && PyDict_SetItem(context, st->str.source_traceback,
                               self->source_traceback)
                    < 0)) {
@@ -448,8 +447,8 @@ handle_init(PyObject *self, PyObject *args, PyObject *kwargs)
     if (ouro_parse_init(&init_signature, args, kwargs, given) < 0) {
         return -1;
     }
-    return ouro_handle_init((HandleObject *)self, given[0], given[1],
-                            given[2], given[3]);
+    return ouro_handle_init((HandleObject *)self, given[0], given[1], given[2],
+                            given[3]);
 }
 
 /* Before __init__() there is nothing to work on. */
@@ -495,8 +494,12 @@ ouro_handle_cancel(HandleObject *self)
 }
 
 static PyObject *
-handle_cancel(PyObject *self, PyObject *ignored)
+handle_cancel(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+              PyObject *kwnames)
 {
+    if (ouro_parse_none("Handle.cancel", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
     if (handle_check_init((HandleObject *)self) < 0
         || ouro_handle_cancel((HandleObject *)self) < 0) {
         return NULL;
@@ -505,15 +508,23 @@ handle_cancel(PyObject *self, PyObject *ignored)
 }
 
 static PyObject *
-handle_cancelled(PyObject *self, PyObject *ignored)
+handle_cancelled(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
 {
+    if (ouro_parse_none("Handle.cancelled", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
     return PyBool_FromLong(((HandleObject *)self)->cancelled);
 }
 
 static PyObject *
-handle_get_context(PyObject *self, PyObject *ignored)
+handle_get_context(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                   PyObject *kwnames)
 {
     PyObject *context = ((HandleObject *)self)->context;
+    if (ouro_parse_none("Handle.get_context", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
     return Py_NewRef(context != NULL ? context : Py_None);
 }
 
@@ -711,9 +722,12 @@ Call the callback; what it raises goes to the loop's exception handler.");
 PyDoc_STRVAR(repr_info_doc, "_repr_info($self, /)\n--\n\n");
 
 static PyMethodDef handle_methods[] = {
-    {"cancel", handle_cancel, METH_NOARGS, cancel_doc},
-    {"cancelled", handle_cancelled, METH_NOARGS, cancelled_doc},
-    {"get_context", handle_get_context, METH_NOARGS, get_context_doc},
+    {"cancel", (PyCFunction)(void (*)(void))handle_cancel,
+     METH_FASTCALL | METH_KEYWORDS, cancel_doc},
+    {"cancelled", (PyCFunction)(void (*)(void))handle_cancelled,
+     METH_FASTCALL | METH_KEYWORDS, cancelled_doc},
+    {"get_context", (PyCFunction)(void (*)(void))handle_get_context,
+     METH_FASTCALL | METH_KEYWORDS, get_context_doc},
     {"_run", handle_run_method, METH_NOARGS, run_doc},
     {"_repr_info", handle_repr_info, METH_NOARGS, repr_info_doc},
     {NULL},
@@ -780,16 +794,11 @@ PyDoc_STRVAR(handle_doc, "Handle(callback, args, loop, context=None)\n--\n\n\
 A callback that a loop will call: what call_soon() returns.");
 
 static PyType_Slot handle_slots[] = {
-    {Py_tp_doc, (void *)handle_doc},
-    {Py_tp_init, handle_init},
-    {Py_tp_repr, handle_repr},
-    {Py_tp_traverse, handle_traverse},
-    {Py_tp_clear, handle_tp_clear},
-    {Py_tp_dealloc, handle_dealloc},
-    {Py_tp_methods, handle_methods},
-    {Py_tp_getset, handle_getset},
-    {Py_tp_members, handle_members},
-    {0, NULL},
+    {Py_tp_doc, (void *)handle_doc}, {Py_tp_init, handle_init},
+    {Py_tp_repr, handle_repr},       {Py_tp_traverse, handle_traverse},
+    {Py_tp_clear, handle_tp_clear},  {Py_tp_dealloc, handle_dealloc},
+    {Py_tp_methods, handle_methods}, {Py_tp_getset, handle_getset},
+    {Py_tp_members, handle_members}, {0, NULL},
 };
 
 static PyType_Spec handle_spec = {

@@ -10,9 +10,15 @@
 /* ---- the user's handler ------------------------------------------------ */
 
 static PyObject *
-loop_get_exception_handler(PyObject *op, PyObject *ignored)
+loop_get_exception_handler(PyObject *op, PyObject *const *args,
+                           Py_ssize_t nargs, PyObject *kwnames)
 {
     PyObject *handler = ((LoopObject *)op)->exception_handler;
+    if (ouro_parse_none("BaseEventLoop.get_exception_handler", args, nargs,
+                        kwnames)
+        < 0) {
+        return NULL;
+    }
     return Py_NewRef(handler != NULL ? handler : Py_None);
 }
 
@@ -34,8 +40,7 @@ loop_set_exception_handler(PyObject *op, PyObject *const *args,
     }
     if (handler != Py_None && !PyCallable_Check(handler)) {
         PyErr_Format(PyExc_TypeError,
-                     "A callable object or None is expected, got %R",
-                     handler);
+                     "A callable object or None is expected, got %R", handler);
         return NULL;
     }
     Py_XSETREF(self->exception_handler,
@@ -64,8 +69,8 @@ static PyObject *
 format_traceback(ouro_state *st, const char *head, PyObject *frames)
 {
     PyObject *text = NULL, *joined = NULL, *stripped = NULL;
-    PyObject *lines = PyObject_CallMethod(st->stock.traceback, "format_list",
-                                          "O", frames);
+    PyObject *lines =
+        PyObject_CallMethod(st->stock.traceback, "format_list", "O", frames);
     PyObject *empty = PyUnicode_FromString("");
     if (lines != NULL && empty != NULL) {
         joined = PyUnicode_Join(empty, lines);
@@ -107,8 +112,7 @@ shown_elsewhere(PyObject *key)
 }
 
 static int
-append_line(ouro_state *st, PyObject *lines, PyObject *context,
-            PyObject *key)
+append_line(ouro_state *st, PyObject *lines, PyObject *context, PyObject *key)
 {
     PyObject *value = PyObject_GetItem(context, key);
     if (value == NULL) {
@@ -193,8 +197,8 @@ exc_info(PyObject *error)
     if (traceback == NULL) {
         return NULL;
     }
-    PyObject *info = PyTuple_Pack(3, (PyObject *)Py_TYPE(error), error,
-                                  traceback);
+    PyObject *info =
+        PyTuple_Pack(3, (PyObject *)Py_TYPE(error), error, traceback);
     Py_DECREF(traceback);
     return info;
 }
@@ -226,9 +230,9 @@ message_of(ouro_state *st, PyObject *context)
         return message;
     }
     Py_DECREF(message);
-    return some < 0 ? NULL
-                    : PyUnicode_FromString(
-                        "Unhandled exception in event loop");
+    return some < 0
+               ? NULL
+               : PyUnicode_FromString("Unhandled exception in event loop");
 }
 
 static PyObject *
@@ -276,10 +280,9 @@ log_broken_handler(ouro_state *st, const char *text)
     PyObject *outer = PyErr_GetHandledException();
     PyErr_SetHandledException(error);
     PyObject *message = PyUnicode_FromString(text);
-    int result =
-        message == NULL
-            ? -1
-            : ouro_loop_log_error(st, message, Py_NewRef(Py_True));
+    int result = message == NULL
+                     ? -1
+                     : ouro_loop_log_error(st, message, Py_NewRef(Py_True));
     Py_XDECREF(message);
     PyErr_SetHandledException(outer);
     Py_XDECREF(outer);
@@ -362,9 +365,9 @@ report_handler_error(LoopObject *self, PyObject *context)
     PyObject *error = PyErr_GetRaisedException();
     PyObject *outer = PyErr_GetHandledException();
     PyErr_SetHandledException(error);
-    PyObject *report = Py_BuildValue(
-        "{sssOsO}", "message", "Unhandled error in exception handler",
-        "exception", error, "context", context);
+    PyObject *report = Py_BuildValue("{sssOsO}", "message",
+                                     "Unhandled error in exception handler",
+                                     "exception", error, "context", context);
     int result = -1;
     if (report != NULL) {
         result = call_default_handler(
@@ -432,11 +435,12 @@ and may have 'exception', 'future', 'task', 'handle', 'protocol',\n\
 'transport', 'socket', 'asyncgen' and more.");
 
 #define FASTCALL(function)                                                    \
-    (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS
+    (PyCFunction)(void (*)(void)) function, METH_FASTCALL | METH_KEYWORDS
 
 static PyMethodDef methods[] = {
-    {"get_exception_handler", loop_get_exception_handler, METH_NOARGS,
-     get_exception_handler_doc},
+    {"get_exception_handler",
+     (PyCFunction)(void (*)(void))loop_get_exception_handler,
+     METH_FASTCALL | METH_KEYWORDS, get_exception_handler_doc},
     {"set_exception_handler", FASTCALL(loop_set_exception_handler),
      set_exception_handler_doc},
     {"default_exception_handler", FASTCALL(loop_default_exception_handler),

@@ -46,8 +46,8 @@ log_selector(LoopObject *self)
     if (name == NULL) {
         return -1;
     }
-    return ouro_loop_log(self->core.st, "debug", "(sN)",
-                         "Using selector: %s", name);
+    return ouro_loop_log(self->core.st, "debug", "(sN)", "Using selector: %s",
+                         name);
 }
 
 /* selector: NULL or None for our own poller. */
@@ -74,9 +74,8 @@ static int
 loop_default_debug(LoopObject *self)
 {
     ouro_state *st = self->core.st;
-    PyObject *debug =
-        PyObject_CallMethodNoArgs(st->stock.coroutines,
-                                  st->str._is_debug_mode);
+    PyObject *debug = PyObject_CallMethodNoArgs(st->stock.coroutines,
+                                                st->str._is_debug_mode);
     if (debug == NULL) {
         return -1;
     }
@@ -86,8 +85,8 @@ loop_default_debug(LoopObject *self)
         result = Py_NewRef(Py_None);
     }
     else {
-        result = PyObject_CallMethodOneArg((PyObject *)self,
-                                           st->str.set_debug, debug);
+        result = PyObject_CallMethodOneArg((PyObject *)self, st->str.set_debug,
+                                           debug);
     }
     Py_DECREF(debug);
     Py_XDECREF(result);
@@ -110,7 +109,8 @@ loop_init(PyObject *op, PyObject *args, PyObject *kwargs)
         return -1;
     }
     Py_XSETREF(self->slow_callback_duration, PyFloat_FromDouble(0.1));
-    if (self->slow_callback_duration == NULL || loop_open(self, selector) < 0) {
+    if (self->slow_callback_duration == NULL
+        || loop_open(self, selector) < 0) {
         return -1;
     }
     ouro_loop_refresh(self);
@@ -150,10 +150,15 @@ loop_running(LoopObject *self)
 }
 
 static PyObject *
-loop_close(PyObject *op, PyObject *ignored)
+loop_close(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+           PyObject *kwnames)
 {
     LoopObject *self = (LoopObject *)op;
     int running = loop_running(self);
+    if (ouro_parse_none("_UnixSelectorEventLoop.close", args, nargs, kwnames)
+        < 0) {
+        return NULL;
+    }
     if (running != 0) {
         if (running > 0) {
             PyErr_SetString(PyExc_RuntimeError,
@@ -319,8 +324,12 @@ loop_check_closed(PyObject *op, PyObject *ignored)
 }
 
 static PyObject *
-loop_is_closed(PyObject *op, PyObject *ignored)
+loop_is_closed(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+               PyObject *kwnames)
 {
+    if (ouro_parse_none("BaseEventLoop.is_closed", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
     return PyBool_FromLong(((LoopObject *)op)->closed);
 }
 
@@ -328,15 +337,15 @@ static PyObject *
 loop_repr(PyObject *op)
 {
     ouro_state *st = ((LoopObject *)op)->core.st;
-    PyObject *name = PyObject_GetAttr((PyObject *)Py_TYPE(op),
-                                      st->str.__name__);
+    PyObject *name =
+        PyObject_GetAttr((PyObject *)Py_TYPE(op), st->str.__name__);
     PyObject *running = PyObject_CallMethodNoArgs(op, st->str.is_running);
     PyObject *closed = PyObject_CallMethodNoArgs(op, st->str.is_closed);
     PyObject *debug = PyObject_CallMethodNoArgs(op, st->str.get_debug);
     PyObject *text = NULL;
     if (name != NULL && running != NULL && closed != NULL && debug != NULL) {
-        text = PyUnicode_FromFormat("<%S running=%S closed=%S debug=%S>",
-                                    name, running, closed, debug);
+        text = PyUnicode_FromFormat("<%S running=%S closed=%S debug=%S>", name,
+                                    running, closed, debug);
     }
     Py_XDECREF(debug);
     Py_XDECREF(closed);
@@ -354,8 +363,10 @@ Return True if the loop was closed.");
 PyDoc_STRVAR(check_closed_doc, "_check_closed($self, /)\n--\n\n");
 
 static PyMethodDef methods[] = {
-    {"close", loop_close, METH_NOARGS, close_doc},
-    {"is_closed", loop_is_closed, METH_NOARGS, is_closed_doc},
+    {"close", (PyCFunction)(void (*)(void))loop_close,
+     METH_FASTCALL | METH_KEYWORDS, close_doc},
+    {"is_closed", (PyCFunction)(void (*)(void))loop_is_closed,
+     METH_FASTCALL | METH_KEYWORDS, is_closed_doc},
     {"_check_closed", loop_check_closed, METH_NOARGS, check_closed_doc},
     {NULL},
 };
@@ -506,17 +517,13 @@ int
 ouro_loop_setup(PyObject *module, ouro_state *st)
 {
     ouro_loop_find_features(st);
-    if (ouro_add_type(module, &core_spec, NULL, false, &st->types.LoopCore)
-            < 0
-        || add_loop_type(module, st) < 0
-        || note_own_attributes(st) < 0
+    if (ouro_add_type(module, &core_spec, NULL, false, &st->types.LoopCore) < 0
+        || add_loop_type(module, st) < 0 || note_own_attributes(st) < 0
         || ouro_loop_add_methods(st, methods) < 0
         || ouro_handle_setup(module, st) < 0
         || ouro_sched_setup(module, st) < 0
-        || ouro_queues_setup(module, st) < 0
-        || ouro_run_setup(module, st) < 0
-        || ouro_hooks_setup(module, st) < 0
-        || ouro_debug_setup(module, st) < 0
+        || ouro_queues_setup(module, st) < 0 || ouro_run_setup(module, st) < 0
+        || ouro_hooks_setup(module, st) < 0 || ouro_debug_setup(module, st) < 0
         || ouro_create_setup(module, st) < 0
         || ouro_fdwatch_setup(module, st) < 0
         || ouro_sigwatch_setup(module, st) < 0

@@ -30,7 +30,7 @@ typedef struct LoopObject {
     bool exposed; /* its __dict__ was handed out: anything may be patched */
     bool executor_shutdown;
     bool asyncgens_shutdown;
-    bool tracks_origins; /* coroutine origins, for debug mode */
+    bool tracks_origins;    /* coroutine origins, for debug mode */
     PyObject *origin_depth; /* sys's, from before that */
     PyObject *debug; /* what set_debug() was given; core.debug is its truth */
     PyObject *slow_callback_duration; /* seconds */
@@ -38,15 +38,15 @@ typedef struct LoopObject {
     PyObject *exception_handler;
     PyObject *task_factory;
     PyObject *default_executor;
-    PyObject *asyncgens;      /* the WeakSet, or NULL: nobody asked yet */
-    PyObject *old_agen_hooks; /* while it runs */
+    PyObject *asyncgens;       /* the WeakSet, or NULL: nobody asked yet */
+    PyObject *old_agen_hooks;  /* while it runs */
     PyObject *signal_handlers; /* {number: Handle}, or NULL */
     PyObject *transports; /* the WeakValueDictionary of stock ones, or NULL */
-    PyObject *selector; /* what is waited by, if not by our own poller */
-    PyObject *selected; /* what it has found and nobody has seen yet */
+    PyObject *selector;   /* what is waited by, if not by our own poller */
+    PyObject *selected;   /* what it has found and nobody has seen yet */
     /* Queues that Python has read belong to it for good; else NULL. */
-    PyObject *ready;     /* a deque */
-    PyObject *scheduled; /* a heap in a list */
+    PyObject *ready;             /* a deque */
+    PyObject *scheduled;         /* a heap in a list */
     Py_ssize_t timers_cancelled; /* how many of `scheduled` are */
     Py_ssize_t turn_left; /* what of `ready` belongs to the turn under way */
     /* A clock of the tests' in the place of time.monotonic(), or NULL. */
@@ -62,8 +62,7 @@ typedef struct LoopObject {
 
 /* Add methods to the type; tables are of static storage. 0 or -1. */
 int ouro_loop_add_methods(ouro_state *st, PyMethodDef *methods);
-int ouro_loop_add_async_methods(ouro_state *st,
-                                const ouro_async_def *methods);
+int ouro_loop_add_async_methods(ouro_state *st, const ouro_async_def *methods);
 
 /* Remember an attribute that was put onto the type as its own (fast.c). */
 int ouro_loop_note_attribute(ouro_state *st, PyObject *name);
@@ -112,8 +111,7 @@ int ouro_debug_log_slow(LoopObject *self, PyObject *handle, double start);
 int ouro_loop_log(ouro_state *st, const char *level, const char *format, ...);
 
 /* The same with exc_info=exc_info, which is consumed (NULL: error). */
-int ouro_loop_log_error(ouro_state *st, PyObject *message,
-                        PyObject *exc_info);
+int ouro_loop_log_error(ouro_state *st, PyObject *message, PyObject *exc_info);
 
 /* ---- queues.c: what is to be run --------------------------------------- */
 
@@ -131,8 +129,7 @@ int ouro_loop_run_handle(LoopObject *self, PyObject *handle);
 PyObject *ouro_queues_get_ready(PyObject *self, void *closure);
 int ouro_queues_set_ready(PyObject *self, PyObject *value, void *closure);
 PyObject *ouro_queues_get_scheduled(PyObject *self, void *closure);
-int ouro_queues_set_scheduled(PyObject *self, PyObject *value,
-                              void *closure);
+int ouro_queues_set_scheduled(PyObject *self, PyObject *value, void *closure);
 
 /* The turn's part for queues that belong to Python. */
 double ouro_queues_timeout(LoopObject *self, double timeout);

@@ -88,8 +88,8 @@ append_guest(LoopObject *self, PyObject *handle)
 
 /* A job of the engine that Python's queue holds: calling it runs it. */
 typedef struct ReadyJob {
-    PyObject_HEAD
-    ou_job *job; /* with the queue's reference; NULL: has been run */
+    PyObject_HEAD ou_job
+        *job; /* with the queue's reference; NULL: has been run */
 } ReadyJob;
 
 /* To its owner the job is still queued: it is, in a queue of its own. */
@@ -399,8 +399,8 @@ ouro_loop_schedule(LoopObject *self, PyObject *timer)
     TimerHandleObject *handle = (TimerHandleObject *)timer;
     if (self->scheduled != NULL) {
         PyObject *args[] = {self->scheduled, timer};
-        PyObject *result = PyObject_Vectorcall(self->core.st->stock.heappush,
-                                               args, 2, NULL);
+        PyObject *result =
+            PyObject_Vectorcall(self->core.st->stock.heappush, args, 2, NULL);
         if (result == NULL) {
             return -1;
         }
@@ -483,8 +483,7 @@ static int
 pop_scheduled(LoopObject *self, PyObject *handle)
 {
     ouro_state *st = self->core.st;
-    PyObject *popped =
-        PyObject_CallOneArg(st->stock.heappop, self->scheduled);
+    PyObject *popped = PyObject_CallOneArg(st->stock.heappop, self->scheduled);
     if (popped == NULL) {
         return -1;
     }
@@ -605,8 +604,7 @@ ouro_queues_run(LoopObject *self)
     while (result == 0 && self->turn_left > 0) {
         self->turn_left--;
         PyObject *handle =
-            PyObject_CallMethodNoArgs(self->ready,
-                                      self->core.st->str.popleft);
+            PyObject_CallMethodNoArgs(self->ready, self->core.st->str.popleft);
         if (handle == NULL) {
             return -1;
         }
@@ -623,8 +621,8 @@ ouro_queues_drop(LoopObject *self)
     PyObject *queues[] = {self->ready, self->scheduled};
     for (size_t i = 0; i < Py_ARRAY_LENGTH(queues); i++) {
         if (queues[i] != NULL) {
-            PyObject *result = PyObject_CallMethodNoArgs(
-                queues[i], self->core.st->str.clear);
+            PyObject *result =
+                PyObject_CallMethodNoArgs(queues[i], self->core.st->str.clear);
             if (result == NULL) {
                 return -1;
             }
@@ -640,8 +638,7 @@ static PyObject *
 loop_add_callback(PyObject *op, PyObject *handle)
 {
     LoopObject *self = (LoopObject *)op;
-    int cancelled =
-        is_true_attribute(handle, self->core.st->str._cancelled);
+    int cancelled = is_true_attribute(handle, self->core.st->str._cancelled);
     if (cancelled < 0
         || (cancelled == 0 && ouro_loop_append(self, handle) < 0)) {
         return NULL;

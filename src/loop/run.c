@@ -85,10 +85,8 @@ wait_for_events(LoopObject *self, double timeout)
         return ou_loop_wait(engine, timeout);
     }
     int n;
-    Py_BEGIN_ALLOW_THREADS
-    n = ou_loop_wait(engine, timeout);
-    Py_END_ALLOW_THREADS
-    return n;
+    Py_BEGIN_ALLOW_THREADS n = ou_loop_wait(engine, timeout);
+    Py_END_ALLOW_THREADS return n;
 }
 
 static int
@@ -153,8 +151,7 @@ turn_faithful(LoopObject *self)
     if (self->stopping && timeout != OU_NO_WAIT) {
         timeout = 0;
     }
-    if (wait_and_collect(self, timeout) < 0
-        || ouro_queues_collect(self) < 0) {
+    if (wait_and_collect(self, timeout) < 0 || ouro_queues_collect(self) < 0) {
         return -1;
     }
     int result = ou_loop_dispatch(engine);
@@ -230,8 +227,7 @@ static int
 set_running_loop(ouro_state *st, PyObject *loop)
 {
     ouro_forget_running_loop(st);
-    PyObject *result =
-        PyObject_CallOneArg(st->stock._set_running_loop, loop);
+    PyObject *result = PyObject_CallOneArg(st->stock._set_running_loop, loop);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }
@@ -364,8 +360,13 @@ run_forever(LoopObject *self)
 }
 
 static PyObject *
-loop_run_forever(PyObject *op, PyObject *ignored)
+loop_run_forever(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
 {
+    if (ouro_parse_none("BaseEventLoop.run_forever", args, nargs, kwnames)
+        < 0) {
+        return NULL;
+    }
     if (run_forever((LoopObject *)op) < 0) {
         return NULL;
     }
@@ -386,10 +387,9 @@ ends_the_run(ouro_state *st, PyObject *fut)
     if (error == NULL) {
         return -1;
     }
-    int leaves = PyObject_TypeCheck(error,
-                                    (PyTypeObject *)PyExc_SystemExit)
-                 || PyObject_TypeCheck(
-                     error, (PyTypeObject *)PyExc_KeyboardInterrupt);
+    int leaves =
+        PyObject_TypeCheck(error, (PyTypeObject *)PyExc_SystemExit)
+        || PyObject_TypeCheck(error, (PyTypeObject *)PyExc_KeyboardInterrupt);
     Py_DECREF(error);
     return leaves;
 }
@@ -468,8 +468,7 @@ run_until_done(LoopObject *self, PyObject *fut, bool new_task)
 {
     ouro_state *st = self->core.st;
     if (new_task
-        && PyObject_SetAttr(fut, st->str._log_destroy_pending, Py_False)
-               < 0) {
+        && PyObject_SetAttr(fut, st->str._log_destroy_pending, Py_False) < 0) {
         return NULL;
     }
     if (run_with_callback(self, fut, new_task) < 0) {
@@ -488,8 +487,8 @@ run_until_done(LoopObject *self, PyObject *fut, bool new_task)
 }
 
 static PyObject *
-loop_run_until_complete(PyObject *op, PyObject *const *args,
-                        Py_ssize_t nargs, PyObject *kwnames)
+loop_run_until_complete(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                        PyObject *kwnames)
 {
     static const ouro_signature signature = {
         .qualname = "BaseEventLoop.run_until_complete",
@@ -521,15 +520,24 @@ loop_run_until_complete(PyObject *op, PyObject *const *args,
 /* ---- the rest ---------------------------------------------------------- */
 
 static PyObject *
-loop_stop(PyObject *op, PyObject *ignored)
+loop_stop(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+          PyObject *kwnames)
 {
+    if (ouro_parse_none("BaseEventLoop.stop", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
     ((LoopObject *)op)->stopping = true;
     Py_RETURN_NONE;
 }
 
 static PyObject *
-loop_is_running(PyObject *op, PyObject *ignored)
+loop_is_running(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                PyObject *kwnames)
 {
+    if (ouro_parse_none("BaseEventLoop.is_running", args, nargs, kwnames)
+        < 0) {
+        return NULL;
+    }
     return PyBool_FromLong(((LoopObject *)op)->thread_id != 0);
 }
 
@@ -584,12 +592,15 @@ PyDoc_STRVAR(run_forever_cleanup_doc,
 Clean up after the run loop has processed events.");
 
 static PyMethodDef methods[] = {
-    {"run_forever", loop_run_forever, METH_NOARGS, run_forever_doc},
+    {"run_forever", (PyCFunction)(void (*)(void))loop_run_forever,
+     METH_FASTCALL | METH_KEYWORDS, run_forever_doc},
     {"run_until_complete",
      (PyCFunction)(void (*)(void))loop_run_until_complete,
      METH_FASTCALL | METH_KEYWORDS, run_until_complete_doc},
-    {"stop", loop_stop, METH_NOARGS, stop_doc},
-    {"is_running", loop_is_running, METH_NOARGS, is_running_doc},
+    {"stop", (PyCFunction)(void (*)(void))loop_stop,
+     METH_FASTCALL | METH_KEYWORDS, stop_doc},
+    {"is_running", (PyCFunction)(void (*)(void))loop_is_running,
+     METH_FASTCALL | METH_KEYWORDS, is_running_doc},
     {"_run_once", loop_run_once, METH_NOARGS, run_once_doc},
     {"_check_running", loop_check_running, METH_NOARGS, check_running_doc},
     {"_set_clock", (PyCFunction)(void (*)(void))loop_set_clock,
@@ -605,8 +616,8 @@ static PyMethodDef run_setup_methods[] = {
     {NULL},
 };
 
-static PyMethodDef callback = {
-    "_run_until_complete_cb", run_until_complete_cb, METH_O, NULL};
+static PyMethodDef callback = {"_run_until_complete_cb", run_until_complete_cb,
+                               METH_O, NULL};
 
 int
 ouro_run_setup(PyObject *module, ouro_state *st)

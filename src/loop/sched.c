@@ -238,8 +238,8 @@ loop_call_soon_threadsafe(PyObject *op, PyObject *const *args,
 {
     LoopObject *self = (LoopObject *)op;
     call call;
-    if (parse_call(self->core.st, &call_soon_threadsafe_signature, args,
-                   nargs, kwnames, &call)
+    if (parse_call(self->core.st, &call_soon_threadsafe_signature, args, nargs,
+                   kwnames, &call)
         < 0) {
         return NULL;
     }
@@ -291,9 +291,13 @@ ouro_loop_seconds(LoopObject *self)
 }
 
 static PyObject *
-loop_time(PyObject *op, PyObject *ignored)
+loop_time(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+          PyObject *kwnames)
 {
     LoopObject *self = (LoopObject *)op;
+    if (ouro_parse_none("BaseEventLoop.time", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
     if (self->clock != NULL) {
         return PyObject_CallNoArgs(self->clock);
     }
@@ -384,8 +388,7 @@ call_at_by_method(LoopObject *self, const call *call)
         all[count++] = call->args[i];
     }
     all[count] = call->context != NULL ? call->context : Py_None;
-    timer =
-        PyObject_VectorcallMethod(st->str.call_at, all, count, kwnames);
+    timer = PyObject_VectorcallMethod(st->str.call_at, all, count, kwnames);
 done:
     Py_XDECREF(kwnames);
     PyMem_Free(all);
@@ -428,8 +431,8 @@ loop_call_later(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
 {
     LoopObject *self = (LoopObject *)op;
     call call;
-    if (parse_call(self->core.st, &call_later_signature, args, nargs,
-                   kwnames, &call)
+    if (parse_call(self->core.st, &call_later_signature, args, nargs, kwnames,
+                   &call)
         < 0) {
         return NULL;
     }
@@ -517,7 +520,7 @@ PyDoc_STRVAR(timer_handle_cancelled_doc,
              "_timer_handle_cancelled($self, handle)\n--\n\n");
 
 #define FASTCALL(function)                                                    \
-    (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS
+    (PyCFunction)(void (*)(void)) function, METH_FASTCALL | METH_KEYWORDS
 
 static PyMethodDef methods[] = {
     {"call_soon", FASTCALL(loop_call_soon), call_soon_doc},
@@ -525,7 +528,8 @@ static PyMethodDef methods[] = {
      call_soon_threadsafe_doc},
     {"call_later", FASTCALL(loop_call_later), call_later_doc},
     {"call_at", FASTCALL(loop_call_at), call_at_doc},
-    {"time", loop_time, METH_NOARGS, time_doc},
+    {"time", (PyCFunction)(void (*)(void))loop_time,
+     METH_FASTCALL | METH_KEYWORDS, time_doc},
     {"_call_soon", FASTCALL(loop__call_soon), _call_soon_doc},
     {"_write_to_self", loop_write_to_self, METH_NOARGS, write_to_self_doc},
     {"_timer_handle_cancelled", loop_timer_handle_cancelled, METH_O,

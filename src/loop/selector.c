@@ -39,18 +39,16 @@ error_result(void)
 
 /* selector.method(fd, interest): 0, or 1: KeyError, or -errno. */
 static int
-call_selector(LoopObject *self, const char *method, int fd,
-              unsigned interest)
+call_selector(LoopObject *self, const char *method, int fd, unsigned interest)
 {
     if (self->selector == NULL) {
         return 0; /* the loop is being closed */
     }
     PyObject *outer = PyErr_GetRaisedException();
-    PyObject *key =
-        interest != 0
-            ? PyObject_CallMethod(self->selector, method, "iI(OO)", fd,
-                                  interest, Py_None, Py_None)
-            : PyObject_CallMethod(self->selector, method, "i", fd);
+    PyObject *key = interest != 0
+                        ? PyObject_CallMethod(self->selector, method, "iI(OO)",
+                                              fd, interest, Py_None, Py_None)
+                        : PyObject_CallMethod(self->selector, method, "i", fd);
     int result = 0;
     if (key == NULL) {
         result = PyErr_ExceptionMatches(PyExc_KeyError) ? 1 : error_result();
@@ -62,8 +60,8 @@ call_selector(LoopObject *self, const char *method, int fd,
 }
 
 static int
-selector_add(ou_poller *poller, int fd, uint32_t generation,
-             unsigned interest, ou_trigger trigger)
+selector_add(ou_poller *poller, int fd, uint32_t generation, unsigned interest,
+             ou_trigger trigger)
 {
     LoopObject *self = loop_of(poller);
     int result = call_selector(self, "register", fd, interest);
@@ -193,11 +191,11 @@ ouro_selector_note(LoopObject *self, FdWatch *watch)
     if (!ouro_has_selector(self) || self->selector == NULL) {
         return 0;
     }
-    PyObject *key = PyObject_CallMethod(
-        self->selector, "modify", "iI(OO)", watch->io.fd,
-        (unsigned)watch->io.interest,
-        watch->reader != NULL ? watch->reader : Py_None,
-        watch->writer != NULL ? watch->writer : Py_None);
+    PyObject *key =
+        PyObject_CallMethod(self->selector, "modify", "iI(OO)", watch->io.fd,
+                            (unsigned)watch->io.interest,
+                            watch->reader != NULL ? watch->reader : Py_None,
+                            watch->writer != NULL ? watch->writer : Py_None);
     Py_XDECREF(key);
     return key == NULL ? -1 : 0;
 }
@@ -210,8 +208,7 @@ default_selector(void)
     if (module == NULL) {
         return NULL;
     }
-    PyObject *selector =
-        PyObject_CallMethod(module, "DefaultSelector", NULL);
+    PyObject *selector = PyObject_CallMethod(module, "DefaultSelector", NULL);
     Py_DECREF(module);
     return selector;
 }

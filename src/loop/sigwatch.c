@@ -204,8 +204,7 @@ check_signal(ouro_state *st, PyObject *sig)
     if (found == 0) {
         PyObject *shown = PyObject_Format(sig, NULL);
         if (shown != NULL) {
-            PyErr_Format(PyExc_ValueError, "invalid signal number %U",
-                         shown);
+            PyErr_Format(PyExc_ValueError, "invalid signal number %U", shown);
             Py_DECREF(shown);
         }
     }
@@ -239,8 +238,7 @@ withdraw_handler(LoopObject *self, PyObject *handlers, PyObject *sig)
         return -1;
     }
     PyObject *error = PyErr_GetRaisedException();
-    if (PyObject_DelItem(handlers, sig) == 0
-        && PyObject_Size(handlers) == 0) {
+    if (PyObject_DelItem(handlers, sig) == 0 && PyObject_Size(handlers) == 0) {
         unset_wakeup_fd(self->core.st);
     }
     PyErr_Clear();
@@ -285,8 +283,8 @@ check_handler(LoopObject *self, PyObject *sig, PyObject *callback)
 }
 
 static PyObject *
-loop_add_signal_handler(PyObject *op, PyObject *const *args,
-                        Py_ssize_t nargs, PyObject *kwnames)
+loop_add_signal_handler(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                        PyObject *kwnames)
 {
     static const ouro_signature signature = {
         .qualname = "_UnixSelectorEventLoop.add_signal_handler",
@@ -486,8 +484,7 @@ ouro_signals_close(LoopObject *self)
         if (finalizing == NULL) {
             return -1;
         }
-        result =
-            finalizing == Py_True ? skip_removal(self) : remove_all(self);
+        result = finalizing == Py_True ? skip_removal(self) : remove_all(self);
         Py_DECREF(finalizing);
     }
     ou_signal_close(&self->signals);

@@ -10,9 +10,8 @@ static PyObject *
 code_of(PyObject *owner, const char *name)
 {
     PyObject *function = PyObject_GetAttrString(owner, name);
-    PyObject *code = function != NULL
-                         ? PyObject_GetAttrString(function, "__code__")
-                         : NULL;
+    PyObject *code =
+        function != NULL ? PyObject_GetAttrString(function, "__code__") : NULL;
     Py_XDECREF(function);
     PyErr_Clear();
     return code;
@@ -41,8 +40,8 @@ mentions(PyObject *code, const char *name)
     PyObject *text = PyUnicode_FromString(name);
     for (size_t i = 0; code != NULL && text != NULL && i < 2; i++) {
         PyObject *names = PyObject_GetAttrString(code, tables[i]);
-        found = found
-                || (names != NULL && PySequence_Contains(names, text) > 0);
+        found =
+            found || (names != NULL && PySequence_Contains(names, text) > 0);
         Py_XDECREF(names);
     }
     Py_XDECREF(text);
@@ -67,8 +66,7 @@ ouro_loop_find_features(ouro_state *st)
     has->shutdown_waits_briefly =
         mentions(method_code("shutdown_default_executor"), "timeouts");
     has->debug_formats = mentions(
-        code_of(st->stock.format_helpers, "_format_callback_source"),
-        "debug");
+        code_of(st->stock.format_helpers, "_format_callback_source"), "debug");
     has->private_coroutine_check =
         mentions(method_code("_check_callback"), "_iscoroutinefunction");
 }

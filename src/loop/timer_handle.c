@@ -54,8 +54,12 @@ timer_when(TimerHandleObject *self)
 }
 
 static PyObject *
-timer_when_method(PyObject *self, PyObject *ignored)
+timer_when_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                  PyObject *kwnames)
 {
+    if (ouro_parse_none("TimerHandle.when", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
     return timer_when((TimerHandleObject *)self);
 }
 
@@ -77,9 +81,13 @@ timer_tell_loop(ouro_state *st, TimerHandleObject *self)
 }
 
 static PyObject *
-timer_cancel(PyObject *self, PyObject *ignored)
+timer_cancel(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+             PyObject *kwnames)
 {
     TimerHandleObject *timer = (TimerHandleObject *)self;
+    if (ouro_parse_none("TimerHandle.cancel", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
     if (timer->handle.cancelled) {
         Py_RETURN_NONE;
     }
@@ -255,8 +263,10 @@ clock (see loop.time()).");
 PyDoc_STRVAR(repr_info_doc, "_repr_info($self, /)\n--\n\n");
 
 static PyMethodDef timer_methods[] = {
-    {"cancel", timer_cancel, METH_NOARGS, cancel_doc},
-    {"when", timer_when_method, METH_NOARGS, when_doc},
+    {"cancel", (PyCFunction)(void (*)(void))timer_cancel,
+     METH_FASTCALL | METH_KEYWORDS, cancel_doc},
+    {"when", (PyCFunction)(void (*)(void))timer_when_method,
+     METH_FASTCALL | METH_KEYWORDS, when_doc},
     {"_repr_info", timer_repr_info, METH_NOARGS, repr_info_doc},
     {NULL},
 };
@@ -304,16 +314,11 @@ A callback that a loop will call at a given time: what call_later() and\n\
 call_at() return.");
 
 static PyType_Slot timer_slots[] = {
-    {Py_tp_doc, (void *)timer_doc},
-    {Py_tp_init, timer_init},
-    {Py_tp_hash, timer_hash},
-    {Py_tp_richcompare, timer_richcompare},
-    {Py_tp_traverse, timer_traverse},
-    {Py_tp_clear, timer_clear},
-    {Py_tp_dealloc, timer_dealloc},
-    {Py_tp_methods, timer_methods},
-    {Py_tp_getset, timer_getset},
-    {0, NULL},
+    {Py_tp_doc, (void *)timer_doc},   {Py_tp_init, timer_init},
+    {Py_tp_hash, timer_hash},         {Py_tp_richcompare, timer_richcompare},
+    {Py_tp_traverse, timer_traverse}, {Py_tp_clear, timer_clear},
+    {Py_tp_dealloc, timer_dealloc},   {Py_tp_methods, timer_methods},
+    {Py_tp_getset, timer_getset},     {0, NULL},
 };
 
 static PyType_Spec timer_spec = {
@@ -330,9 +335,8 @@ ouro_timer_handle_setup(PyObject *module, ouro_state *st)
     if (bases == NULL) {
         return -1;
     }
-    int result =
-        ouro_add_type(module, &timer_spec, bases, true,
-                      &st->types.TimerHandle);
+    int result = ouro_add_type(module, &timer_spec, bases, true,
+                               &st->types.TimerHandle);
     Py_DECREF(bases);
     return result;
 }
