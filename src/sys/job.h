@@ -29,6 +29,9 @@ typedef struct ou_job_kind {
     /* Show the queue's reference to a garbage collector (visitor is the
      * binding's business).  NULL: the owner is no collectable object. */
     int (*visit)(ou_job *job, void *visitor);
+    /* It will run after the next one: ask for the memory that run() will
+     * touch (prefetch; no other effect).  NULL: nothing far away. */
+    void (*approach)(const ou_job *job);
 } ou_job_kind;
 
 struct ou_job {

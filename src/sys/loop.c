@@ -451,6 +451,19 @@ ou_loop_collect(ou_loop *loop, int n)
     }
 }
 
+/* With many thousands of tasks each step finds its memory cold.  While one
+ * job runs, what the next one needs is on its way, and the one behind it. */
+static inline void
+look_ahead(const ou_job *next)
+{
+    if (next != NULL) {
+        __builtin_prefetch(next->next);
+        if (next->kind->approach != NULL) {
+            next->kind->approach(next);
+        }
+    }
+}
+
 int
 ou_loop_dispatch(ou_loop *loop)
 {
@@ -462,6 +475,7 @@ ou_loop_dispatch(ou_loop *loop)
     ou_queue_append(&loop->turn, &loop->ready);
     ou_job *job;
     while ((job = ou_queue_pop(&loop->turn)) != NULL) {
+        look_ahead(loop->turn.head);
         int result = job_run(loop, job);
         if (result < 0) {
             return result;

@@ -68,7 +68,17 @@ deadline_visit(ou_job *job, void *visitor)
     return 0;
 }
 
+static void
+deadline_approach(const ou_job *job)
+{
+    const FutureObject *fut =
+        OURO_CONTAINER_OF(job, const DeadlineObject, job)->fut;
+    __builtin_prefetch(fut);
+    __builtin_prefetch(&fut->state);
+}
+
 static const ou_job_kind deadline_job = {
+    .approach = deadline_approach,
     .run = deadline_run,
     .drop = deadline_drop,
     .hold = deadline_hold,

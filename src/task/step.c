@@ -455,8 +455,19 @@ task_job_context(ou_job *job)
     return task_of(job)->context;
 }
 
+static void
+task_job_approach(const ou_job *job)
+{
+    const TaskObject *task =
+        OURO_CONTAINER_OF(job, const TaskObject, job);
+    __builtin_prefetch(task->coro);
+    __builtin_prefetch(task->context);
+    __builtin_prefetch(task->waiter);
+}
+
 const waiter_kind ouro_task_waiter = {
     .job = {
+        .approach = task_job_approach,
         .run = task_run,
         .drop = task_job_drop,
         .hold = task_job_hold,
