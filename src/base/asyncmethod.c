@@ -11,6 +11,7 @@
  * are there too; not in __dict__, which functools.wraps() copies to functions
  * that are no coroutine functions.
  */
+#include "base/asyncbound.h"
 #include "base/await.h"
 
 #include <string.h>
@@ -28,6 +29,8 @@ typedef struct AsyncMethodObject {
     PyObject *model; /* the Python function, or NULL */
     PyObject *dict;
     PyObject *weakrefs;
+    ouro_state *st;
+    bool once; /* bound to be called once: __aenter__, __aexit__ */
 } AsyncMethodObject;
 
 static const char SIGNATURE_END[] = "\n--\n\n";
@@ -82,6 +85,10 @@ asyncmethod_descr_get(PyObject *object, PyObject *instance, PyObject *type)
 {
     if (instance == NULL || instance == Py_None) {
         return Py_NewRef(object);
+    }
+    AsyncMethodObject *method = as_method(object);
+    if (method->once) {
+        return ouro_asyncbound_new(method->st, object, method->call, instance);
     }
     return PyMethod_New(object, instance);
 }
@@ -382,6 +389,7 @@ asyncmethod_new(ouro_state *st, const ouro_async_def *def)
         return NULL;
     }
     self->call = def->call;
+    self->st = st;
     self->name = PyUnicode_InternFromString(def->name);
     if (self->name == NULL || set_doc(self, def->doc) < 0) {
         Py_DECREF(self);
@@ -400,6 +408,7 @@ add_method(ouro_state *st, PyTypeObject *type, const ouro_async_def *def)
     int error = -1;
     PyObject *qualname = PyType_GetQualName(type);
     method->vectorcall = method_vectorcall;
+    method->once = strncmp(def->name, "__a", 3) == 0;
     method->owner = (PyTypeObject *)Py_NewRef((PyObject *)type);
     method->module = PyObject_GetAttrString((PyObject *)type, "__module__");
     if (qualname != NULL && method->module != NULL) {
@@ -460,6 +469,10 @@ ouro_add_async_functions(ouro_state *st, PyObject *module,
 int
 ouro_asyncmethod_setup(PyObject *module, ouro_state *st)
 {
-    return ouro_add_type(module, &asyncmethod_spec, NULL, false,
-                         &st->types.AsyncMethod);
+    if (ouro_add_type(module, &asyncmethod_spec, NULL, false,
+                      &st->types.AsyncMethod)
+        < 0) {
+        return -1;
+    }
+    return ouro_asyncbound_setup(module, st);
 }

@@ -102,6 +102,18 @@ PyList_GetItemRef(PyObject *list, Py_ssize_t index)
 
 #endif
 
+/* Give a freed object, which owns nothing, its next life. */
+static inline void
+ouro_revive(PyObject *object, PyTypeObject *type)
+{
+#if defined(Py_REF_DEBUG) || defined(Py_TRACE_REFS)
+    PyObject_Init(object, type);
+#else
+    Py_SET_TYPE(object, (PyTypeObject *)Py_NewRef((PyObject *)type));
+    Py_SET_REFCNT(object, 1);
+#endif
+}
+
 /* A reused object must not carry the collector's "finalized" mark over to
  * its next life: the word before the object that holds it. */
 static inline void

@@ -49,11 +49,21 @@ record_origin(AwaitObject *self, int depth)
 
 /* --- life ----------------------------------------------------------------- */
 
+static int
+await_clear(PyObject *object)
+{
+    AwaitObject *self = as_await(object);
+    self->state = AWAIT_CLOSED;
+    ouro_await_clear_body(self);
+    Py_CLEAR(self->extras);
+    return 0;
+}
+
 AwaitObject *
 ouro_await_new(ouro_state *st, const await_kind *kind, PyObject *owner)
 {
     PyTypeObject *type = st->types.Await;
-    PyObject *object = ouro_freelist_pop(&st->free_awaits, type);
+    PyObject *object = ouro_freelist_take(&st->free_awaits, type);
     if (object != NULL) {
         PyObject_GC_Track(object);
     }
@@ -66,9 +76,15 @@ ouro_await_new(ouro_state *st, const await_kind *kind, PyObject *owner)
     AwaitObject *self = as_await(object);
     self->kind = kind;
     self->owner = Py_XNewRef(owner);
+    self->deadline = 0;
+    self->n = 0;
+    self->step = 0;
+    self->state = AWAIT_CREATED;
+    self->on_future = false;
+    self->held = false;
     int depth = PyThreadState_Get()->coroutine_origin_tracking_depth;
     if (depth > 0 && record_origin(self, depth) < 0) {
-        self->state = AWAIT_CLOSED;
+        await_clear(object);
         Py_DECREF(self);
         return NULL;
     }
@@ -87,16 +103,6 @@ await_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->value);
     Py_VISIT(self->waiting);
     Py_VISIT(self->extras);
-    return 0;
-}
-
-static int
-await_clear(PyObject *object)
-{
-    AwaitObject *self = as_await(object);
-    self->state = AWAIT_CLOSED;
-    ouro_await_clear_body(self);
-    Py_CLEAR(self->extras);
     return 0;
 }
 
@@ -175,7 +181,10 @@ await_dealloc(PyObject *object)
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(object);
     }
-    await_clear(object);
+    if (self->state != AWAIT_CLOSED) {
+        await_clear(object);
+    }
+    Py_CLEAR(self->extras);
     if (!ouro_freelist_push(&ouro_state_of_type(type)->free_awaits, object,
                             FREE_AWAITS_MAX)) {
         type->tp_free(object);
@@ -299,7 +308,7 @@ ouro_coroutine_throw(PyObject *object, PyObject *const *args, Py_ssize_t nargs)
             PyExc_TypeError, "throw expected at %s, got %zd",
             nargs < 1 ? "least 1 argument" : "most 3 arguments", nargs);
     }
-    if (nargs > 1 && ouro_state_of(object)->has.minor >= 12
+    if (nargs > 1 && ouro_state_of(object)->has.throw_of_three_warns
         && PyErr_WarnEx(PyExc_DeprecationWarning,
                         "the (type, exc, tb) signature of throw() is "
                         "deprecated, use the single-arg signature instead.",
@@ -463,6 +472,18 @@ await_get_suspended(PyObject *object, void *Py_UNUSED(closure))
     return PyBool_FromLong(as_await(object)->state == AWAIT_SUSPENDED);
 }
 
+static PyObject *
+await_get_state(PyObject *object, void *Py_UNUSED(closure))
+{
+    static const char *const names[] = {
+        [AWAIT_CREATED] = "CORO_CREATED",
+        [AWAIT_RUNNING] = "CORO_RUNNING",
+        [AWAIT_SUSPENDED] = "CORO_SUSPENDED",
+        [AWAIT_CLOSED] = "CORO_CLOSED",
+    };
+    return PyUnicode_FromString(names[as_await(object)->state]);
+}
+
 static PyGetSetDef await_getset[] = {
     {"__name__", await_get_name, await_set_name, "name of the coroutine"},
     {"__qualname__", await_get_qualname, await_set_qualname,
@@ -473,6 +494,7 @@ static PyGetSetDef await_getset[] = {
     {"cr_code", await_get_code, NULL, NULL},
     {"cr_running", await_get_running, NULL, NULL},
     {"cr_suspended", await_get_suspended, NULL, NULL},
+    {"cr_state", await_get_state, NULL, NULL},
     {NULL},
 };
 
@@ -505,20 +527,30 @@ static PyType_Spec await_spec = {
     .slots = await_slots,
 };
 
-/* The slot is for the interpreter; next() is not a coroutine's method. */
 static int
-hide_next(PyTypeObject *type)
+hide(PyTypeObject *type, const char *name)
 {
-    int error = PyDict_DelItemString(type->tp_dict, "__next__");
+    int error = PyDict_DelItemString(type->tp_dict, name);
     PyType_Modified(type);
     return error;
+}
+
+/* What coroutines of the Python that runs do not have.  The slot behind
+ * __next__ is for the interpreter. */
+static int
+hide_attributes(ouro_state *st, PyTypeObject *type)
+{
+    if (hide(type, "__next__") < 0) {
+        return -1;
+    }
+    return st->has.coroutine_state ? 0 : hide(type, "cr_state");
 }
 
 int
 ouro_await_setup(PyObject *module, ouro_state *st)
 {
     if (ouro_add_type(module, &await_spec, NULL, false, &st->types.Await) < 0
-        || hide_next(st->types.Await) < 0
+        || hide_attributes(st, st->types.Await) < 0
         || ouro_await_wrapper_setup(module, st) < 0) {
         return -1;
     }

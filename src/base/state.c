@@ -132,6 +132,12 @@ find_features(ouro_features *has)
     }
     has->minor = (int)PyLong_AsLong(PyTuple_GET_ITEM(info, 1));
     has->micro = (int)PyLong_AsLong(PyTuple_GET_ITEM(info, 2));
+    has->stopiteration_ends_await = has->minor >= 12;
+    has->throw_of_three_warns = has->minor >= 12;
+    has->close_returns_value = has->minor >= 13;
+    has->await_says_cant_be = has->minor >= 14;
+    has->await_says_must_return = has->minor >= 15;
+    has->coroutine_state = has->minor >= 15;
     has->eager_tasks = has->minor >= 12;
     has->lazy_task_names = has->minor >= 12;
     has->wraps_stopiteration = has->minor >= 13;
@@ -245,8 +251,8 @@ ouro_state_clear(ouro_state *st)
 {
     ouro_freelist *lists[] = {
         &st->free_futures,        &st->free_future_iters, &st->free_tasks,
-        &st->free_awaits,         &st->free_handles,
-        &st->free_timer_handles,
+        &st->free_awaits,         &st->free_asyncbounds,
+        &st->free_handles,        &st->free_timer_handles,
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(lists); i++) {
         ouro_freelist_clear(lists[i]);
@@ -315,7 +321,7 @@ freelist_link(PyObject *object)
 }
 
 PyObject *
-ouro_freelist_pop(ouro_freelist *list, PyTypeObject *type)
+ouro_freelist_take(ouro_freelist *list, PyTypeObject *type)
 {
     PyObject *object = list->head;
     if (object == NULL) {
@@ -324,9 +330,19 @@ ouro_freelist_pop(ouro_freelist *list, PyTypeObject *type)
     list->head = *freelist_link(object);
     list->count--;
     ouro_gc_forget_finalized(object);
-    memset((char *)object + sizeof(PyObject), 0,
-           (size_t)type->tp_basicsize - sizeof(PyObject));
-    return PyObject_Init(object, type);
+    ouro_revive(object, type);
+    return object;
+}
+
+PyObject *
+ouro_freelist_pop(ouro_freelist *list, PyTypeObject *type)
+{
+    PyObject *object = ouro_freelist_take(list, type);
+    if (object != NULL) {
+        memset((char *)object + sizeof(PyObject), 0,
+               (size_t)type->tp_basicsize - sizeof(PyObject));
+    }
+    return object;
 }
 
 bool

@@ -417,6 +417,12 @@ typedef struct ouro_loop_features {
 typedef struct ouro_features {
     int minor; /* of the running Python: 11 for 3.11 */
     int micro;
+    bool stopiteration_ends_await; /* 3.12+: even if it was thrown in */
+    bool throw_of_three_warns;     /* 3.12+: throw(type, value, traceback) */
+    bool close_returns_value;      /* 3.13+: of a coroutine's return */
+    bool await_says_cant_be;       /* 3.14+: the new words of TypeErrors */
+    bool await_says_must_return;   /* 3.15+ */
+    bool coroutine_state;          /* 3.15+: cr_state */
     bool eager_tasks;        /* 3.12+ */
     bool lazy_task_names;    /* 3.12+: "Task-%d" is formatted on demand */
     bool wraps_stopiteration; /* 3.13+: set_exception(StopIteration) */
@@ -528,6 +534,14 @@ ouro_state_of_type(PyTypeObject *type)
     return ouro_state_of_subclass(type);
 }
 
+/* The collector has not taken the type apart: its module, and so the state,
+ * is still there. */
+static inline bool
+ouro_type_alive(PyTypeObject *type)
+{
+    return ((PyHeapTypeObject *)type)->ht_module != NULL;
+}
+
 static inline ouro_state *
 ouro_state_of(PyObject *object)
 {
@@ -556,6 +570,8 @@ void ouro_state_free(ouro_state *st);
 /* Freelists hold memory of objects that are no longer tracked and own
  * nothing.  pop: a tracked-to-be object with one reference, or NULL. */
 PyObject *ouro_freelist_pop(ouro_freelist *list, PyTypeObject *type);
+/* The same, with what dealloc left in it; only its first word is rubbish. */
+PyObject *ouro_freelist_take(ouro_freelist *list, PyTypeObject *type);
 bool ouro_freelist_push(ouro_freelist *list, PyObject *object,
                         Py_ssize_t limit);
 void ouro_freelist_clear(ouro_freelist *list);

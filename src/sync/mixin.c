@@ -252,6 +252,9 @@ ouro_first_pending(ouro_state *st, ouro_ring *ring, PyObject **ret)
 int
 ouro_all_cancelled(ouro_state *st, ouro_ring *ring)
 {
+    if (ring->shared == NULL && ring->count == 0) {
+        return 1;
+    }
     ouro_ring_pass pass = ouro_ring_begin(ring);
     PyObject *fut;
     int found, cancelled = 1;
