@@ -291,31 +291,27 @@ task; None brings the default back.");
 PyDoc_STRVAR(get_task_factory_doc, "get_task_factory($self, /)\n--\n\n\
 Return the task factory, or None if the default one is in use.");
 
-#define FASTCALL(function)                                                    \
-    (PyCFunction)(void (*)(void)) function, METH_FASTCALL | METH_KEYWORDS
-
 static PyMethodDef methods[] = {
-    {"create_future", (PyCFunction)(void (*)(void))loop_create_future,
-     METH_FASTCALL | METH_KEYWORDS, create_future_doc},
-    {"set_task_factory", FASTCALL(loop_set_task_factory),
-     set_task_factory_doc},
-    {"get_task_factory", (PyCFunction)(void (*)(void))loop_get_task_factory,
-     METH_FASTCALL | METH_KEYWORDS, get_task_factory_doc},
+    OURO_METHOD("create_future", loop_create_future, create_future_doc),
+    OURO_METHOD("set_task_factory", loop_set_task_factory,
+                set_task_factory_doc),
+    OURO_METHOD("get_task_factory", loop_get_task_factory,
+                get_task_factory_doc),
     {NULL},
 };
 
 static PyMethodDef create_task[] = {
-    {"create_task", FASTCALL(loop_create_task), create_task_doc},
+    OURO_METHOD("create_task", loop_create_task, create_task_doc),
     {NULL},
 };
 
 static PyMethodDef create_task_kwargs[] = {
-    {"create_task", FASTCALL(loop_create_task), create_task_kwargs_doc},
+    OURO_METHOD("create_task", loop_create_task, create_task_kwargs_doc),
     {NULL},
 };
 
 static PyMethodDef create_task_3_14[] = {
-    {"create_task", FASTCALL(loop_create_task_3_14), create_task_3_14_doc},
+    OURO_METHOD("create_task", loop_create_task_3_14, create_task_3_14_doc),
     {NULL},
 };
 

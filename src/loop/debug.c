@@ -304,13 +304,10 @@ PyDoc_STRVAR(set_origin_tracking_doc,
              "_set_coroutine_origin_tracking($self, enabled)\n--\n\n");
 
 static PyMethodDef methods[] = {
-    {"get_debug", (PyCFunction)(void (*)(void))loop_get_debug,
-     METH_FASTCALL | METH_KEYWORDS, get_debug_doc},
-    {"set_debug", (PyCFunction)(void (*)(void))loop_set_debug,
-     METH_FASTCALL | METH_KEYWORDS, set_debug_doc},
+    OURO_METHOD("get_debug", loop_get_debug, get_debug_doc),
+    OURO_METHOD("set_debug", loop_set_debug, set_debug_doc),
     {"_check_thread", loop_check_thread, METH_NOARGS, check_thread_doc},
-    {"_check_callback", (PyCFunction)(void (*)(void))loop_check_callback,
-     METH_FASTCALL | METH_KEYWORDS, check_callback_doc},
+    OURO_METHOD("_check_callback", loop_check_callback, check_callback_doc),
     {"_set_coroutine_origin_tracking", loop_set_origin_tracking, METH_O,
      set_origin_tracking_doc},
     {NULL},

@@ -495,13 +495,10 @@ PyDoc_STRVAR(shutdown_doc,
              "shutdown_default_executor($self, timeout=None)\n" SHUTDOWN_DOC
              ",\nfor up to `timeout` seconds.");
 
-#define FASTCALL(function)                                                    \
-    (PyCFunction)(void (*)(void)) function, METH_FASTCALL | METH_KEYWORDS
-
 static PyMethodDef methods[] = {
-    {"run_in_executor", FASTCALL(loop_run_in_executor), run_in_executor_doc},
-    {"set_default_executor", FASTCALL(loop_set_default_executor),
-     set_default_executor_doc},
+    OURO_METHOD("run_in_executor", loop_run_in_executor, run_in_executor_doc),
+    OURO_METHOD("set_default_executor", loop_set_default_executor,
+                set_default_executor_doc),
     {"_check_default_executor", loop_check_default_executor, METH_NOARGS,
      check_default_executor_doc},
     {"_do_shutdown", loop_do_shutdown, METH_O, do_shutdown_doc},

@@ -39,4 +39,6 @@ int ouro_fileno(PyObject *fileobj);
  * the *n events, the first of the array, is for the engine. 0 or -1. */
 int ouro_fdwatch_process(LoopObject *self, int *n);
 
+int ouro_fdmethods_setup(PyObject *module, ouro_state *st);
+
 #endif

@@ -73,10 +73,13 @@ int ouro_handle_report(HandleObject *self);
 /* cancel(), without the method call. 0/-1. */
 int ouro_handle_cancel(HandleObject *self);
 
+/* _args: a tuple, or None after cancel(). New reference. */
+PyObject *ouro_handle_args(HandleObject *self);
+
+/* "callback(args) at file:line", as asyncio formats it. */
+PyObject *ouro_handle_source(ouro_state *st, HandleObject *self);
+
 /* For timer_handle.c. */
-void ouro_handle_fill(HandleObject *self, PyObject *loop, PyObject *callback,
-                      PyObject *const *args, Py_ssize_t nargs,
-                      PyObject *context);
 int ouro_handle_init(HandleObject *self, PyObject *callback, PyObject *args,
                      PyObject *loop, PyObject *context);
 PyObject *ouro_handle_repr_info(HandleObject *self);

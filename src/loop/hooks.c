@@ -434,19 +434,15 @@ Call the loop's exception handler with a dict that has the key 'message'\n\
 and may have 'exception', 'future', 'task', 'handle', 'protocol',\n\
 'transport', 'socket', 'asyncgen' and more.");
 
-#define FASTCALL(function)                                                    \
-    (PyCFunction)(void (*)(void)) function, METH_FASTCALL | METH_KEYWORDS
-
 static PyMethodDef methods[] = {
-    {"get_exception_handler",
-     (PyCFunction)(void (*)(void))loop_get_exception_handler,
-     METH_FASTCALL | METH_KEYWORDS, get_exception_handler_doc},
-    {"set_exception_handler", FASTCALL(loop_set_exception_handler),
-     set_exception_handler_doc},
-    {"default_exception_handler", FASTCALL(loop_default_exception_handler),
-     default_exception_handler_doc},
-    {"call_exception_handler", FASTCALL(loop_call_exception_handler),
-     call_exception_handler_doc},
+    OURO_METHOD("get_exception_handler", loop_get_exception_handler,
+                get_exception_handler_doc),
+    OURO_METHOD("set_exception_handler", loop_set_exception_handler,
+                set_exception_handler_doc),
+    OURO_METHOD("default_exception_handler", loop_default_exception_handler,
+                default_exception_handler_doc),
+    OURO_METHOD("call_exception_handler", loop_call_exception_handler,
+                call_exception_handler_doc),
     {NULL},
 };
 

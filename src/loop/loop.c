@@ -363,10 +363,8 @@ Return True if the loop was closed.");
 PyDoc_STRVAR(check_closed_doc, "_check_closed($self, /)\n--\n\n");
 
 static PyMethodDef methods[] = {
-    {"close", (PyCFunction)(void (*)(void))loop_close,
-     METH_FASTCALL | METH_KEYWORDS, close_doc},
-    {"is_closed", (PyCFunction)(void (*)(void))loop_is_closed,
-     METH_FASTCALL | METH_KEYWORDS, is_closed_doc},
+    OURO_METHOD("close", loop_close, close_doc),
+    OURO_METHOD("is_closed", loop_is_closed, is_closed_doc),
     {"_check_closed", loop_check_closed, METH_NOARGS, check_closed_doc},
     {NULL},
 };
@@ -521,8 +519,9 @@ ouro_loop_setup(PyObject *module, ouro_state *st)
         || add_loop_type(module, st) < 0 || note_own_attributes(st) < 0
         || ouro_loop_add_methods(st, methods) < 0
         || ouro_handle_setup(module, st) < 0
-        || ouro_sched_setup(module, st) < 0
+        || ouro_sched_setup(module, st) < 0 || ouro_jobs_setup(module, st) < 0
         || ouro_queues_setup(module, st) < 0 || ouro_run_setup(module, st) < 0
+        || ouro_complete_setup(module, st) < 0
         || ouro_hooks_setup(module, st) < 0 || ouro_debug_setup(module, st) < 0
         || ouro_create_setup(module, st) < 0
         || ouro_fdwatch_setup(module, st) < 0

@@ -60,6 +60,11 @@ typedef struct LoopObject {
 
 /* ---- one mechanism for the interface ----------------------------------- */
 
+/* An entry of such a table for a function with FASTCALL | KEYWORDS. */
+#define OURO_METHOD(name, function, doc)                                      \
+    {name, (PyCFunction)(void (*)(void))function,                             \
+     METH_FASTCALL | METH_KEYWORDS, doc}
+
 /* Add methods to the type; tables are of static storage. 0 or -1. */
 int ouro_loop_add_methods(ouro_state *st, PyMethodDef *methods);
 int ouro_loop_add_async_methods(ouro_state *st, const ouro_async_def *methods);
@@ -121,6 +126,13 @@ int ouro_loop_append(LoopObject *self, PyObject *handle);
 /* Start a timer handle of ours, as heappush(_scheduled, timer). 0/-1. */
 int ouro_loop_schedule(LoopObject *self, PyObject *timer);
 
+/* Give a handle that is no job of ours one, and queue it (jobs.c). 0/-1. */
+int ouro_append_guest(LoopObject *self, PyObject *handle);
+
+/* The handle that stands for a job which was taken out of the ring; consumes
+ * the job's reference, also on failure. */
+PyObject *ouro_job_handle(LoopObject *self, ou_job *job);
+
 /* Run a handle of anybody's at its place in the turn: with the current task
  * left, timed in debug mode. 0, or -1: an exception leaves the loop. */
 int ouro_loop_run_handle(LoopObject *self, PyObject *handle);
@@ -138,6 +150,12 @@ int ouro_queues_run(LoopObject *self);
 int ouro_queues_drop(LoopObject *self);
 
 /* ---- run.c ------------------------------------------------------------- */
+
+/* RuntimeError if this or another loop runs in the thread (-1), or 0. */
+int ouro_loop_check_running(LoopObject *self);
+
+/* run_forever(). 0/-1. */
+int ouro_loop_run_forever(LoopObject *self);
 
 /* One turn of the engine: what _run_once() does. 0/-1. */
 int ouro_loop_turn(LoopObject *self);
@@ -170,8 +188,10 @@ int ouro_loop_callback_failed(PyObject *loop, PyObject *callback,
 void ouro_loop_find_features(ouro_state *st);
 int ouro_handle_setup(PyObject *module, ouro_state *st);
 int ouro_sched_setup(PyObject *module, ouro_state *st);
+int ouro_jobs_setup(PyObject *module, ouro_state *st);
 int ouro_queues_setup(PyObject *module, ouro_state *st);
 int ouro_run_setup(PyObject *module, ouro_state *st);
+int ouro_complete_setup(PyObject *module, ouro_state *st);
 int ouro_hooks_setup(PyObject *module, ouro_state *st);
 int ouro_debug_setup(PyObject *module, ouro_state *st);
 int ouro_create_setup(PyObject *module, ouro_state *st);

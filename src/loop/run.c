@@ -182,8 +182,8 @@ loop_run_once(PyObject *op, PyObject *ignored)
 
 /* ---- run_forever ------------------------------------------------------- */
 
-static int
-check_running(LoopObject *self)
+int
+ouro_loop_check_running(LoopObject *self)
 {
     ouro_state *st = self->core.st;
     PyObject *running =
@@ -217,7 +217,7 @@ check_running(LoopObject *self)
 static PyObject *
 loop_check_running(PyObject *op, PyObject *ignored)
 {
-    if (check_running((LoopObject *)op) < 0) {
+    if (ouro_loop_check_running((LoopObject *)op) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -235,7 +235,8 @@ set_running_loop(ouro_state *st, PyObject *loop)
 static int
 check_can_run(LoopObject *self)
 {
-    if (ouro_loop_check_closed(self) < 0 || check_running(self) < 0) {
+    if (ouro_loop_check_closed(self) < 0
+        || ouro_loop_check_running(self) < 0) {
         return -1;
     }
     if (ou_loop_forked(&self->core.engine)) {
@@ -345,8 +346,8 @@ turn_by_method(LoopObject *self)
     return call_no_result(self, self->core.st->str._run_once);
 }
 
-static int
-run_forever(LoopObject *self)
+int
+ouro_loop_run_forever(LoopObject *self)
 {
     if (setup_by_method(self) < 0) {
         return -1;
@@ -367,154 +368,10 @@ loop_run_forever(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         < 0) {
         return NULL;
     }
-    if (run_forever((LoopObject *)op) < 0) {
+    if (ouro_loop_run_forever((LoopObject *)op) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
-}
-
-/* ---- run_until_complete ------------------------------------------------ */
-
-/* SystemExit and KeyboardInterrupt have ended run_forever() already. */
-static int
-ends_the_run(ouro_state *st, PyObject *fut)
-{
-    int cancelled = ouro_anyfuture_cancelled(st, fut);
-    if (cancelled != 0) {
-        return cancelled < 0 ? -1 : 0;
-    }
-    PyObject *error = ouro_anyfuture_exception(st, fut);
-    if (error == NULL) {
-        return -1;
-    }
-    int leaves =
-        PyObject_TypeCheck(error, (PyTypeObject *)PyExc_SystemExit)
-        || PyObject_TypeCheck(error, (PyTypeObject *)PyExc_KeyboardInterrupt);
-    Py_DECREF(error);
-    return leaves;
-}
-
-/* The done callback of the future that run_until_complete() waits for. */
-static PyObject *
-run_until_complete_cb(PyObject *module, PyObject *fut)
-{
-    ouro_state *st = ouro_module_state(module);
-    int ends = ends_the_run(st, fut);
-    if (ends != 0) {
-        return ends < 0 ? NULL : Py_NewRef(Py_None);
-    }
-    PyObject *loop = ouro_anyfuture_loop(st, fut);
-    if (loop == NULL) {
-        return NULL;
-    }
-    PyObject *result = PyObject_CallMethodNoArgs(loop, st->str.stop);
-    Py_DECREF(loop);
-    return result;
-}
-
-static int
-call_with_callback(ouro_state *st, PyObject *fut, PyObject *method)
-{
-    PyObject *result = PyObject_CallMethodOneArg(
-        fut, method, st->stock.run_until_complete_cb);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
-}
-
-/* The caller never sees this task: what it raised is not lost but raised. */
-static int
-consume_exception(ouro_state *st, PyObject *task)
-{
-    int done = ouro_anyfuture_done(st, task);
-    int cancelled = done > 0 ? ouro_anyfuture_cancelled(st, task) : 0;
-    if (done < 0 || cancelled < 0) {
-        return -1;
-    }
-    if (done && !cancelled) {
-        PyObject *error = ouro_anyfuture_exception(st, task);
-        Py_XDECREF(error);
-        return error == NULL ? -1 : 0;
-    }
-    return 0;
-}
-
-/* Run with a callback on the future that stops the loop. */
-static int
-run_with_callback(LoopObject *self, PyObject *fut, bool new_task)
-{
-    ouro_state *st = self->core.st;
-    if (call_with_callback(st, fut, st->str.add_done_callback) < 0) {
-        return -1;
-    }
-    int result = ouro_loop_plain(self)
-                     ? run_forever(self)
-                     : call_no_result(self, st->str.run_forever);
-    PyObject *error = PyErr_GetRaisedException();
-    if (result < 0 && new_task && consume_exception(st, fut) < 0) {
-        PyErr_Clear();
-    }
-    if (call_with_callback(st, fut, st->str.remove_done_callback) < 0) {
-        result = -1;
-    }
-    if (error != NULL) {
-        PyErr_Clear();
-        PyErr_SetRaisedException(error);
-    }
-    return result;
-}
-
-static PyObject *
-run_until_done(LoopObject *self, PyObject *fut, bool new_task)
-{
-    ouro_state *st = self->core.st;
-    if (new_task
-        && PyObject_SetAttr(fut, st->str._log_destroy_pending, Py_False) < 0) {
-        return NULL;
-    }
-    if (run_with_callback(self, fut, new_task) < 0) {
-        return NULL;
-    }
-    int done = ouro_anyfuture_done(st, fut);
-    if (done < 0) {
-        return NULL;
-    }
-    if (!done) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "Event loop stopped before Future completed.");
-        return NULL;
-    }
-    return ouro_anyfuture_result(st, fut);
-}
-
-static PyObject *
-loop_run_until_complete(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-                        PyObject *kwnames)
-{
-    static const ouro_signature signature = {
-        .qualname = "BaseEventLoop.run_until_complete",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"future", NULL},
-    };
-    LoopObject *self = (LoopObject *)op;
-    ouro_state *st = self->core.st;
-    PyObject *awaitable;
-    if (ouro_parse(&signature, args, nargs, kwnames, &awaitable) < 0
-        || ouro_loop_check_closed(self) < 0 || check_running(self) < 0) {
-        return NULL;
-    }
-    int is_future = ouro_isfuture(st, awaitable);
-    if (is_future < 0) {
-        return NULL;
-    }
-    PyObject *fut = ouro_ensure_future(st, awaitable, op);
-    if (fut == NULL) {
-        return NULL;
-    }
-    PyObject *result = run_until_done(self, fut, !is_future);
-    Py_DECREF(fut);
-    return result;
 }
 
 /* ---- the rest ---------------------------------------------------------- */
@@ -568,12 +425,6 @@ loop_set_clock(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
 
 PyDoc_STRVAR(run_forever_doc, "run_forever($self, /)\n--\n\n\
 Run until stop() is called.");
-PyDoc_STRVAR(run_until_complete_doc,
-             "run_until_complete($self, future)\n--\n\n\
-Run until the future is done; return its result or raise its exception.\n\
-A coroutine is made a task first.\n\n\
-Raises RuntimeError if the loop is closed, runs already, or is stopped\n\
-before the future is done.");
 PyDoc_STRVAR(stop_doc, "stop($self, /)\n--\n\n\
 Have run_forever() return at the end of this turn of the loop, or of its\n\
 first, if it does not run yet.");
@@ -592,19 +443,12 @@ PyDoc_STRVAR(run_forever_cleanup_doc,
 Clean up after the run loop has processed events.");
 
 static PyMethodDef methods[] = {
-    {"run_forever", (PyCFunction)(void (*)(void))loop_run_forever,
-     METH_FASTCALL | METH_KEYWORDS, run_forever_doc},
-    {"run_until_complete",
-     (PyCFunction)(void (*)(void))loop_run_until_complete,
-     METH_FASTCALL | METH_KEYWORDS, run_until_complete_doc},
-    {"stop", (PyCFunction)(void (*)(void))loop_stop,
-     METH_FASTCALL | METH_KEYWORDS, stop_doc},
-    {"is_running", (PyCFunction)(void (*)(void))loop_is_running,
-     METH_FASTCALL | METH_KEYWORDS, is_running_doc},
+    OURO_METHOD("run_forever", loop_run_forever, run_forever_doc),
+    OURO_METHOD("stop", loop_stop, stop_doc),
+    OURO_METHOD("is_running", loop_is_running, is_running_doc),
     {"_run_once", loop_run_once, METH_NOARGS, run_once_doc},
     {"_check_running", loop_check_running, METH_NOARGS, check_running_doc},
-    {"_set_clock", (PyCFunction)(void (*)(void))loop_set_clock,
-     METH_FASTCALL | METH_KEYWORDS, set_clock_doc},
+    OURO_METHOD("_set_clock", loop_set_clock, set_clock_doc),
     {NULL},
 };
 
@@ -616,16 +460,10 @@ static PyMethodDef run_setup_methods[] = {
     {NULL},
 };
 
-static PyMethodDef callback = {"_run_until_complete_cb", run_until_complete_cb,
-                               METH_O, NULL};
-
 int
 ouro_run_setup(PyObject *module, ouro_state *st)
 {
-    st->stock.run_until_complete_cb =
-        PyCFunction_NewEx(&callback, module, NULL);
-    if (st->stock.run_until_complete_cb == NULL
-        || ouro_loop_add_methods(st, methods) < 0) {
+    if (ouro_loop_add_methods(st, methods) < 0) {
         return -1;
     }
     return st->has.loop.run_setup

@@ -519,18 +519,14 @@ Wake the loop up, from any thread.");
 PyDoc_STRVAR(timer_handle_cancelled_doc,
              "_timer_handle_cancelled($self, handle)\n--\n\n");
 
-#define FASTCALL(function)                                                    \
-    (PyCFunction)(void (*)(void)) function, METH_FASTCALL | METH_KEYWORDS
-
 static PyMethodDef methods[] = {
-    {"call_soon", FASTCALL(loop_call_soon), call_soon_doc},
-    {"call_soon_threadsafe", FASTCALL(loop_call_soon_threadsafe),
-     call_soon_threadsafe_doc},
-    {"call_later", FASTCALL(loop_call_later), call_later_doc},
-    {"call_at", FASTCALL(loop_call_at), call_at_doc},
-    {"time", (PyCFunction)(void (*)(void))loop_time,
-     METH_FASTCALL | METH_KEYWORDS, time_doc},
-    {"_call_soon", FASTCALL(loop__call_soon), _call_soon_doc},
+    OURO_METHOD("call_soon", loop_call_soon, call_soon_doc),
+    OURO_METHOD("call_soon_threadsafe", loop_call_soon_threadsafe,
+                call_soon_threadsafe_doc),
+    OURO_METHOD("call_later", loop_call_later, call_later_doc),
+    OURO_METHOD("call_at", loop_call_at, call_at_doc),
+    OURO_METHOD("time", loop_time, time_doc),
+    OURO_METHOD("_call_soon", loop__call_soon, _call_soon_doc),
     {"_write_to_self", loop_write_to_self, METH_NOARGS, write_to_self_doc},
     {"_timer_handle_cancelled", loop_timer_handle_cancelled, METH_O,
      timer_handle_cancelled_doc},

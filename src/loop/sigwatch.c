@@ -511,12 +511,10 @@ PyDoc_STRVAR(handle_signal_doc, "_handle_signal($self, sig)\n--\n\n");
 PyDoc_STRVAR(check_signal_doc, "_check_signal($self, sig)\n--\n\n");
 
 static PyMethodDef methods[] = {
-    {"add_signal_handler",
-     (PyCFunction)(void (*)(void))loop_add_signal_handler,
-     METH_FASTCALL | METH_KEYWORDS, add_signal_handler_doc},
-    {"remove_signal_handler",
-     (PyCFunction)(void (*)(void))loop_remove_signal_handler,
-     METH_FASTCALL | METH_KEYWORDS, remove_signal_handler_doc},
+    OURO_METHOD("add_signal_handler", loop_add_signal_handler,
+                add_signal_handler_doc),
+    OURO_METHOD("remove_signal_handler", loop_remove_signal_handler,
+                remove_signal_handler_doc),
     {"_handle_signal", loop_handle_signal, METH_O, handle_signal_doc},
     {"_check_signal", loop_check_signal, METH_O, check_signal_doc},
     {NULL},

@@ -263,10 +263,8 @@ clock (see loop.time()).");
 PyDoc_STRVAR(repr_info_doc, "_repr_info($self, /)\n--\n\n");
 
 static PyMethodDef timer_methods[] = {
-    {"cancel", (PyCFunction)(void (*)(void))timer_cancel,
-     METH_FASTCALL | METH_KEYWORDS, cancel_doc},
-    {"when", (PyCFunction)(void (*)(void))timer_when_method,
-     METH_FASTCALL | METH_KEYWORDS, when_doc},
+    OURO_METHOD("cancel", timer_cancel, cancel_doc),
+    OURO_METHOD("when", timer_when_method, when_doc),
     {"_repr_info", timer_repr_info, METH_NOARGS, repr_info_doc},
     {NULL},
 };
