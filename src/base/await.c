@@ -43,39 +43,65 @@ is_generator_coroutine(PyObject *object)
     return iterable;
 }
 
+static PyObject *
+refuse_object(ouro_state *st, PyObject *object)
+{
+    return PyErr_Format(
+        PyExc_TypeError,
+        st->has.await_says_cant_be
+            ? "'%.100s' object can't be awaited"
+            : "object %.100s can't be used in 'await' expression",
+        Py_TYPE(object)->tp_name);
+}
+
+/* object.__await__() has returned what is not an iterator. */
+static PyObject *
+refuse_returned(ouro_state *st, PyObject *object, PyObject *returned,
+                bool coroutine)
+{
+    if (st->has.await_says_must_return) {
+        return PyErr_Format(PyExc_TypeError,
+                            "%T.__await__() must return an iterator, not %T",
+                            object, returned);
+    }
+    if (coroutine) {
+        PyErr_SetString(PyExc_TypeError, "__await__() returned a coroutine");
+        return NULL;
+    }
+    return PyErr_Format(PyExc_TypeError,
+                        "__await__() returned non-iterator of type '%.100s'",
+                        Py_TYPE(returned)->tp_name);
+}
+
+static bool
+is_coroutine(PyObject *object)
+{
+    return PyCoro_CheckExact(object) || is_generator_coroutine(object);
+}
+
 /* The iterator that `await object` would drive, or NULL with the TypeError
  * of await. */
 static PyObject *
-awaitable_iterator(PyObject *object)
+awaitable_iterator(ouro_state *st, PyObject *object)
 {
-    if (PyCoro_CheckExact(object)) {
-        return check_not_awaited(object) < 0 ? NULL : Py_NewRef(object);
+    if (PyCoro_CheckExact(object) && check_not_awaited(object) < 0) {
+        return NULL;
     }
-    if (is_generator_coroutine(object)) {
+    if (is_coroutine(object)) {
         return Py_NewRef(object);
     }
     PyAsyncMethods *async = Py_TYPE(object)->tp_as_async;
     if (async == NULL || async->am_await == NULL) {
-        PyErr_Format(PyExc_TypeError,
-                     "object %.100s can't be used in 'await' expression",
-                     Py_TYPE(object)->tp_name);
-        return NULL;
+        return refuse_object(st, object);
     }
     PyObject *iterator = async->am_await(object);
     if (iterator == NULL) {
         return NULL;
     }
-    if (PyCoro_CheckExact(iterator) || is_generator_coroutine(iterator)) {
-        PyErr_SetString(PyExc_TypeError, "__await__() returned a coroutine");
-        Py_DECREF(iterator);
-        return NULL;
-    }
-    if (!PyIter_Check(iterator)) {
-        PyErr_Format(PyExc_TypeError,
-                     "__await__() returned non-iterator of type '%.100s'",
-                     Py_TYPE(iterator)->tp_name);
-        Py_DECREF(iterator);
-        return NULL;
+    bool coroutine = is_coroutine(iterator);
+    if (coroutine || !PyIter_Check(iterator)) {
+        refuse_returned(st, object, iterator, coroutine);
+        Py_CLEAR(iterator);
     }
     return iterator;
 }
@@ -98,7 +124,7 @@ wait_for(AwaitObject *self, PyObject *object)
     PyTypeObject *type = Py_TYPE(object);
     self->on_future = type == st->types.Future || type == st->types.Task;
     self->waiting =
-        self->on_future ? Py_NewRef(object) : awaitable_iterator(object);
+        self->on_future ? Py_NewRef(object) : awaitable_iterator(st, object);
     return self->waiting == NULL ? -1 : 0;
 }
 
@@ -361,7 +387,7 @@ is_end_of_await(AwaitObject *self, PyObject **ret)
         return false;
     }
     ouro_state *st = ouro_state_of((PyObject *)self);
-    return (self->on_future || st->has.minor >= 12)
+    return (self->on_future || st->has.stopiteration_ends_await)
            && ouro_catch_stop_iteration(ret);
 }
 
@@ -392,8 +418,8 @@ throw_first(AwaitObject *self, PyObject *exception)
 {
     ouro_state *st = ouro_state_of((PyObject *)self);
     raise_thrown(exception);
-    return st->has.minor >= 12 ? finish(self, PYGEN_ERROR)
-                               : finish_with_error(self);
+    return st->has.stopiteration_ends_await ? finish(self, PYGEN_ERROR)
+                                            : finish_with_error(self);
 }
 
 PySendResult
@@ -429,7 +455,7 @@ close_suspended(AwaitObject *self)
         return NULL;
     }
     if (sent == PYGEN_RETURN) {
-        if (ouro_state_of((PyObject *)self)->has.minor >= 13) {
+        if (ouro_state_of((PyObject *)self)->has.close_returns_value) {
             return result;
         }
         Py_DECREF(result);

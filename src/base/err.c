@@ -44,7 +44,8 @@ ouro_catch_stop_iteration(PyObject **ret)
         return false;
     }
     PyObject *exception = PyErr_GetRaisedException();
-    *ret = Py_NewRef(((PyStopIterationObject *)exception)->value);
+    PyObject *value = ((PyStopIterationObject *)exception)->value;
+    *ret = Py_NewRef(value != NULL ? value : Py_None);
     Py_DECREF(exception);
     return true;
 }

@@ -140,17 +140,8 @@ find_features(ouro_features *has)
     has->coroutine_state = has->minor >= 15;
     has->eager_tasks = has->minor >= 12;
     has->lazy_task_names = has->minor >= 12;
-    has->wraps_stopiteration = has->minor >= 13;
-    has->sleep_refuses_nan = has->minor >= 13;
     has->gather_finishes_at_once = has->minor >= 12;
-    has->create_task_takes_name = has->minor >= 13;
-    has->timeout_matches_subclasses = has->minor >= 13;
-    has->group_matches_subclasses = has->minor >= 13;
-    has->group_uncancels_late = has->minor >= 13;
-    has->group_closes_refused = has->minor >= 13;
-    has->waitfor_is_timeout = has->minor >= 12;
     has->running_loop_holder = has->minor == 11;
-    has->uncancel_clears = has->minor >= 13;
     has->semaphore_passes_on = has->minor >= 13;
     has->condition_passes_on = has->minor >= 13;
     has->queue_shutdown = has->minor >= 13;

@@ -400,6 +400,41 @@ typedef struct ouro_stream_features {
     } writer_del;
 } ouro_stream_features;
 
+/* What the running asyncio's tasks do (task/stock.c). */
+typedef struct ouro_task_features {
+    bool checks_context;     /* Task(context=) must be a Context */
+    bool refuses_second_init; /* Future.__init__() of an initialized one */
+    bool quiet_after_failed_start; /* an eager start that raises: the task
+                                      is no pending one */
+    bool create_kwargs;      /* create_task(coro, **kwargs) */
+    bool names_by_function;  /* create_task() calls _set_task_name() */
+    bool gather_on_running_loop; /* the arguments belong to that */
+    bool shield_forgets;     /* the inner exception after a cancellation
+                                of the outer future */
+    bool completed_object;   /* as_completed() returns an object, and is no
+                                generator */
+    bool completed_restores; /* a failed wait gives its turn back */
+    bool chain_asks_running_loop; /* whether it may set a result at once */
+    bool chain_snapshots;    /* concurrent futures have _get_snapshot() */
+    bool convert_keeps_traceback; /* futures._convert_future_exc() */
+    bool convert_timeout;    /* TimeoutError too */
+    bool factory_name;       /* eager task factories: factory(loop, coro, *,
+                                name=None, context=None) */
+    bool factory_kwargs;     /* and **kwargs */
+    bool factory_eager_start; /* and eager_start=True */
+    bool group_kwargs;       /* TaskGroup.create_task(coro, **kwargs) */
+    bool group_name;         /* it has a parameter `name` */
+    bool group_always_watches; /* a task that is done, too */
+    bool group_cancels_late; /* a task that started while it aborted */
+    bool group_forgets;      /* its parent and errors, in __aexit__ */
+    bool group_cancel;       /* TaskGroup.cancel() */
+    bool group_keeps_cancellation; /* one that is not its own */
+    bool group_passes_exit;  /* a lone GeneratorExit, ungrouped */
+    bool race_by_callbacks;  /* staggered_race() without wait() */
+    bool iscoroutine_generators; /* iscoroutine() of generators */
+    bool deprecates_iscoroutinefunction;
+} ouro_task_features;
+
 /* What the running asyncio's event loop does (loop/stock.c). */
 typedef struct ouro_loop_features {
     bool task_kwargs;       /* create_task(coro, **kwargs) */
@@ -442,6 +477,7 @@ typedef struct ouro_features {
     bool condition_passes_on;
     bool queue_shutdown;     /* 3.13+ */
     bool call_graph;         /* 3.14+: futures know who awaits them */
+    ouro_task_features task;
     ouro_loop_features loop;
     ouro_stream_features streams;
 } ouro_features;
