@@ -6,7 +6,6 @@
  */
 #include "streams/flow.h"
 
-#include "base/args.h"
 #include "base/rooms.h"
 #include "task/future.h"
 
@@ -183,19 +182,11 @@ static const await_kind drain_helper_kind = {
     .abort = drain_helper_abort,
 };
 
-static const ouro_signature drain_helper_signature = {
-    .qualname = "FlowControlMixin._drain_helper",
-    .skip_self = 1,
-    .names = {NULL},
-};
-
 static PyObject *
 flow_drain_helper(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames)
 {
-    if (ouro_parse(&drain_helper_signature, args, nargs, kwnames, NULL) < 0) {
-        return NULL;
-    }
+    NO_ARGUMENTS("FlowControlMixin._drain_helper");
     return (PyObject *)ouro_await_new(ouro_state_of(self), &drain_helper_kind,
                                       self);
 }
@@ -273,15 +264,19 @@ flow_dealloc(PyObject *self)
 }
 
 static PyObject *
-flow_pause_writing(PyObject *self, PyObject *Py_UNUSED(none))
+flow_pause_writing(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                   PyObject *kwnames)
 {
+    NO_ARGUMENTS("FlowControlMixin.pause_writing");
     return ouro_streams_none(
         ouro_flow_pause_writing(ouro_state_of(self), ouro_flow(self)));
 }
 
 static PyObject *
-flow_resume_writing(PyObject *self, PyObject *Py_UNUSED(none))
+flow_resume_writing(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                    PyObject *kwnames)
 {
+    NO_ARGUMENTS("FlowControlMixin.resume_writing");
     return ouro_streams_none(
         ouro_flow_resume_writing(ouro_state_of(self), ouro_flow(self)));
 }
@@ -299,7 +294,8 @@ flow_connection_lost(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames)
 {
     PyObject *exc;
-    if (ouro_parse(&connection_lost_signature, args, nargs, kwnames, &exc)
+    if (ouro_streams_parse_one(&connection_lost_signature, args, nargs,
+                               kwnames, &exc)
         < 0) {
         return NULL;
     }
@@ -320,7 +316,8 @@ flow_get_close_waiter(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                       PyObject *kwnames)
 {
     PyObject *stream;
-    if (ouro_parse(&close_waiter_signature, args, nargs, kwnames, &stream)
+    if (ouro_streams_parse_one(&close_waiter_signature, args, nargs, kwnames,
+                               &stream)
         == 0) {
         PyErr_SetNone(PyExc_NotImplementedError);
     }
@@ -328,10 +325,12 @@ flow_get_close_waiter(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyMethodDef flow_methods[] = {
-    {"pause_writing", flow_pause_writing, METH_NOARGS,
+    {"pause_writing", _PyCFunction_CAST(flow_pause_writing),
+     METH_FASTCALL | METH_KEYWORDS,
      "pause_writing($self, /)\n--\n\n"
      "The transport's buffer is over its high-water mark: drain() waits."},
-    {"resume_writing", flow_resume_writing, METH_NOARGS,
+    {"resume_writing", _PyCFunction_CAST(flow_resume_writing),
+     METH_FASTCALL | METH_KEYWORDS,
      "resume_writing($self, /)\n--\n\n"
      "The transport's buffer has drained: wake who waits."},
     {"connection_lost", _PyCFunction_CAST(flow_connection_lost),

@@ -1,7 +1,6 @@
 /* open.c - open_connection, start_server, and the two for Unix sockets: a
  * reader, a protocol and a writer around what the loop's methods make.
  */
-#include "base/args.h"
 #include "base/rooms.h"
 #include "streams/protocol.h"
 #include "streams/writer.h"

@@ -1,7 +1,6 @@
 /* protocol_type.c - StreamReaderProtocol as Python sees it: its life, its
  * methods, its private attributes.
  */
-#include "base/args.h"
 #include "base/rooms.h"
 #include "net/protocol_ops.h"
 #include "streams/protocol.h"
@@ -191,7 +190,8 @@ parse_one(const ouro_signature *signature, PyObject *const *args,
           Py_ssize_t nargs, PyObject *kwnames)
 {
     PyObject *argument;
-    if (ouro_parse(signature, args, nargs, kwnames, &argument) < 0) {
+    if (ouro_streams_parse_one(signature, args, nargs, kwnames, &argument)
+        < 0) {
         return NULL;
     }
     return argument;
@@ -248,8 +248,10 @@ protocol_data_received(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyObject *
-protocol_eof_received(PyObject *self, PyObject *Py_UNUSED(none))
+protocol_eof_received(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *kwnames)
 {
+    NO_ARGUMENTS("StreamReaderProtocol.eof_received");
     int stay_open = ouro_stream_protocol_eof_received(self);
     return stay_open < 0 ? NULL : PyBool_FromLong(stay_open);
 }
@@ -309,7 +311,8 @@ static PyMethodDef protocol_methods[] = {
     {"data_received", _PyCFunction_CAST(protocol_data_received),
      METH_FASTCALL | METH_KEYWORDS,
      "data_received($self, /, data)\n--\n\nFeed bytes to the reader."},
-    {"eof_received", protocol_eof_received, METH_NOARGS,
+    {"eof_received", _PyCFunction_CAST(protocol_eof_received),
+     METH_FASTCALL | METH_KEYWORDS,
      "eof_received($self, /)\n--\n\n"
      "The other side sends no more.  Returns whether ours may."},
     {"_get_close_waiter", _PyCFunction_CAST(protocol_get_close_waiter),

@@ -3,7 +3,6 @@
  */
 #include <math.h>
 
-#include "base/args.h"
 #include "base/rooms.h"
 #include "streams/common.h"
 #include "streams/protocol.h"
@@ -274,8 +273,10 @@ PyDoc_STRVAR(exception_doc, "exception($self, /)\n--\n\n\
 Return the exception that was set on this stream, or None.");
 
 static PyObject *
-reader_exception(PyObject *self, PyObject *Py_UNUSED(none))
+reader_exception(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
 {
+    NO_ARGUMENTS("StreamReader.exception");
     PyObject *exception = as_reader(self)->exception;
     return Py_NewRef(exception != NULL ? exception : Py_None);
 }
@@ -296,7 +297,8 @@ reader_set_exception(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames)
 {
     PyObject *exception;
-    if (ouro_parse(&set_exception_signature, args, nargs, kwnames, &exception)
+    if (ouro_streams_parse_one(&set_exception_signature, args, nargs, kwnames,
+                               &exception)
         < 0) {
         return NULL;
     }
@@ -305,8 +307,10 @@ reader_set_exception(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyObject *
-reader_wakeup_waiter(PyObject *self, PyObject *Py_UNUSED(none))
+reader_wakeup_waiter(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                     PyObject *kwnames)
 {
+    NO_ARGUMENTS("StreamReader._wakeup_waiter");
     return ouro_streams_none(
         ouro_reader_wakeup_waiter(ouro_state_of(self), as_reader(self)));
 }
@@ -327,7 +331,8 @@ reader_set_transport(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames)
 {
     PyObject *transport;
-    if (ouro_parse(&set_transport_signature, args, nargs, kwnames, &transport)
+    if (ouro_streams_parse_one(&set_transport_signature, args, nargs, kwnames,
+                               &transport)
         < 0) {
         return NULL;
     }
@@ -349,8 +354,8 @@ reader_replace_transport(PyObject *self, PyObject *const *args,
 {
     StreamReaderObject *reader = as_reader(self);
     PyObject *transport;
-    if (ouro_parse(&replace_transport_signature, args, nargs, kwnames,
-                   &transport)
+    if (ouro_streams_parse_one(&replace_transport_signature, args, nargs,
+                               kwnames, &transport)
             < 0
         || ouro_streams_assert(ouro_state_of(self), reader->transport != NULL,
                                "Transport not set")
@@ -363,8 +368,10 @@ reader_replace_transport(PyObject *self, PyObject *const *args,
 }
 
 static PyObject *
-reader_maybe_resume(PyObject *self, PyObject *Py_UNUSED(none))
+reader_maybe_resume(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                    PyObject *kwnames)
 {
+    NO_ARGUMENTS("StreamReader._maybe_resume_transport");
     return ouro_streams_none(
         ouro_reader_maybe_resume(ouro_state_of(self), as_reader(self)));
 }
@@ -373,8 +380,10 @@ PyDoc_STRVAR(feed_eof_doc, "feed_eof($self, /)\n--\n\n\
 Say that no more data will come.");
 
 static PyObject *
-reader_feed_eof(PyObject *self, PyObject *Py_UNUSED(none))
+reader_feed_eof(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                PyObject *kwnames)
 {
+    NO_ARGUMENTS("StreamReader.feed_eof");
     return ouro_streams_none(
         ouro_reader_feed_eof(ouro_state_of(self), as_reader(self)));
 }
@@ -383,8 +392,10 @@ PyDoc_STRVAR(at_eof_doc, "at_eof($self, /)\n--\n\n\
 Return True if the buffer is empty and 'feed_eof' was called.");
 
 static PyObject *
-reader_at_eof(PyObject *self, PyObject *Py_UNUSED(none))
+reader_at_eof(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+              PyObject *kwnames)
 {
+    NO_ARGUMENTS("StreamReader.at_eof");
     StreamReaderObject *reader = as_reader(self);
     return PyBool_FromLong(reader->eof && ouro_reader_size(reader) == 0);
 }
@@ -405,7 +416,9 @@ reader_feed_data(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
     PyObject *data;
-    if (ouro_parse(&feed_data_signature, args, nargs, kwnames, &data) < 0) {
+    if (ouro_streams_parse_one(&feed_data_signature, args, nargs, kwnames,
+                               &data)
+        < 0) {
         return NULL;
     }
     return ouro_streams_none(
@@ -413,18 +426,23 @@ reader_feed_data(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyMethodDef reader_methods[] = {
-    {"exception", reader_exception, METH_NOARGS, exception_doc},
+    {"exception", _PyCFunction_CAST(reader_exception),
+     METH_FASTCALL | METH_KEYWORDS, exception_doc},
     {"set_exception", _PyCFunction_CAST(reader_set_exception),
      METH_FASTCALL | METH_KEYWORDS, set_exception_doc},
-    {"_wakeup_waiter", reader_wakeup_waiter, METH_NOARGS,
+    {"_wakeup_waiter", _PyCFunction_CAST(reader_wakeup_waiter),
+     METH_FASTCALL | METH_KEYWORDS,
      "_wakeup_waiter($self, /)\n--\n\n"
      "Wakeup read*() functions waiting for data or EOF."},
     {"set_transport", _PyCFunction_CAST(reader_set_transport),
      METH_FASTCALL | METH_KEYWORDS, set_transport_doc},
-    {"_maybe_resume_transport", reader_maybe_resume, METH_NOARGS,
+    {"_maybe_resume_transport", _PyCFunction_CAST(reader_maybe_resume),
+     METH_FASTCALL | METH_KEYWORDS,
      "_maybe_resume_transport($self, /)\n--\n\n"},
-    {"feed_eof", reader_feed_eof, METH_NOARGS, feed_eof_doc},
-    {"at_eof", reader_at_eof, METH_NOARGS, at_eof_doc},
+    {"feed_eof", _PyCFunction_CAST(reader_feed_eof),
+     METH_FASTCALL | METH_KEYWORDS, feed_eof_doc},
+    {"at_eof", _PyCFunction_CAST(reader_at_eof), METH_FASTCALL | METH_KEYWORDS,
+     at_eof_doc},
     {"feed_data", _PyCFunction_CAST(reader_feed_data),
      METH_FASTCALL | METH_KEYWORDS, feed_data_doc},
     {NULL},

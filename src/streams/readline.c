@@ -268,7 +268,8 @@ reader_readuntil(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
     PyObject *separator;
-    if (ouro_parse(&readuntil_signature, args, nargs, kwnames, &separator)
+    if (ouro_streams_parse_one(&readuntil_signature, args, nargs, kwnames,
+                               &separator)
         < 0) {
         return NULL;
     }
@@ -285,19 +286,11 @@ At the end of the stream, return what there is: an incomplete line or an\n\
 empty bytes object.  Raises ValueError for a line that is longer than the\n\
 stream's limit, which is thrown away.");
 
-static const ouro_signature readline_signature = {
-    .qualname = "StreamReader.readline",
-    .skip_self = 1,
-    .names = {NULL},
-};
-
 static PyObject *
 reader_readline(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                 PyObject *kwnames)
 {
-    if (ouro_parse(&readline_signature, args, nargs, kwnames, NULL) < 0) {
-        return NULL;
-    }
+    NO_ARGUMENTS("StreamReader.readline");
     return (PyObject *)ouro_readop_new(self, &readline_kind);
 }
 
@@ -307,19 +300,11 @@ ouro_reader_anext(PyObject *self)
     return (PyObject *)ouro_readop_new(self, &anext_kind);
 }
 
-static const ouro_signature anext_signature = {
-    .qualname = "StreamReader.__anext__",
-    .skip_self = 1,
-    .names = {NULL},
-};
-
 static PyObject *
 reader_anext(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
-    if (ouro_parse(&anext_signature, args, nargs, kwnames, NULL) < 0) {
-        return NULL;
-    }
+    NO_ARGUMENTS("StreamReader.__anext__");
     return ouro_reader_anext(self);
 }
 

@@ -258,7 +258,8 @@ reader_wait_for_data(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames)
 {
     PyObject *name;
-    if (ouro_parse(&wait_for_data_signature, args, nargs, kwnames, &name)
+    if (ouro_streams_parse_one(&wait_for_data_signature, args, nargs, kwnames,
+                               &name)
         < 0) {
         return NULL;
     }

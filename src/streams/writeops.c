@@ -1,7 +1,6 @@
 /* writeops.c - the coroutines of a StreamWriter: drain, wait_closed,
  * start_tls.
  */
-#include "base/args.h"
 #include "net/protocol_ops.h"
 #include "streams/protocol.h"
 #include "streams/writer.h"
@@ -37,12 +36,8 @@ enum drain_step {
 /* Send what write() has gathered; but while more requests are there to be
  * read, only what has waited too long already. */
 static int
-flush(ouro_state *st, StreamWriterObject *writer)
+flush(ouro_state *st, StreamWriterObject *writer, const transport_ops *ops)
 {
-    const transport_ops *ops = ouro_transport_ops(st, writer->transport);
-    if (ops == NULL || !ops->gathered(writer->transport)) {
-        return 0;
-    }
     PyObject *reader = writer->reader;
     bool more = ouro_reader_check(st, reader)
                 && ouro_reader_size((StreamReaderObject *)reader) > 0;
@@ -107,8 +102,15 @@ static await_status
 drain_start(ouro_state *st, AwaitObject *op, PyObject **ret)
 {
     StreamWriterObject *writer = writer_of(op);
-    if (!ouro_writer_complete(writer) || flush(st, writer) < 0
-        || check_reader(st, writer) < 0) {
+    if (!ouro_writer_complete(writer)) {
+        return AWAIT_ERROR;
+    }
+    const transport_ops *ops = ouro_transport_ops(st, writer->transport);
+    if (ops != NULL && ops->gathered(writer->transport)
+        && flush(st, writer, ops) < 0) {
+        return AWAIT_ERROR;
+    }
+    if (check_reader(st, writer) < 0) {
         return AWAIT_ERROR;
     }
     int closing = ouro_transport_is_closing(st, writer->transport);
@@ -149,19 +151,11 @@ The intended use is to write:\n\n\
 Raises the reader's exception, if it has one, and ConnectionResetError if\n\
 the connection is lost.");
 
-static const ouro_signature drain_signature = {
-    .qualname = "StreamWriter.drain",
-    .skip_self = 1,
-    .names = {NULL},
-};
-
 static PyObject *
 writer_drain(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
-    if (ouro_parse(&drain_signature, args, nargs, kwnames, NULL) < 0) {
-        return NULL;
-    }
+    NO_ARGUMENTS("StreamWriter.drain");
     return (PyObject *)ouro_await_new(ouro_state_of(self), &drain_kind, self);
 }
 
@@ -193,19 +187,11 @@ PyDoc_STRVAR(wait_closed_doc, "wait_closed($self, /)\n--\n\n\
 Wait until the stream is closed.\n\n\
 Raises the exception that the connection was lost with, if any.");
 
-static const ouro_signature wait_closed_signature = {
-    .qualname = "StreamWriter.wait_closed",
-    .skip_self = 1,
-    .names = {NULL},
-};
-
 static PyObject *
 writer_wait_closed(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
-    if (ouro_parse(&wait_closed_signature, args, nargs, kwnames, NULL) < 0) {
-        return NULL;
-    }
+    NO_ARGUMENTS("StreamWriter.wait_closed");
     return (PyObject *)ouro_await_new(ouro_state_of(self), &wait_closed_kind,
                                       self);
 }

@@ -5,7 +5,6 @@
  */
 #include "streams/writer.h"
 
-#include "base/args.h"
 #include "base/rooms.h"
 #include "net/protocol_ops.h"
 #include "streams/reader.h"
@@ -273,7 +272,8 @@ writer_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
     PyObject *data, *transport;
-    if (ouro_parse(&write_signature, args, nargs, kwnames, &data) < 0
+    if (ouro_streams_parse_one(&write_signature, args, nargs, kwnames, &data)
+            < 0
         || (transport = transport_of(self)) == NULL) {
         return NULL;
     }
@@ -295,7 +295,9 @@ writer_writelines(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames)
 {
     PyObject *data, *transport;
-    if (ouro_parse(&writelines_signature, args, nargs, kwnames, &data) < 0
+    if (ouro_streams_parse_one(&writelines_signature, args, nargs, kwnames,
+                               &data)
+            < 0
         || (transport = transport_of(self)) == NULL) {
         return NULL;
     }
@@ -327,8 +329,10 @@ PyDoc_STRVAR(write_eof_doc, "write_eof($self, /)\n--\n\n\
 Close the sending side, when all that was written has been sent.");
 
 static PyObject *
-writer_write_eof(PyObject *self, PyObject *Py_UNUSED(none))
+writer_write_eof(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
 {
+    NO_ARGUMENTS("StreamWriter.write_eof");
     return pass_on(self, ouro_state_of(self)->str.write_eof);
 }
 
@@ -336,8 +340,10 @@ PyDoc_STRVAR(can_write_eof_doc, "can_write_eof($self, /)\n--\n\n\
 Return whether the transport supports write_eof().");
 
 static PyObject *
-writer_can_write_eof(PyObject *self, PyObject *Py_UNUSED(none))
+writer_can_write_eof(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                     PyObject *kwnames)
 {
+    NO_ARGUMENTS("StreamWriter.can_write_eof");
     return pass_on(self, ouro_state_of(self)->str.can_write_eof);
 }
 
@@ -346,8 +352,10 @@ Close the stream, when all that was written has been sent; wait_closed()\n\
 waits for that.");
 
 static PyObject *
-writer_close(PyObject *self, PyObject *Py_UNUSED(none))
+writer_close(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+             PyObject *kwnames)
 {
+    NO_ARGUMENTS("StreamWriter.close");
     return pass_on(self, ouro_state_of(self)->str.close);
 }
 
@@ -355,8 +363,10 @@ PyDoc_STRVAR(is_closing_doc, "is_closing($self, /)\n--\n\n\
 Return whether the stream is closed or being closed.");
 
 static PyObject *
-writer_is_closing(PyObject *self, PyObject *Py_UNUSED(none))
+writer_is_closing(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                  PyObject *kwnames)
 {
+    NO_ARGUMENTS("StreamWriter.is_closing");
     return pass_on(self, ouro_state_of(self)->str.is_closing);
 }
 
@@ -394,10 +404,14 @@ static PyMethodDef writer_methods[] = {
      write_doc},
     {"writelines", _PyCFunction_CAST(writer_writelines),
      METH_FASTCALL | METH_KEYWORDS, writelines_doc},
-    {"write_eof", writer_write_eof, METH_NOARGS, write_eof_doc},
-    {"can_write_eof", writer_can_write_eof, METH_NOARGS, can_write_eof_doc},
-    {"close", writer_close, METH_NOARGS, close_doc},
-    {"is_closing", writer_is_closing, METH_NOARGS, is_closing_doc},
+    {"write_eof", _PyCFunction_CAST(writer_write_eof),
+     METH_FASTCALL | METH_KEYWORDS, write_eof_doc},
+    {"can_write_eof", _PyCFunction_CAST(writer_can_write_eof),
+     METH_FASTCALL | METH_KEYWORDS, can_write_eof_doc},
+    {"close", _PyCFunction_CAST(writer_close), METH_FASTCALL | METH_KEYWORDS,
+     close_doc},
+    {"is_closing", _PyCFunction_CAST(writer_is_closing),
+     METH_FASTCALL | METH_KEYWORDS, is_closing_doc},
     {"get_extra_info", _PyCFunction_CAST(writer_get_extra_info),
      METH_FASTCALL | METH_KEYWORDS, get_extra_info_doc},
     {NULL},
