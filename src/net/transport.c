@@ -341,36 +341,47 @@ ouro_transport_leave(PyObject *entered)
 
 /* ---- connection_made() ------------------------------------------------- */
 
+/* connection_made() has raised: report it as its handle would. */
+static int
+made_failed(ouro_state *st, TransportObject *self, PyObject *protocol)
+{
+    if (ouro_error_leaves_loop()) {
+        return -1;
+    }
+    PyObject *exception = PyErr_GetRaisedException();
+    PyObject *callback = PyObject_GetAttr(protocol, st->str.connection_made);
+    PyObject *args = PyTuple_Pack(1, self);
+    int reported = -1;
+    if (callback != NULL && args != NULL) {
+        reported = ouro_transport_callback_failed(
+            self->loop, callback, args, self->step_context, exception);
+    }
+    Py_DECREF(exception);
+    Py_XDECREF(callback);
+    Py_XDECREF(args);
+    return reported;
+}
+
 static int
 call_made(ouro_state *st, TransportObject *self)
 {
     const protocol_ops *ops = ouro_transport_usable_ops(self);
-    if (ops != NULL) {
-        return ops->connection_made(self->protocol, (PyObject *)self);
-    }
     PyObject *protocol = Py_NewRef(self->protocol);
-    PyObject *result = PyObject_CallMethodOneArg(
-        protocol, st->str.connection_made, (PyObject *)self);
-    Py_XDECREF(result);
-    if (result == NULL && !ouro_error_leaves_loop()) {
-        /* As the handle of protocol.connection_made would report it. */
-        PyObject *exception = PyErr_GetRaisedException();
-        PyObject *callback =
-            PyObject_GetAttr(protocol, st->str.connection_made);
-        PyObject *args = PyTuple_Pack(1, self);
-        int reported = -1;
-        if (callback != NULL && args != NULL) {
-            reported = ouro_transport_callback_failed(
-                self->loop, callback, args, self->step_context, exception);
-        }
-        Py_DECREF(exception);
-        Py_XDECREF(callback);
-        Py_XDECREF(args);
-        Py_DECREF(protocol);
-        return reported;
+    int result;
+    if (ops != NULL) {
+        result = ops->connection_made(protocol, (PyObject *)self);
+    }
+    else {
+        PyObject *none = PyObject_CallMethodOneArg(
+            protocol, st->str.connection_made, (PyObject *)self);
+        Py_XDECREF(none);
+        result = none == NULL ? -1 : 0;
+    }
+    if (result < 0) {
+        result = made_failed(st, self, protocol);
     }
     Py_DECREF(protocol);
-    return result == NULL ? -1 : 0;
+    return result;
 }
 
 static int
