@@ -1,7 +1,8 @@
 /* future.c - the Future type: its life and its methods.
  *
  * What Python sees of its insides (_state, _callbacks, ...) is in
- * future_attrs.c, who waits for it in callbacks.c, `await` in future_iter.c.
+ * future_attrs.c, how it is completed in outcome.c, who waits for it in
+ * callbacks.c, `await` in future_iter.c.
  */
 #include "task/future_impl.h"
 
@@ -118,8 +119,7 @@ future_tp_init(PyObject *self, PyObject *args, PyObject *kwargs)
 PyObject *
 ouro_future_new(ouro_state *st, PyObject *loop)
 {
-    PyObject *self =
-        ouro_freelist_pop(&st->free_futures, st->types.Future);
+    PyObject *self = ouro_freelist_pop(&st->free_futures, st->types.Future);
     if (self != NULL) {
         PyObject_GC_Track(self);
     }
@@ -177,8 +177,8 @@ add_item(PyObject *dict, PyObject *key, PyObject *value)
 
 /* The context for call_exception_handler() about this future or task. */
 PyObject *
-ouro_future_error_context(ouro_state *st, FutureObject *fut,
-                          PyObject *message, PyObject *key)
+ouro_future_error_context(ouro_state *st, FutureObject *fut, PyObject *message,
+                          PyObject *key)
 {
     PyObject *context = PyDict_New();
     PyObject *source =
@@ -206,9 +206,9 @@ ouro_future_finalize(PyObject *self)
     PyObject *pending = PyErr_GetRaisedException();
     PyObject *name = PyType_GetName(Py_TYPE(self));
     PyObject *message =
-        name == NULL ? NULL
-                     : PyUnicode_FromFormat(
-                         "%U exception was never retrieved", name);
+        name == NULL
+            ? NULL
+            : PyUnicode_FromFormat("%U exception was never retrieved", name);
     Py_XDECREF(name);
     PyObject *context =
         ouro_future_error_context(st, fut, message, st->str.future);
@@ -245,247 +245,6 @@ future_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-/* ---- completing -------------------------------------------------------- */
-
-static int
-check_alive(FutureObject *fut)
-{
-    if (fut->loop == NULL) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "Future object is not initialized.");
-        return -1;
-    }
-    return 0;
-}
-
-static int
-check_pending(FutureObject *fut)
-{
-    if (check_alive(fut) < 0) {
-        return -1;
-    }
-    if (fut->state != FUTURE_PENDING) {
-        ouro_state *st = ouro_state_of((PyObject *)fut);
-        PyErr_SetString(st->stock.InvalidStateError, "invalid state");
-        return -1;
-    }
-    return 0;
-}
-
-int
-ouro_future_set_result(FutureObject *fut, PyObject *result)
-{
-    if (check_pending(fut) < 0) {
-        return -1;
-    }
-    fut->result = Py_NewRef(result);
-    fut->state = FUTURE_FINISHED;
-    return ouro_future_schedule(fut);
-}
-
-/* From 3.13 a StopIteration is set as the cause of a RuntimeError. */
-static PyObject *
-wrap_stopiteration(PyObject *exception)
-{
-    PyErr_SetString(PyExc_RuntimeError,
-                    "StopIteration interacts badly with generators and "
-                    "cannot be raised into a Future");
-    PyObject *wrapper = PyErr_GetRaisedException();
-    if (wrapper != NULL) {
-        PyException_SetCause(wrapper, Py_NewRef(exception));
-        PyException_SetContext(wrapper, exception);
-    }
-    else {
-        Py_DECREF(exception);
-    }
-    return wrapper;
-}
-
-/* What set_exception() stores for its argument: a new reference. */
-static PyObject *
-checked_exception(ouro_state *st, PyObject *exception)
-{
-    PyObject *value = PyExceptionClass_Check(exception)
-                          ? PyObject_CallNoArgs(exception)
-                          : Py_NewRef(exception);
-    if (value == NULL) {
-        return NULL;
-    }
-    if (!PyExceptionInstance_Check(value)) {
-        Py_DECREF(value);
-        PyErr_SetString(PyExc_TypeError, "invalid exception object");
-        return NULL;
-    }
-    if (st->has.wraps_stopiteration
-        && PyErr_GivenExceptionMatches(value, PyExc_StopIteration)) {
-        return wrap_stopiteration(value);
-    }
-    if (Py_IS_TYPE(value, (PyTypeObject *)PyExc_StopIteration)) {
-        Py_DECREF(value);
-        PyErr_SetString(PyExc_TypeError,
-                        "StopIteration interacts badly with generators and "
-                        "cannot be raised into a Future");
-        return NULL;
-    }
-    return value;
-}
-
-int
-ouro_future_set_exception(FutureObject *fut, PyObject *exception)
-{
-    if (check_pending(fut) < 0) {
-        return -1;
-    }
-    ouro_state *st = ouro_state_of((PyObject *)fut);
-    PyObject *value = checked_exception(st, exception);
-    if (value == NULL) {
-        return -1;
-    }
-    /* Making the instance ran Python. */
-    if (check_pending(fut) < 0) {
-        Py_DECREF(value);
-        return -1;
-    }
-    PyObject *traceback = PyException_GetTraceback(value);
-    if (traceback != NULL) {
-        if (ouro_future_extras(fut) == NULL) {
-            Py_DECREF(traceback);
-            Py_DECREF(value);
-            return -1;
-        }
-        Py_XSETREF(fut->extras->exception_traceback, traceback);
-    }
-    fut->result = value;
-    fut->failed = true;
-    fut->state = FUTURE_FINISHED;
-    if (ouro_future_schedule(fut) < 0) {
-        return -1;
-    }
-    fut->log_traceback = true;
-    return 0;
-}
-
-int
-ouro_future_cancel(FutureObject *fut, PyObject *message)
-{
-    if (check_alive(fut) < 0) {
-        return -1;
-    }
-    fut->log_traceback = false;
-    if (fut->state != FUTURE_PENDING) {
-        return 0;
-    }
-    if (ouro_future_set_cancel_message(fut, message) < 0) {
-        return -1;
-    }
-    fut->state = FUTURE_CANCELLED;
-    return ouro_future_schedule(fut) < 0 ? -1 : 1;
-}
-
-/* ---- looking at the outcome -------------------------------------------- */
-
-/* The CancelledError of a cancelled future, once the one that was raised in
- * the task itself: a new reference. */
-PyObject *
-ouro_future_cancelled_error(ouro_state *st, FutureObject *fut)
-{
-    future_extras *extras = fut->extras;
-    if (extras != NULL && extras->cancelled_exc != NULL) {
-        PyObject *exception = extras->cancelled_exc;
-        extras->cancelled_exc = NULL;
-        return exception;
-    }
-    if (extras == NULL || extras->cancel_message == NULL
-        || extras->cancel_message == Py_None) {
-        return PyObject_CallNoArgs(st->stock.CancelledError);
-    }
-    return PyObject_CallOneArg(st->stock.CancelledError,
-                               extras->cancel_message);
-}
-
-/* asyncio reports a missing __init__ here as another error than elsewhere. */
-static int
-check_readable(FutureObject *fut)
-{
-    if (fut->loop == NULL) {
-        ouro_state *st = ouro_state_of((PyObject *)fut);
-        PyErr_SetString(st->stock.InvalidStateError,
-                        "Future object is not initialized.");
-        return -1;
-    }
-    return 0;
-}
-
-static void
-raise_cancelled(ouro_state *st, FutureObject *fut)
-{
-    PyObject *exception = ouro_future_cancelled_error(st, fut);
-    if (exception != NULL) {
-        ouro_raise(exception);
-        Py_DECREF(exception);
-    }
-}
-
-/* The exception of a failed future with the traceback that it came with; as
- * in asyncio only the first who asks gets the traceback. */
-static PyObject *
-take_exception(FutureObject *fut)
-{
-    PyObject *traceback = NULL;
-    if (fut->extras != NULL) {
-        traceback = fut->extras->exception_traceback;
-        fut->extras->exception_traceback = NULL;
-    }
-    int result = PyException_SetTraceback(
-        fut->result, traceback != NULL ? traceback : Py_None);
-    Py_XDECREF(traceback);
-    return result < 0 ? NULL : Py_NewRef(fut->result);
-}
-
-int
-ouro_future_exception(FutureObject *fut, PyObject **ret_exception)
-{
-    if (fut->state == FUTURE_CANCELLED) {
-        ouro_state *st = ouro_state_of((PyObject *)fut);
-        *ret_exception = ouro_future_cancelled_error(st, fut);
-        return *ret_exception == NULL ? -1 : 1;
-    }
-    fut->log_traceback = false;
-    if (!fut->failed) {
-        *ret_exception = NULL;
-        return 0;
-    }
-    *ret_exception = take_exception(fut);
-    return *ret_exception == NULL ? -1 : 1;
-}
-
-PyObject *
-ouro_future_result(FutureObject *fut)
-{
-    if (check_readable(fut) < 0) {
-        return NULL;
-    }
-    ouro_state *st = ouro_state_of((PyObject *)fut);
-    if (fut->state == FUTURE_CANCELLED) {
-        raise_cancelled(st, fut);
-        return NULL;
-    }
-    if (fut->state == FUTURE_PENDING) {
-        PyErr_SetString(st->stock.InvalidStateError, "Result is not set.");
-        return NULL;
-    }
-    fut->log_traceback = false;
-    if (!fut->failed) {
-        return Py_NewRef(fut->result);
-    }
-    PyObject *exception = take_exception(fut);
-    if (exception != NULL) {
-        ouro_raise(exception);
-        Py_DECREF(exception);
-    }
-    return NULL;
-}
-
 /* ---- methods ----------------------------------------------------------- */
 
 /* Arguments in any other form than the usual: Python's own parser, for its
@@ -505,8 +264,8 @@ parse_slowly(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                                 args[nargs + i]);
     }
     if (result == 0
-        && !PyArg_ParseTupleAndKeywords(tuple, dict, format, keywords,
-                                        &ret[0], &ret[1])) {
+        && !PyArg_ParseTupleAndKeywords(tuple, dict, format, keywords, &ret[0],
+                                        &ret[1])) {
         result = -1;
     }
     Py_XDECREF(tuple);
@@ -537,17 +296,16 @@ static PyObject *
 future_exception(PyObject *self, PyObject *unused)
 {
     FutureObject *fut = (FutureObject *)self;
-    if (check_readable(fut) < 0) {
+    if (ouro_future_check_readable(fut) < 0) {
         return NULL;
     }
     ouro_state *st = ouro_state_of(self);
     if (fut->state == FUTURE_CANCELLED) {
-        raise_cancelled(st, fut);
+        ouro_future_raise_cancelled(st, fut);
         return NULL;
     }
     if (fut->state == FUTURE_PENDING) {
-        PyErr_SetString(st->stock.InvalidStateError,
-                        "Exception is not set.");
+        PyErr_SetString(st->stock.InvalidStateError, "Exception is not set.");
         return NULL;
     }
     fut->log_traceback = false;
@@ -604,7 +362,7 @@ future_add_done_callback(PyObject *self, PyObject *const *args,
         return NULL;
     }
     FutureObject *fut = (FutureObject *)self;
-    if (check_alive(fut) < 0) {
+    if (ouro_future_check_alive(fut) < 0) {
         return NULL;
     }
     PyObject *context =
@@ -612,8 +370,8 @@ future_add_done_callback(PyObject *self, PyObject *const *args,
     if (context == NULL) {
         return NULL;
     }
-    int result = ouro_future_add_callback(ouro_state_of(self), fut, given[0],
-                                          context);
+    int result =
+        ouro_future_add_callback(ouro_state_of(self), fut, given[0], context);
     Py_DECREF(context);
     if (result < 0) {
         return NULL;
@@ -630,7 +388,7 @@ static PyObject *
 future_remove_done_callback(PyObject *self, PyObject *function)
 {
     FutureObject *fut = (FutureObject *)self;
-    if (check_alive(fut) < 0) {
+    if (ouro_future_check_alive(fut) < 0) {
         return NULL;
     }
     Py_ssize_t removed =
@@ -654,8 +412,7 @@ ouro_parse_cancel(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
         *ret_message = NULL;
         return 0;
     }
-    if (parse_slowly(args, nargs, kwnames, "|O:cancel", keywords, given)
-        < 0) {
+    if (parse_slowly(args, nargs, kwnames, "|O:cancel", keywords, given) < 0) {
         return -1;
     }
     *ret_message = given[0];
@@ -694,8 +451,7 @@ static PyObject *
 future_done(PyObject *self, PyObject *unused)
 {
     FutureObject *fut = (FutureObject *)self;
-    return PyBool_FromLong(fut->loop != NULL
-                           && fut->state != FUTURE_PENDING);
+    return PyBool_FromLong(fut->loop != NULL && fut->state != FUTURE_PENDING);
 }
 
 PyDoc_STRVAR(get_loop_doc, "get_loop($self, /)\n--\n\n\
@@ -705,7 +461,7 @@ static PyObject *
 future_get_loop(PyObject *self, PyObject *unused)
 {
     FutureObject *fut = (FutureObject *)self;
-    return check_alive(fut) < 0 ? NULL : Py_NewRef(fut->loop);
+    return ouro_future_check_alive(fut) < 0 ? NULL : Py_NewRef(fut->loop);
 }
 
 PyDoc_STRVAR(make_cancelled_error_doc, "_make_cancelled_error($self, /)\n--\n\n\
@@ -729,8 +485,8 @@ static PyMethodDef future_methods[] = {
      METH_FASTCALL | METH_KEYWORDS, add_done_callback_doc},
     {"remove_done_callback", future_remove_done_callback, METH_O,
      remove_done_callback_doc},
-    {"cancel", _PyCFunction_CAST(future_cancel),
-     METH_FASTCALL | METH_KEYWORDS, cancel_doc},
+    {"cancel", _PyCFunction_CAST(future_cancel), METH_FASTCALL | METH_KEYWORDS,
+     cancel_doc},
     {"cancelled", future_cancelled, METH_NOARGS, cancelled_doc},
     {"done", future_done, METH_NOARGS, done_doc},
     {"get_loop", future_get_loop, METH_NOARGS, get_loop_doc},
@@ -793,6 +549,5 @@ ouro_future_setup(PyObject *module, ouro_state *st)
     if (PyModule_AddFunctions(module, ouro_anyfuture_functions) < 0) {
         return -1;
     }
-    return ouro_add_type(module, &future_spec, NULL, true,
-                         &st->types.Future);
+    return ouro_add_type(module, &future_spec, NULL, true, &st->types.Future);
 }

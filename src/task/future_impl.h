@@ -9,6 +9,14 @@
 /* The rare fields, allocated when first needed; NULL: MemoryError. */
 future_extras *ouro_future_extras(FutureObject *fut);
 int ouro_future_set_cancel_message(FutureObject *fut, PyObject *message);
+
+/* -1 with an exception where __init__ has not been called: RuntimeError, or
+ * for those who read the outcome InvalidStateError, as in asyncio. */
+int ouro_future_check_alive(FutureObject *fut);
+int ouro_future_check_readable(FutureObject *fut);
+
+/* Raise the CancelledError of a cancelled future. */
+void ouro_future_raise_cancelled(ouro_state *st, FutureObject *fut);
 PyObject *ouro_future_cancelled_error(ouro_state *st, FutureObject *fut);
 
 /* The arguments of cancel(msg=None); *ret_message NULL: not given. */

@@ -33,6 +33,7 @@ INHERITED = "its base has both"
 BROKEN_ELSEWHERE = "in every cycle is something that clears: "
 WITHOUT_TRAVERSE = {
     "context_slots": "has no state",
+    "deadline_slots": "the engine shows what it holds (docs/lifetimes.md)",
     "loop_slots": INHERITED,
     "server_slots": INHERITED,
 }
