@@ -211,7 +211,12 @@ resolve_literal(ouro_state *st, AwaitObject *self, PyObject *address)
 static PyObject *
 resolve_address(PyObject *address)
 {
-    PyObject *tuple = PySequence_Tuple(address);
+    /* (address[:2] is what asyncio takes, and what may fail.) */
+    PyObject *all = PySlice_New(NULL, NULL, NULL);
+    PyObject *slice = all == NULL ? NULL : PyObject_GetItem(address, all);
+    PyObject *tuple = slice == NULL ? NULL : PySequence_Tuple(slice);
+    Py_XDECREF(all);
+    Py_XDECREF(slice);
     if (tuple == NULL) {
         return NULL;
     }
