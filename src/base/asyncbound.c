@@ -132,7 +132,7 @@ asyncbound_hash(PyObject *object)
 {
     AsyncBoundObject *bound = as_bound(object);
     Py_hash_t hash =
-        _Py_HashPointer(bound->self) ^ _Py_HashPointer(bound->method);
+        Py_HashPointer(bound->self) ^ Py_HashPointer(bound->method);
     return hash == -1 ? -2 : hash;
 }
 

@@ -87,7 +87,7 @@ asyncmethod_descr_get(PyObject *object, PyObject *instance, PyObject *type)
         return Py_NewRef(object);
     }
     AsyncMethodObject *method = as_method(object);
-    if (method->once) {
+    if (method->once && PyObject_TypeCheck(instance, method->owner)) {
         return ouro_asyncbound_new(method->st, object, method->call, instance);
     }
     return PyMethod_New(object, instance);

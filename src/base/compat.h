@@ -88,6 +88,12 @@ PyWeakref_GetRef(PyObject *reference, PyObject **ret)
     return *ret != NULL;
 }
 
+static inline Py_hash_t
+Py_HashPointer(const void *pointer)
+{
+    return _Py_HashPointer(pointer);
+}
+
 static inline int
 Py_IsFinalizing(void)
 {

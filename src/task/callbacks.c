@@ -407,7 +407,7 @@ waiter_callable_compare(PyObject *self, PyObject *other, int op)
 static Py_hash_t
 waiter_callable_hash(PyObject *self)
 {
-    return _Py_HashPointer(((WaiterCallable *)self)->job);
+    return Py_HashPointer(((WaiterCallable *)self)->job);
 }
 
 static int

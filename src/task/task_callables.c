@@ -134,7 +134,7 @@ wakeup_compare(PyObject *self, PyObject *other, int op)
 static Py_hash_t
 wakeup_hash(PyObject *self)
 {
-    return _Py_HashPointer(((TaskCallable *)self)->task);
+    return Py_HashPointer(((TaskCallable *)self)->task);
 }
 
 static PyObject *

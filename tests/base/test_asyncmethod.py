@@ -46,17 +46,29 @@ def test_all_coroutine_functions_are_of_this_kind():
             assert isinstance(native, pairs.AsyncMethod), name
 
 
-def test_bound():
-    queue = _ouro.Queue()
-    bound = queue.put
+@pytest.mark.parametrize(("cls", "name", "signature"), [
+    (_ouro.Queue, "put", "(item)"),
+    (_ouro.Lock, "__aenter__", "()"),
+    (_ouro.Lock, "__aexit__", "(exc_type, exc, tb)")])
+def test_bound(cls, name, signature):
+    instance, function = cls(), getattr(cls, name)
+    bound = getattr(instance, name)
     assert inspect.ismethod(bound)
-    assert bound.__self__ is queue
-    assert bound.__func__ is _ouro.Queue.put
-    assert str(inspect.signature(bound)) == "(item)"
-    assert repr(bound) == f"<bound method Queue.put of {queue!r}>"
+    assert bound.__self__ is instance
+    assert bound.__func__ is function
+    assert bound.__name__ == name
+    assert str(inspect.signature(bound)) == signature
+    assert repr(bound) == (
+        f"<bound method {cls.__name__}.{name} of {instance!r}>")
     assert inspect.iscoroutinefunction(bound)
-    assert _ouro.Queue.put.__get__(None, _ouro.Queue) is _ouro.Queue.put
-    assert _ouro.Queue.put.__get__(queue) == bound
+    assert function.__get__(None, cls) is function
+    assert function.__get__(instance) == bound == getattr(instance, name)
+    assert hash(bound) == hash(getattr(instance, name))
+    assert bound != getattr(cls(), name)
+    with pytest.raises(TypeError, match="doesn't apply to a 'int' object"):
+        function.__get__(3)(1, 2, 3)
+    with pytest.raises(AttributeError):
+        bound.nonsense = 1
 
 
 def test_calling_the_unbound_method():
