@@ -22,7 +22,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-TIMEOUT = 300       # seconds for one process
+TIMEOUT = 120       # seconds for one process
 
 
 def parse_arguments():

@@ -8,10 +8,12 @@ scheduled is called, and the loop goes on.  A crash shows in the status.
 """
 
 import asyncio
+import functools
 import gc
 import importlib
 import json
 import logging
+import socket
 import sys
 import warnings
 
@@ -20,11 +22,16 @@ try:
 except ImportError:
     _testcapi = None
 
-ALLOCATIONS = 150       # so many are made to fail, one in each run
+ALLOCATIONS = 120       # so many are made to fail, one in each run
 TABLE = {}
 
 
 def scenario(function):
+    """function(loop, begin): allocations fail from begin() on.
+
+    Making a function is not for that part: the interpreter itself crashes if
+    it cannot (3.13).
+    """
     TABLE[f"no_memory_{function.__name__}"] = function
     return function
 
@@ -42,23 +49,29 @@ async def failure():
     raise ValueError("of the test")
 
 
+async def waits_for(future):
+    return await future
+
+
 def nothing(*args):
     pass
 
 
 @scenario
-def future(loop):
+def future(loop, begin):
     """Make, fill and drop futures."""
-    one, two, three = (loop.create_future() for _ in range(3))
+    begin()
+    one, two, three = [loop.create_future() for _ in range(3)]
     one.set_result(1)
-    two.set_exception(ValueError())
+    two.set_exception(ValueError)
     two.exception()
     three.cancel("message")
     repr(three)
 
 
 @scenario
-def future_callbacks(loop):
+def future_callbacks(loop, begin):
+    begin()
     future = asyncio.Future(loop=loop)
     for _ in range(5):
         future.add_done_callback(nothing)
@@ -70,7 +83,8 @@ def future_callbacks(loop):
 
 
 @scenario
-def handle(loop):
+def handle(loop, begin):
+    begin()
     loop.call_soon(nothing, 1, 2)
     loop.call_later(1000, nothing).cancel()
     repr(loop.call_soon(nothing))
@@ -78,8 +92,9 @@ def handle(loop):
 
 
 @scenario
-def many_timers(loop):
+def many_timers(loop, begin):
     handles = []
+    begin()
     try:
         for _ in range(200):
             handles.append(loop.call_later(1000, nothing))
@@ -89,28 +104,32 @@ def many_timers(loop):
 
 
 @scenario
-def task(loop):
-    loop.run_until_complete(loop.create_task(result()))
+def task(loop, begin):
+    coroutine = result()
+    begin()
+    loop.run_until_complete(loop.create_task(coroutine))
 
 
 @scenario
-def task_steps(loop):
-    loop.run_until_complete(steps())
+def task_steps(loop, begin):
+    coroutine = steps()
+    begin()
+    loop.run_until_complete(coroutine)
 
 
 @scenario
-def task_waits(loop):
-    async def main():
-        future = loop.create_future()
-        loop.call_soon(future.set_result, 1)
-        await future
-
-    loop.run_until_complete(main())
+def task_waits(loop, begin):
+    future = loop.create_future()
+    coroutine = waits_for(future)
+    begin()
+    loop.call_soon(future.set_result, 1)
+    loop.run_until_complete(coroutine)
 
 
 @scenario
-def task_fails(loop):
+def task_fails(loop, begin):
     task = loop.create_task(failure())
+    begin()
     try:
         loop.run_until_complete(task)
     except ValueError:
@@ -118,101 +137,134 @@ def task_fails(loop):
 
 
 @scenario
-def task_cancelled(loop):
+def task_cancelled(loop, begin):
     task = loop.create_task(asyncio.sleep(1000))
+    begin()
     loop.call_soon(task.cancel)
     try:
         loop.run_until_complete(task)
     except asyncio.CancelledError:
         pass
-    finally:
-        task.cancel()
 
 
 @scenario
-def gather(loop):
-    async def main():
-        await asyncio.gather(steps(), result())
-
-    loop.run_until_complete(main())
-
-
-@scenario
-def sleep(loop):
-    async def main():
-        await asyncio.sleep(1e-6)
-
-    loop.run_until_complete(main())
+def task_foreign(loop, begin):
+    """Futures of asyncio's in Python, awaited by a task."""
+    future = asyncio.futures._PyFuture(loop=loop)
+    coroutine = waits_for(future)
+    loop.call_soon(future.set_result, 1)
+    begin()
+    loop.run_until_complete(coroutine)
 
 
 @scenario
-def queue_and_lock(loop):
-    async def main():
-        queue, lock = asyncio.Queue(), asyncio.Lock()
-        task = loop.create_task(queue.get())
+def sleep(loop, begin):
+    coroutine = asyncio.sleep(1e-6)
+    begin()
+    loop.run_until_complete(coroutine)
+
+
+async def uses_queue(begin):
+    queue = asyncio.Queue()
+    begin()
+    task = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.put_nowait(1)
+    await task
+
+
+@scenario
+def queue(loop, begin):
+    loop.run_until_complete(uses_queue(begin))
+
+
+async def uses_lock(begin):
+    lock = asyncio.Lock()
+    begin()
+    async with lock:
+        task = asyncio.create_task(lock.acquire())
         await asyncio.sleep(0)
-        queue.put_nowait(1)
-        await task
-        async with lock:
-            pass
-
-    loop.run_until_complete(main())
+    await task
 
 
 @scenario
-def streams(loop):
-    async def main():
-        import socket
-        one, other = socket.socketpair()
-        with one, other:
-            reader, writer = await asyncio.open_connection(sock=one)
-            try:
-                other.send(b"line\n")
-                await reader.readline()
-                writer.write(b"x" * 100)
-            finally:
-                writer.close()
+def lock(loop, begin):
+    loop.run_until_complete(uses_lock(begin))
 
-    loop.run_until_complete(main())
+
+async def uses_streams(begin, one, other):
+    reader, writer = await asyncio.open_connection(sock=one)
+    begin()
+    try:
+        other.send(b"line\n")
+        await reader.readline()
+        writer.write(b"x" * 100)
+    finally:
+        writer.close()
+
+
+@scenario
+def streams(loop, begin):
+    one, other = socket.socketpair()
+    with one, other:
+        loop.run_until_complete(uses_streams(begin, one, other))
+
+
+async def cancel_all():
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+class Log:
+    """What a run has called, and reported."""
+
+    def __init__(self, loop):
+        self.called = [False, False]
+        self.reported = []
+        loop.set_exception_handler(self._report)
+        # These need no memory.
+        loop.call_soon(self.called.__setitem__, 0, True)
+        loop.call_later(0, self.called.__setitem__, 1, True)
+
+    def _report(self, loop, context):
+        self.reported.append(context)
+
+    def complaint(self):
+        errors = [context.get("exception") for context in self.reported]
+        for error in errors:
+            if not isinstance(error, (MemoryError, type(None))):
+                return f"{error!r} was reported"
+        if not all(self.called) and not any(errors):
+            return f"callbacks were lost, or not: {self.called}"
+        return None
 
 
 def once(function, number):
     """One run; returns what is wrong with it, or None."""
     loop = asyncio.new_event_loop()
-    reported, called = [], []
-    loop.set_exception_handler(lambda loop, what: reported.append(
-        what.get("exception")))
-    loop.call_soon(called.append, 1)
-    loop.call_later(0, called.append, 2)
+    log = Log(loop)
     error = None
-    _testcapi.set_nomemory(number, number + 1)
     try:
-        function(loop)
+        function(loop, functools.partial(_testcapi.set_nomemory, number,
+                                         number + 1))
     except BaseException as caught:
         error = caught
     finally:
         _testcapi.remove_mem_hooks()
-    complaint = None
     if error is not None and not isinstance(error, MemoryError):
-        complaint = f"{error!r} came out"
+        return f"{error!r} came out"
     error = None
+    loop.set_debug(False)
     try:
-        loop.run_until_complete(asyncio.wait_for(asyncio.sleep(0), 10))
-        loop.call_later(0.001, loop.stop)
-        loop.run_forever()
+        loop.run_until_complete(asyncio.wait_for(asyncio.sleep(0.001), 10))
+        loop.run_until_complete(cancel_all())
     except BaseException as caught:
-        complaint = complaint or f"afterwards, {caught!r} came out"
-    if sorted(called) != [1, 2]:
-        complaint = complaint or f"of two callbacks, {called} were called"
-    for exception in reported:
-        if not isinstance(exception, (MemoryError, type(None))):
-            complaint = complaint or f"{exception!r} was reported"
-    for task in asyncio.all_tasks(loop):
-        task.cancel()
-    loop.call_soon(loop.stop)
-    loop.run_forever()
-    loop.close()
-    return complaint
+        return f"afterwards, {caught!r} came out"
+    finally:
+        loop.close()
+    return log.complaint()
 
 
 def main():
