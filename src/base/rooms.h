@@ -5,6 +5,7 @@
 #include "base/state.h"
 
 /* task */
+int ouro_task_stock_setup(PyObject *module, ouro_state *st);
 int ouro_future_setup(PyObject *module, ouro_state *st);
 int ouro_task_setup(PyObject *module, ouro_state *st);
 int ouro_registry_setup(PyObject *module, ouro_state *st);
@@ -18,10 +19,16 @@ int ouro_timeout_setup(PyObject *module, ouro_state *st);
 int ouro_waitfor_setup(PyObject *module, ouro_state *st);
 int ouro_shield_setup(PyObject *module, ouro_state *st);
 int ouro_group_setup(PyObject *module, ouro_state *st);
+int ouro_copystate_setup(PyObject *module, ouro_state *st);
+int ouro_chain_setup(PyObject *module, ouro_state *st);
+int ouro_coroutines_setup(PyObject *module, ouro_state *st);
+int ouro_threads_setup(PyObject *module, ouro_state *st);
+int ouro_factory_setup(PyObject *module, ouro_state *st);
 int ouro_control_setup(PyObject *module, ouro_state *st);
 /* loop */
 int ouro_loop_setup(PyObject *module, ouro_state *st);
 int ouro_server_setup(PyObject *module, ouro_state *st);
+int ouro_accept_setup(PyObject *module, ouro_state *st);
 int ouro_listener_setup(PyObject *module, ouro_state *st);
 int ouro_dns_setup(PyObject *module, ouro_state *st);
 int ouro_connect_setup(PyObject *module, ouro_state *st);

@@ -68,6 +68,13 @@ static const import_entry imports[] = {
     IMPORT("asyncio.timeouts", "_State", timeout_State),
     IMPORT("asyncio.coroutines", "iscoroutine", iscoroutine),
     IMPORT("inspect", "isawaitable", isawaitable),
+    IMPORT("inspect", "iscoroutinefunction", inspect_iscoroutinefunction),
+    IMPORT("functools", "partial", partial),
+    IMPORT("concurrent.futures", "Future", concurrent_Future),
+    IMPORT("concurrent.futures", "CancelledError",
+           concurrent_CancelledError),
+    IMPORT("concurrent.futures", "InvalidStateError",
+           concurrent_InvalidStateError),
     IMPORT("asyncio.exceptions", "BrokenBarrierError", BrokenBarrierError),
     IMPORT("asyncio.queues", "QueueEmpty", QueueEmpty),
     IMPORT("asyncio.queues", "QueueFull", QueueFull),
@@ -232,6 +239,9 @@ ouro_state_traverse(ouro_state *st, visitproc visit, void *arg)
         stop = snapshots_traverse(SNAPSHOTS(st->sync), visit, arg);
     }
     if (stop == 0) {
+        stop = snapshots_traverse(SNAPSHOTS(st->transports), visit, arg);
+    }
+    if (stop == 0) {
         stop = snapshots_traverse(SNAPSHOTS(st->streams), visit, arg);
     }
     return stop;
@@ -253,6 +263,7 @@ ouro_state_clear(ouro_state *st)
     table_clear((PyObject **)&st->types, TABLE_LENGTH(st->types));
     table_clear((PyObject **)&st->stock, TABLE_LENGTH(st->stock));
     snapshots_clear(SNAPSHOTS(st->sync));
+    snapshots_clear(SNAPSHOTS(st->transports));
     snapshots_clear(SNAPSHOTS(st->streams));
 }
 

@@ -13,7 +13,6 @@
 
 #include "base/compat.h"
 #include "base/intact.h"
-#include "base/intact.h"
 
 #include <stdbool.h>
 
@@ -33,11 +32,12 @@ typedef struct ouro_types {
     PyTypeObject *Task;
     PyTypeObject *TaskStep;
     PyTypeObject *TaskWakeup;
-    PyTypeObject *EagerTaskFactory;
     PyTypeObject *Deadline;
     PyTypeObject *Wait;
     PyTypeObject *Release;
     PyTypeObject *Shield;
+    PyTypeObject *Chain;
+    PyTypeObject *Submit;
     PyTypeObject *GatheringFuture;
     PyTypeObject *Timeout;
     PyTypeObject *TaskGroup;
@@ -133,6 +133,11 @@ typedef struct ouro_imports {
     PyObject *timeout_State; /* asyncio.timeouts._State */
     PyObject *iscoroutine;
     PyObject *isawaitable; /* inspect.isawaitable */
+    PyObject *inspect_iscoroutinefunction;
+    PyObject *partial; /* functools.partial */
+    PyObject *concurrent_Future; /* concurrent.futures.Future, */
+    PyObject *concurrent_CancelledError;
+    PyObject *concurrent_InvalidStateError;
     /* sync */
     PyObject *BrokenBarrierError;
     PyObject *QueueEmpty;
@@ -214,6 +219,9 @@ typedef struct ouro_imports {
     X(_task_print_stack)                                                      \
     X(add)                                                                    \
     X(discard)                                                                \
+    X(_is_coroutine)                                                          \
+    X(_get_snapshot)                                                          \
+    X(set_running_or_notify_cancel)                                           \
     /* loop */                                                                \
     X(Task)                                                                   \
     X(__name__)                                                               \
@@ -508,6 +516,11 @@ typedef struct ouro_sync_classes {
     ouro_intact LifoQueue;
 } ouro_sync_classes;
 
+/* The same of src/net. */
+typedef struct ouro_net_classes {
+    ouro_intact SocketTransport;
+} ouro_net_classes;
+
 /* The same of src/streams. */
 typedef struct ouro_stream_classes {
     ouro_intact StreamReader;
@@ -544,6 +557,7 @@ struct ouro_state {
     /* net */
     ouro_protocol_entry protocols[OURO_PROTOCOLS_MAX];
     int protocol_count;
+    ouro_net_classes transports;
     /* sync */
     ouro_sync_classes sync;
     /* streams */

@@ -16,6 +16,18 @@ enum {
     SERVING_ARGS,
 };
 
+/* The arguments of a call with their defaults, as a tuple (owned). */
+PyObject *ouro_serving_args(PyObject *const *given, Py_ssize_t nargs,
+                            PyObject *kwnames);
+
+/* Whether accept() failed for want of descriptors or memory. */
+bool ouro_out_of_resources(int error);
+
+/* Then: report the current exception and serve again after a while; the
+ * kernel would go on reporting the socket as ready.  args: of
+ * _start_serving(), a tuple. 0 or -1. */
+int ouro_accept_later(ouro_state *st, PyObject *loop, PyObject *args);
+
 /* loop._start_serving(*args), directly where nothing is overridden. 0/-1. */
 int ouro_start_serving(ouro_state *st, PyObject *loop, PyObject *const *args);
 

@@ -12,12 +12,6 @@
 #include "loop/listener.h"
 #include "task/future.h"
 
-static ServerObject *
-as_server(PyObject *object)
-{
-    return (ServerObject *)object;
-}
-
 /* ---- the transports of a server ---------------------------------------- */
 
 /* Done and closed: wake who waits for it. */
@@ -78,7 +72,7 @@ ouro_server_attach(ouro_state *st, PyObject *server, PyObject *transport,
         Py_XDECREF(result);
         return result == NULL ? -1 : 0;
     }
-    ServerObject *self = as_server(server);
+    ServerObject *self = ouro_server(server);
     if (server_check_open(self) < 0) {
         return -1;
     }
@@ -115,7 +109,7 @@ ouro_server_detach(ouro_state *st, PyObject *server, PyObject *transport,
         return result == NULL ? -1 : 0;
     }
     client_unlink(client);
-    return server_gone(st, as_server(server));
+    return server_gone(st, ouro_server(server));
 }
 
 void
@@ -123,7 +117,7 @@ ouro_server_forget(PyObject *server, server_client *client)
 {
     if (client->transport != NULL) {
         client_unlink(client);
-        as_server(server)->active--;
+        ouro_server(server)->active--;
     }
 }
 
@@ -132,7 +126,7 @@ ouro_server_forget(PyObject *server, server_client *client)
 static PyObject *
 server_attach(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
 {
-    ServerObject *self = as_server(op);
+    ServerObject *self = ouro_server(op);
     if (server_check_open(self) < 0) {
         return NULL;
     }
@@ -157,7 +151,7 @@ server_attach(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
 static PyObject *
 server_detach(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
 {
-    ServerObject *self = as_server(op);
+    ServerObject *self = ouro_server(op);
     if (nargs > 0) {
         PyObject *reference = PyWeakref_NewRef(args[0], NULL);
         int found = reference == NULL || self->foreign == NULL
@@ -217,7 +211,7 @@ server_transports(ServerObject *self)
 static PyObject *
 server_call_clients(PyObject *op, const char *method)
 {
-    PyObject *transports = server_transports(as_server(op));
+    PyObject *transports = server_transports(ouro_server(op));
     if (transports == NULL) {
         return NULL;
     }
@@ -286,7 +280,7 @@ ouro_server_start(ouro_state *st, ServerObject *self)
 static PyObject *
 server_start(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return ouro_server_start(ouro_state_of(op), as_server(op)) < 0
+    return ouro_server_start(ouro_state_of(op), ouro_server(op)) < 0
                ? NULL
                : Py_NewRef(Py_None);
 }
@@ -345,283 +339,31 @@ server_do_close(ouro_state *st, ServerObject *self)
 static PyObject *
 server_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return server_do_close(ouro_state_of(op), as_server(op)) < 0
+    return server_do_close(ouro_state_of(op), ouro_server(op)) < 0
                ? NULL
                : Py_NewRef(Py_None);
 }
-
-/* ---- coroutines -------------------------------------------------------- */
-
-static PyObject *
-server_coroutine(PyObject *op, const await_kind *kind,
-                 const ouro_signature *signature, PyObject *const *args,
-                 Py_ssize_t nargs, PyObject *kwnames)
-{
-    PyObject *none[1];
-    if (ouro_parse(signature, args, nargs, kwnames, none) < 0) {
-        return NULL;
-    }
-    return (PyObject *)ouro_await_new(ouro_state_of(op), kind, op);
-}
-
-/* start_serving(): skip a turn, so that the watches are in force. */
-static await_status
-start_serving_poll(AwaitObject *self, PyObject **ret)
-{
-    if (self->step++ > 0) {
-        *ret = Py_NewRef(Py_None);
-        return AWAIT_RETURN;
-    }
-    PyObject *started =
-        PyObject_CallMethod(self->owner, "_start_serving", NULL);
-    if (started == NULL) {
-        return AWAIT_ERROR;
-    }
-    Py_DECREF(started);
-    return AWAIT_YIELD;
-}
-
-static const await_kind start_serving_kind = {
-    .name = "start_serving",
-    .qualname = "Server.start_serving",
-    .poll = start_serving_poll,
-};
-
-static PyObject *
-server_start_serving(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-                     PyObject *kwnames)
-{
-    static const ouro_signature signature = {
-        .qualname = "Server.start_serving", .skip_self = 1};
-    return server_coroutine(op, &start_serving_kind, &signature, args, nargs,
-                            kwnames);
-}
-
-/* wait_closed() */
-static bool
-server_need_not_wait(ouro_state *st, ServerObject *self)
-{
-    if (self->waiters == NULL) {
-        return true;
-    }
-    /* 3.11 does not wait for the connections of a closed server; 3.12.0 does
-     * not wait at all without any. */
-    return (st->has.minor < 12 && self->sockets == NULL)
-           || (st->has.minor == 12 && st->has.micro == 0
-               && self->active == 0);
-}
-
-static await_status
-wait_closed_poll(AwaitObject *self, PyObject **ret)
-{
-    ouro_state *st = ouro_state_of(self->owner);
-    ServerObject *server = as_server(self->owner);
-    if (self->step++ > 0 || server_need_not_wait(st, server)) {
-        *ret = Py_NewRef(Py_None);
-        return AWAIT_RETURN;
-    }
-    PyObject *waiter = ouro_create_future(st, server->loop);
-    if (waiter == NULL || PyList_Append(server->waiters, waiter) < 0) {
-        Py_XDECREF(waiter);
-        return AWAIT_ERROR;
-    }
-    *ret = waiter;
-    return AWAIT_FUTURE;
-}
-
-static const await_kind wait_closed_kind = {
-    .name = "wait_closed",
-    .qualname = "Server.wait_closed",
-    .poll = wait_closed_poll,
-};
-
-static PyObject *
-server_wait_closed(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-                   PyObject *kwnames)
-{
-    static const ouro_signature signature = {
-        .qualname = "Server.wait_closed", .skip_self = 1};
-    return server_coroutine(op, &wait_closed_kind, &signature, args, nargs,
-                            kwnames);
-}
-
-/* serve_forever() */
-enum { FOREVER_START, FOREVER_WAIT, FOREVER_CLOSE };
-
-static await_status
-serve_forever_poll(AwaitObject *self, PyObject **ret)
-{
-    ouro_state *st = ouro_state_of(self->owner);
-    ServerObject *server = as_server(self->owner);
-    if (self->step == FOREVER_CLOSE) {
-        /* The server is closed: on with the cancellation. */
-        Py_CLEAR(server->serving_forever);
-        ouro_raise(self->b);
-        return AWAIT_ERROR;
-    }
-    if (self->step == FOREVER_WAIT) {
-        Py_CLEAR(server->serving_forever);
-        *ret = Py_NewRef(Py_None);
-        return AWAIT_RETURN;
-    }
-    if (server->serving_forever != NULL) {
-        PyErr_Format(PyExc_RuntimeError,
-                     "server %R is already being awaited on serve_forever()",
-                     server);
-        return AWAIT_ERROR;
-    }
-    if (server->sockets == NULL) {
-        PyErr_Format(PyExc_RuntimeError, "server %R is closed", server);
-        return AWAIT_ERROR;
-    }
-    PyObject *started =
-        PyObject_CallMethod(self->owner, "_start_serving", NULL);
-    if (started == NULL) {
-        return AWAIT_ERROR;
-    }
-    Py_DECREF(started);
-    PyObject *future = ouro_create_future(st, server->loop);
-    if (future == NULL) {
-        return AWAIT_ERROR;
-    }
-    Py_XSETREF(server->serving_forever, Py_NewRef(future));
-    self->step = FOREVER_WAIT;
-    *ret = future;
-    return AWAIT_FUTURE;
-}
-
-static await_status
-serve_forever_abort(AwaitObject *self, PyObject **ret)
-{
-    ouro_state *st = ouro_state_of(self->owner);
-    ServerObject *server = as_server(self->owner);
-    if (self->step == FOREVER_WAIT
-        && PyErr_ExceptionMatches(st->stock.CancelledError)) {
-        self->step = FOREVER_CLOSE;
-        Py_XSETREF(self->b, PyErr_GetRaisedException());
-        PyObject *closed = PyObject_CallMethod(self->owner, "close", NULL);
-        if (closed != NULL) {
-            Py_DECREF(closed);
-            *ret = PyObject_CallMethod(self->owner, "wait_closed", NULL);
-            if (*ret != NULL) {
-                return AWAIT_DELEGATE;
-            }
-        }
-    }
-    Py_CLEAR(server->serving_forever);
-    return AWAIT_ERROR;
-}
-
-static const await_kind serve_forever_kind = {
-    .name = "serve_forever",
-    .qualname = "Server.serve_forever",
-    .poll = serve_forever_poll,
-    .abort = serve_forever_abort,
-};
-
-static PyObject *
-server_serve_forever(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-                     PyObject *kwnames)
-{
-    static const ouro_signature signature = {
-        .qualname = "Server.serve_forever", .skip_self = 1};
-    return server_coroutine(op, &serve_forever_kind, &signature, args, nargs,
-                            kwnames);
-}
-
-/* async with server */
-static await_status
-enter_poll(AwaitObject *self, PyObject **ret)
-{
-    *ret = Py_NewRef(self->owner);
-    return AWAIT_RETURN;
-}
-
-static const await_kind enter_kind = {
-    .name = "__aenter__",
-    .qualname = "AbstractServer.__aenter__",
-    .poll = enter_poll,
-};
-
-static PyObject *
-server_enter(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-             PyObject *kwnames)
-{
-    static const ouro_signature signature = {
-        .qualname = "AbstractServer.__aenter__", .skip_self = 1};
-    return server_coroutine(op, &enter_kind, &signature, args, nargs,
-                            kwnames);
-}
-
-static await_status
-exit_poll(AwaitObject *self, PyObject **ret)
-{
-    if (self->step++ > 0) {
-        *ret = Py_NewRef(Py_None);
-        return AWAIT_RETURN;
-    }
-    PyObject *closed = PyObject_CallMethod(self->owner, "close", NULL);
-    if (closed == NULL) {
-        return AWAIT_ERROR;
-    }
-    Py_DECREF(closed);
-    *ret = PyObject_CallMethod(self->owner, "wait_closed", NULL);
-    return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
-}
-
-static const await_kind exit_kind = {
-    .name = "__aexit__",
-    .qualname = "AbstractServer.__aexit__",
-    .poll = exit_poll,
-};
-
-static PyObject *
-server_exit(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-            PyObject *kwnames)
-{
-    static const ouro_signature signature = {
-        .qualname = "AbstractServer.__aexit__",
-        .skip_self = 1,
-        .varargs = true,
-    };
-    return server_coroutine(op, &exit_kind, &signature, args, nargs, kwnames);
-}
-
-static const ouro_async_def async_methods[] = {
-    {"start_serving", server_start_serving,
-     "start_serving($self)\n--\n\nStart accepting connections."},
-    {"serve_forever", server_serve_forever,
-     "serve_forever($self)\n--\n\n"
-     "Accept connections until the coroutine is cancelled, which closes the\n"
-     "server."},
-    {"wait_closed", server_wait_closed,
-     "wait_closed($self)\n--\n\n"
-     "Wait until the server is closed and all its connections have gone."},
-    {"__aenter__", server_enter, "__aenter__($self)\n--\n\n"},
-    {"__aexit__", server_exit, "__aexit__($self, *exc)\n--\n\n"},
-    {NULL, NULL, NULL},
-};
 
 /* ---- the type ---------------------------------------------------------- */
 
 static PyObject *
 server_get_loop(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    PyObject *loop = as_server(op)->loop;
+    PyObject *loop = ouro_server(op)->loop;
     return Py_NewRef(loop == NULL ? Py_None : loop);
 }
 
 static PyObject *
 server_is_serving(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return PyBool_FromLong(as_server(op)->serving);
+    return PyBool_FromLong(ouro_server(op)->serving);
 }
 
 static PyObject *
 server_get_sockets(PyObject *op, void *Py_UNUSED(closure))
 {
     ouro_state *st = ouro_state_of(op);
-    PyObject *sockets = as_server(op)->sockets;
+    PyObject *sockets = ouro_server(op)->sockets;
     if (sockets == NULL) {
         return PyTuple_New(0);
     }
@@ -688,7 +430,7 @@ server_init(PyObject *op, PyObject *args, PyObject *kwargs)
     if (waiters == NULL) {
         return -1;
     }
-    server_fill(as_server(op), a, waiters);
+    server_fill(ouro_server(op), a, waiters);
     return 0;
 }
 
@@ -707,7 +449,7 @@ ouro_server_new(ouro_state *st, PyObject *loop, PyObject *sockets,
 static int
 server_traverse(PyObject *op, visitproc visit, void *arg)
 {
-    ServerObject *self = as_server(op);
+    ServerObject *self = ouro_server(op);
     Py_VISIT(Py_TYPE(op));
     Py_VISIT(self->dict);
     Py_VISIT(self->loop);
@@ -726,7 +468,7 @@ server_traverse(PyObject *op, visitproc visit, void *arg)
 static int
 server_clear(PyObject *op)
 {
-    ServerObject *self = as_server(op);
+    ServerObject *self = ouro_server(op);
     Py_CLEAR(self->dict);
     Py_CLEAR(self->loop);
     Py_CLEAR(self->sockets);
@@ -746,7 +488,7 @@ server_dealloc(PyObject *op)
 {
     PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
-    if (as_server(op)->weakrefs != NULL) {
+    if (ouro_server(op)->weakrefs != NULL) {
         PyObject_ClearWeakRefs(op);
     }
     (void)server_clear(op);
@@ -871,7 +613,8 @@ ouro_server_setup(PyObject *module, ouro_state *st)
 {
     if (ouro_add_type(module, &core_spec, NULL, false, &st->types.ServerCore)
             < 0
-        || ouro_add_async_methods(st, st->types.ServerCore, async_methods)
+        || ouro_add_async_methods(st, st->types.ServerCore,
+                                  ouro_server_async_methods)
                < 0
         || (st->has.minor >= 13
             && add_methods(st->types.ServerCore, methods_3_13) < 0)) {

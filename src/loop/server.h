@@ -30,6 +30,12 @@ typedef struct ServerObject {
     bool serving;
 } ServerObject;
 
+static inline ServerObject *
+ouro_server(PyObject *object)
+{
+    return (ServerObject *)object;
+}
+
 static inline bool
 ouro_server_exact(ouro_state *st, PyObject *object)
 {
@@ -48,6 +54,9 @@ int ouro_server_attach(ouro_state *st, PyObject *server, PyObject *transport,
                        server_client *client);
 int ouro_server_detach(ouro_state *st, PyObject *server, PyObject *transport,
                        server_client *client);
+
+/* start_serving(), serve_forever(), wait_closed(), async with. */
+extern const ouro_async_def ouro_server_async_methods[];
 
 /* Take a transport that is freed out of its server's list. */
 void ouro_server_forget(PyObject *server, server_client *client);

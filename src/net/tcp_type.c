@@ -551,6 +551,7 @@ ouro_transport_ops(ouro_state *st, PyObject *transport)
 {
     return Py_TYPE(transport) == st->types.SocketTransport
                    && ouro_transport(transport)->dict == NULL
+                   && ouro_intact_check(&st->transports.SocketTransport)
                ? &tcp_ops
                : NULL;
 }
@@ -566,5 +567,9 @@ ouro_tcp_setup(PyObject *module, ouro_state *st)
                                &st->types.SocketTransport);
     Py_DECREF(bases);
     st->net = &ouro_net_ops;
-    return result;
+    if (result < 0) {
+        return -1;
+    }
+    return ouro_intact_init(&st->transports.SocketTransport,
+                            st->types.SocketTransport);
 }

@@ -1,0 +1,257 @@
+/* server_wait.c - the coroutines of a Server: starting, serving for ever,
+ * waiting for the end.
+ */
+#include "loop/server.h"
+
+#include "base/args.h"
+#include "task/future.h"
+
+static PyObject *
+server_coroutine(PyObject *op, const await_kind *kind,
+                 const ouro_signature *signature, PyObject *const *args,
+                 Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *none[1];
+    if (ouro_parse(signature, args, nargs, kwnames, none) < 0) {
+        return NULL;
+    }
+    return (PyObject *)ouro_await_new(ouro_state_of(op), kind, op);
+}
+
+/* start_serving(): skip a turn, so that the watches are in force. */
+static await_status
+start_serving_poll(AwaitObject *self, PyObject **ret)
+{
+    if (self->step++ > 0) {
+        *ret = Py_NewRef(Py_None);
+        return AWAIT_RETURN;
+    }
+    PyObject *started =
+        PyObject_CallMethod(self->owner, "_start_serving", NULL);
+    if (started == NULL) {
+        return AWAIT_ERROR;
+    }
+    Py_DECREF(started);
+    return AWAIT_YIELD;
+}
+
+static const await_kind start_serving_kind = {
+    .name = "start_serving",
+    .qualname = "Server.start_serving",
+    .poll = start_serving_poll,
+};
+
+static PyObject *
+server_start_serving(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                     PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "Server.start_serving", .skip_self = 1};
+    return server_coroutine(op, &start_serving_kind, &signature, args, nargs,
+                            kwnames);
+}
+
+/* wait_closed() */
+static bool
+server_need_not_wait(ouro_state *st, ServerObject *self)
+{
+    if (self->waiters == NULL) {
+        return true;
+    }
+    /* 3.11 does not wait for the connections of a closed server; 3.12.0 does
+     * not wait at all without any. */
+    return (st->has.minor < 12 && self->sockets == NULL)
+           || (st->has.minor == 12 && st->has.micro == 0
+               && self->active == 0);
+}
+
+static await_status
+wait_closed_poll(AwaitObject *self, PyObject **ret)
+{
+    ouro_state *st = ouro_state_of(self->owner);
+    ServerObject *server = ouro_server(self->owner);
+    if (self->step++ > 0 || server_need_not_wait(st, server)) {
+        *ret = Py_NewRef(Py_None);
+        return AWAIT_RETURN;
+    }
+    PyObject *waiter = ouro_create_future(st, server->loop);
+    if (waiter == NULL || PyList_Append(server->waiters, waiter) < 0) {
+        Py_XDECREF(waiter);
+        return AWAIT_ERROR;
+    }
+    *ret = waiter;
+    return AWAIT_FUTURE;
+}
+
+static const await_kind wait_closed_kind = {
+    .name = "wait_closed",
+    .qualname = "Server.wait_closed",
+    .poll = wait_closed_poll,
+};
+
+static PyObject *
+server_wait_closed(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                   PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "Server.wait_closed", .skip_self = 1};
+    return server_coroutine(op, &wait_closed_kind, &signature, args, nargs,
+                            kwnames);
+}
+
+/* serve_forever() */
+enum { FOREVER_START, FOREVER_WAIT, FOREVER_CLOSE };
+
+static await_status
+serve_forever_poll(AwaitObject *self, PyObject **ret)
+{
+    ouro_state *st = ouro_state_of(self->owner);
+    ServerObject *server = ouro_server(self->owner);
+    if (self->step == FOREVER_CLOSE) {
+        /* The server is closed: on with the cancellation. */
+        Py_CLEAR(server->serving_forever);
+        ouro_raise(self->b);
+        return AWAIT_ERROR;
+    }
+    if (self->step == FOREVER_WAIT) {
+        Py_CLEAR(server->serving_forever);
+        *ret = Py_NewRef(Py_None);
+        return AWAIT_RETURN;
+    }
+    if (server->serving_forever != NULL) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "server %R is already being awaited on serve_forever()",
+                     server);
+        return AWAIT_ERROR;
+    }
+    if (server->sockets == NULL) {
+        PyErr_Format(PyExc_RuntimeError, "server %R is closed", server);
+        return AWAIT_ERROR;
+    }
+    PyObject *started =
+        PyObject_CallMethod(self->owner, "_start_serving", NULL);
+    if (started == NULL) {
+        return AWAIT_ERROR;
+    }
+    Py_DECREF(started);
+    PyObject *future = ouro_create_future(st, server->loop);
+    if (future == NULL) {
+        return AWAIT_ERROR;
+    }
+    Py_XSETREF(server->serving_forever, Py_NewRef(future));
+    self->step = FOREVER_WAIT;
+    *ret = future;
+    return AWAIT_FUTURE;
+}
+
+static await_status
+serve_forever_abort(AwaitObject *self, PyObject **ret)
+{
+    ouro_state *st = ouro_state_of(self->owner);
+    ServerObject *server = ouro_server(self->owner);
+    if (self->step == FOREVER_WAIT
+        && PyErr_ExceptionMatches(st->stock.CancelledError)) {
+        self->step = FOREVER_CLOSE;
+        Py_XSETREF(self->b, PyErr_GetRaisedException());
+        PyObject *closed = PyObject_CallMethod(self->owner, "close", NULL);
+        if (closed != NULL) {
+            Py_DECREF(closed);
+            *ret = PyObject_CallMethod(self->owner, "wait_closed", NULL);
+            if (*ret != NULL) {
+                return AWAIT_DELEGATE;
+            }
+        }
+    }
+    Py_CLEAR(server->serving_forever);
+    return AWAIT_ERROR;
+}
+
+static const await_kind serve_forever_kind = {
+    .name = "serve_forever",
+    .qualname = "Server.serve_forever",
+    .poll = serve_forever_poll,
+    .abort = serve_forever_abort,
+};
+
+static PyObject *
+server_serve_forever(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                     PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "Server.serve_forever", .skip_self = 1};
+    return server_coroutine(op, &serve_forever_kind, &signature, args, nargs,
+                            kwnames);
+}
+
+/* async with server */
+static await_status
+enter_poll(AwaitObject *self, PyObject **ret)
+{
+    *ret = Py_NewRef(self->owner);
+    return AWAIT_RETURN;
+}
+
+static const await_kind enter_kind = {
+    .name = "__aenter__",
+    .qualname = "AbstractServer.__aenter__",
+    .poll = enter_poll,
+};
+
+static PyObject *
+server_enter(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+             PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "AbstractServer.__aenter__", .skip_self = 1};
+    return server_coroutine(op, &enter_kind, &signature, args, nargs,
+                            kwnames);
+}
+
+static await_status
+exit_poll(AwaitObject *self, PyObject **ret)
+{
+    if (self->step++ > 0) {
+        *ret = Py_NewRef(Py_None);
+        return AWAIT_RETURN;
+    }
+    PyObject *closed = PyObject_CallMethod(self->owner, "close", NULL);
+    if (closed == NULL) {
+        return AWAIT_ERROR;
+    }
+    Py_DECREF(closed);
+    *ret = PyObject_CallMethod(self->owner, "wait_closed", NULL);
+    return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
+}
+
+static const await_kind exit_kind = {
+    .name = "__aexit__",
+    .qualname = "AbstractServer.__aexit__",
+    .poll = exit_poll,
+};
+
+static PyObject *
+server_exit(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+            PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "AbstractServer.__aexit__",
+        .skip_self = 1,
+        .varargs = true,
+    };
+    return server_coroutine(op, &exit_kind, &signature, args, nargs, kwnames);
+}
+
+const ouro_async_def ouro_server_async_methods[] = {
+    {"start_serving", server_start_serving,
+     "start_serving($self)\n--\n\nStart accepting connections."},
+    {"serve_forever", server_serve_forever,
+     "serve_forever($self)\n--\n\n"
+     "Accept connections until the coroutine is cancelled, which closes the\n"
+     "server."},
+    {"wait_closed", server_wait_closed,
+     "wait_closed($self)\n--\n\n"
+     "Wait until the server is closed and all its connections have gone."},
+    {"__aenter__", server_enter, "__aenter__($self)\n--\n\n"},
+    {"__aexit__", server_exit, "__aexit__($self, *exc)\n--\n\n"},
+    {NULL, NULL, NULL},
+};
