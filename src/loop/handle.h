@@ -35,12 +35,12 @@ typedef struct TimerHandleObject {
 
 extern const ou_job_kind ouro_handle_job;
 
+/* Of a subclass the _run() may be somebody's. */
 static inline bool
-ouro_handle_check(ouro_state *st, PyObject *object)
+ouro_handle_exact(ouro_state *st, PyObject *object)
 {
     return Py_TYPE(object) == st->types.Handle
-           || Py_TYPE(object) == st->types.TimerHandle
-           || PyObject_TypeCheck(object, st->types.Handle);
+           || Py_TYPE(object) == st->types.TimerHandle;
 }
 
 static inline bool

@@ -272,7 +272,6 @@ PyDoc_STRVAR(repr_info_doc, "_repr_info($self, /)\n--\n\n");
 static PyMethodDef handle_methods[] = {
     OURO_METHOD("cancel", handle_cancel, cancel_doc),
     OURO_METHOD("cancelled", handle_cancelled, cancelled_doc),
-    OURO_METHOD("get_context", handle_get_context, get_context_doc),
     {"_run", handle_run_method, METH_NOARGS, run_doc},
     {"_repr_info", handle_repr_info, METH_NOARGS, repr_info_doc},
     {NULL},
@@ -335,6 +334,30 @@ handle_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
+static PyMethodDef get_context =
+    OURO_METHOD("get_context", handle_get_context, get_context_doc);
+
+/* A method of newer versions. */
+static int
+add_get_context(ouro_state *st)
+{
+    PyObject *type = (PyObject *)st->types.Handle;
+    PyObject *stock;
+    int found = PyObject_GetOptionalAttr(st->stock.Handle, st->str.get_context,
+                                         &stock);
+    if (found <= 0) {
+        return found;
+    }
+    Py_DECREF(stock);
+    PyObject *method = PyDescr_NewMethod(st->types.Handle, &get_context);
+    if (method == NULL) {
+        return -1;
+    }
+    int result = PyObject_SetAttr(type, st->str.get_context, method);
+    Py_DECREF(method);
+    return result;
+}
+
 PyDoc_STRVAR(handle_doc, "Handle(callback, args, loop, context=None)\n--\n\n\
 A callback that a loop will call: what call_soon() returns.");
 
@@ -356,8 +379,8 @@ static PyType_Spec handle_spec = {
 int
 ouro_handle_setup(PyObject *module, ouro_state *st)
 {
-    if (ouro_add_type(module, &handle_spec, NULL, true, &st->types.Handle)
-        < 0) {
+    if (ouro_add_type(module, &handle_spec, NULL, true, &st->types.Handle) < 0
+        || add_get_context(st) < 0) {
         return -1;
     }
     return ouro_timer_handle_setup(module, st);

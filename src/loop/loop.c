@@ -15,6 +15,7 @@
 
 static const loop_ops ops = {
     .callback_failed = ouro_loop_callback_failed,
+    .post = ouro_loop_post,
 };
 
 /* ---- birth ------------------------------------------------------------- */
@@ -527,7 +528,8 @@ ouro_loop_setup(PyObject *module, ouro_state *st)
         || ouro_fdwatch_setup(module, st) < 0
         || ouro_sigwatch_setup(module, st) < 0
         || ouro_executor_setup(module, st) < 0
-        || ouro_asyncgens_setup(module, st) < 0) {
+        || ouro_asyncgens_setup(module, st) < 0
+        || ouro_fork_setup(module, st) < 0) {
         return -1;
     }
     return PyModule_AddFunctions(module, functions);

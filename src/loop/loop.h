@@ -95,6 +95,9 @@ void ouro_loop_set_task_factory(LoopObject *self, PyObject *factory);
 /* Whether another thread runs the loop at this moment. */
 bool ouro_loop_elsewhere(LoopObject *self);
 
+/* loop_ops.post */
+void ouro_loop_post(PyObject *loop, ou_job *job);
+
 /* self.time(). -1.0 with an exception set on failure. */
 double ouro_loop_seconds(LoopObject *self);
 
@@ -199,5 +202,6 @@ int ouro_fdwatch_setup(PyObject *module, ouro_state *st);
 int ouro_sigwatch_setup(PyObject *module, ouro_state *st);
 int ouro_executor_setup(PyObject *module, ouro_state *st);
 int ouro_asyncgens_setup(PyObject *module, ouro_state *st);
+int ouro_fork_setup(PyObject *module, ouro_state *st);
 
 #endif

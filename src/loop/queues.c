@@ -115,7 +115,7 @@ ouro_loop_append(LoopObject *self, PyObject *handle)
         return -1;
     }
     HandleObject *ours = (HandleObject *)handle;
-    if (!ouro_handle_check(self->core.st, handle)
+    if (!ouro_handle_exact(self->core.st, handle)
         || ours->loop != (PyObject *)self || ou_job_queued(&ours->job)) {
         return ouro_append_guest(self, handle);
     }
@@ -234,8 +234,7 @@ ouro_loop_schedule(LoopObject *self, PyObject *timer)
 static int
 run_by_method(ouro_state *st, PyObject *handle)
 {
-    if (Py_TYPE(handle) == st->types.Handle
-        || Py_TYPE(handle) == st->types.TimerHandle) {
+    if (ouro_handle_exact(st, handle)) {
         return ouro_handle_run((HandleObject *)handle);
     }
     PyObject *result = PyObject_CallMethodNoArgs(handle, st->str._run);

@@ -272,6 +272,8 @@ run_setup(LoopObject *self)
     if (check_can_run(self) < 0) {
         return -1;
     }
+    /* Whatever has happened since the last run, its first turn polls. */
+    ou_loop_note_io(&self->core.engine);
     self->thread_id = PyThread_get_thread_ident();
     self->core.running = true;
     if (ouro_loop_track_origins(self, self->core.debug) < 0

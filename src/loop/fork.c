@@ -1,0 +1,52 @@
+/* fork.c - what of a loop must not go on in the child of a fork.
+ *
+ * The engine notices by itself that its descriptors are the parent's.  Left
+ * is the interpreter's wake-up descriptor: signals of the child would arrive
+ * in the parent.  asyncio takes it back itself from 3.12 on.
+ */
+#include "loop/loop.h"
+
+static PyObject *
+after_fork_in_child(PyObject *module, PyObject *ignored)
+{
+    ouro_state *st = ouro_module_state(module);
+    if (st->stock.signal == NULL) {
+        Py_RETURN_NONE; /* the module has been cleared */
+    }
+    PyObject *result =
+        PyObject_CallMethod(st->stock.signal, "set_wakeup_fd", "i", -1);
+    if (result == NULL && PyErr_ExceptionMatches(PyExc_ValueError)) {
+        PyErr_Clear(); /* forked by another thread than the main one */
+        Py_RETURN_NONE;
+    }
+    return result;
+}
+
+static PyMethodDef function = {"_after_fork_in_child", after_fork_in_child,
+                               METH_NOARGS, NULL};
+
+int
+ouro_fork_setup(PyObject *module, ouro_state *st)
+{
+    if (st->has.minor >= 12) {
+        return 0;
+    }
+    PyObject *os = PyImport_ImportModule("os");
+    PyObject *hook = PyCFunction_NewEx(&function, module, NULL);
+    PyObject *empty = PyTuple_New(0);
+    PyObject *kwargs =
+        hook != NULL ? Py_BuildValue("{sO}", "after_in_child", hook) : NULL;
+    PyObject *add =
+        os != NULL ? PyObject_GetAttrString(os, "register_at_fork") : NULL;
+    PyObject *result = NULL;
+    if (empty != NULL && kwargs != NULL && add != NULL) {
+        result = PyObject_Call(add, empty, kwargs);
+    }
+    Py_XDECREF(add);
+    Py_XDECREF(kwargs);
+    Py_XDECREF(empty);
+    Py_XDECREF(hook);
+    Py_XDECREF(os);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
