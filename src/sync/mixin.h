@@ -151,6 +151,10 @@ void ouro_loop_bound_clear(LoopBoundObject *self);
 /* tp_dealloc: uses the type's own tp_clear. */
 void ouro_loop_bound_dealloc(PyObject *self);
 
+/* __getstate__, __setstate__ (copying.c). */
+PyObject *ouro_loop_bound_getstate(PyObject *self, PyObject *none);
+PyObject *ouro_loop_bound_setstate(PyObject *self, PyObject *state);
+
 /* Make a class of this room: its bases are LoopBoundMixin, behind
  * ContextManagerMixin if `with`; or `base` if that is not NULL. */
 int ouro_add_primitive(PyObject *module, PyType_Spec *spec, bool with,
