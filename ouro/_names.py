@@ -12,7 +12,9 @@ NATIVE = {
         "base_futures": "isfuture",
         "futures": """
             Future wrap_future future_add_to_awaited_by
-            future_discard_from_awaited_by""",
+            future_discard_from_awaited_by _chain_future
+            _copy_future_state _set_concurrent_future_state
+            _convert_future_exc _set_result_unless_cancelled""",
         "coroutines": "iscoroutine iscoroutinefunction",
         "tasks": """
             Task create_task current_task all_tasks ensure_future sleep
@@ -39,7 +41,10 @@ NATIVE = {
         "threads": "to_thread",
     },
     "sync": {
-        "locks": "Lock Event Condition Semaphore BoundedSemaphore Barrier",
+        "mixins": "_LoopBoundMixin",
+        "locks": """
+            _ContextManagerMixin Lock Event Condition Semaphore
+            BoundedSemaphore Barrier""",
         "queues": "Queue PriorityQueue LifoQueue",
     },
     "net": {
@@ -52,8 +57,9 @@ NATIVE = {
     },
     "streams": {
         "streams": """
-            StreamReader StreamWriter StreamReaderProtocol open_connection
-            start_server open_unix_connection start_unix_server""",
+            StreamReader StreamWriter StreamReaderProtocol FlowControlMixin
+            open_connection start_server open_unix_connection
+            start_unix_server""",
     },
 }
 

@@ -392,6 +392,7 @@ typedef struct ouro_strings {
 typedef struct ouro_stream_features {
     bool asserts;              /* Python runs without -O */
     bool separators;           /* readuntil() takes a tuple */
+    bool takes_bytes;          /* bytearray.take_bytes() is what reads */
     bool tls_shutdown_timeout; /* start_tls(ssl_shutdown_timeout=) */
     bool replaces_transport;   /* protocol._replace_transport(), before that
                                   _replace_writer() */
@@ -439,6 +440,8 @@ typedef struct ouro_task_features {
     bool group_keeps_cancellation; /* one that is not its own */
     bool group_passes_exit;  /* a lone GeneratorExit, ungrouped */
     bool race_by_callbacks;  /* staggered_race() without wait() */
+    bool wrapper_is_generator; /* _wrap_awaitable(): it does not warn if it
+                                  is never awaited */
     bool iscoroutine_generators; /* iscoroutine() of generators */
     bool deprecates_iscoroutinefunction;
 } ouro_task_features;

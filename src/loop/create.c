@@ -45,25 +45,6 @@ static const ouro_signature create_task_signature_3_14 = {
     .varkeywords = true,
 };
 
-/* What stands in asyncio.tasks as Task, borrowed: NULL where it is the stock
- * type or ours, so that ours is made. */
-static int
-patched_task_type(ouro_state *st, PyObject **ret)
-{
-    PyObject *type = PyDict_GetItemWithError(PyModule_GetDict(st->stock.tasks),
-                                             st->str.Task);
-    if (type == NULL) {
-        if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_AttributeError, "Task");
-        }
-        return -1;
-    }
-    *ret = type == (PyObject *)st->types.Task || type == st->stock.stock_Task
-               ? NULL
-               : type;
-    return 0;
-}
-
 /* Task(coro, loop=loop, **kwargs), of whatever type. */
 static PyObject *
 call_task_type(ouro_state *st, PyObject *type, PyObject *coro, PyObject *loop,
@@ -90,7 +71,7 @@ make_task(LoopObject *self, PyObject *coro, PyObject *name, PyObject *context,
 {
     ouro_state *st = self->core.st;
     PyObject *patched;
-    if (patched_task_type(st, &patched) < 0) {
+    if (ouro_patched_task_type(st, &patched) < 0) {
         return NULL;
     }
     if (patched == NULL && (kwargs == NULL || PyDict_GET_SIZE(kwargs) == 0)) {
@@ -232,6 +213,9 @@ ouro_loop_set_task_factory(LoopObject *self, PyObject *factory)
     PyObject *old = self->task_factory;
     self->task_factory = factory == Py_None ? NULL : Py_XNewRef(factory);
     self->core.has_task_factory = self->task_factory != NULL;
+    self->core.eager_factory =
+        self->task_factory != NULL
+        && ouro_is_eager_factory(self->core.st, self->task_factory);
     Py_XDECREF(old);
 }
 

@@ -200,6 +200,18 @@ ouro_loop_elsewhere(LoopObject *self)
            && self->thread_id != PyThread_get_thread_ident();
 }
 
+void
+ouro_loop_post(PyObject *loop, ou_job *job)
+{
+    LoopObject *self = (LoopObject *)loop;
+    if (ouro_loop_elsewhere(self)) {
+        ou_inbox_post(&self->core.engine.inbox, job);
+    }
+    else {
+        ou_loop_push(&self->core.engine, job);
+    }
+}
+
 static PyObject *
 post_call(LoopObject *self, const call *call)
 {

@@ -1,21 +1,103 @@
-/* ensure.c - from "something awaitable" to a task: ensure_future(),
- * create_task(). */
+/* ensure.c - from "something awaitable" to a task: create_task(),
+ * ensure_future(). */
 #include "base/args.h"
 #include "base/await.h"
 #include "base/rooms.h"
+#include "task/coroutines.h"
 #include "task/task.h"
 
-PyObject *
-ouro_create_task(ouro_state *st, PyObject *loop, PyObject *coro,
+/* ---- create_task() as a C caller does it ------------------------------- */
+
+int
+ouro_patched_task_type(ouro_state *st, PyObject **ret)
+{
+    PyObject *type = PyDict_GetItemWithError(PyModule_GetDict(st->stock.tasks),
+                                             st->str.Task);
+    if (type == NULL) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_AttributeError, "Task");
+        }
+        return -1;
+    }
+    *ret = type == (PyObject *)st->types.Task || type == st->stock.stock_Task
+               ? NULL
+               : type;
+    return 0;
+}
+
+/* May the task be made without loop.create_task()? 1, 0, -1. */
+static int
+is_direct(ouro_state *st, PyObject *loop)
+{
+    LoopCore *core = (LoopCore *)loop;
+    if (!ouro_loop_fast(st, loop)
+        || (core->has_task_factory && !core->eager_factory)) {
+        return 0;
+    }
+    PyObject *patched;
+    return ouro_patched_task_type(st, &patched) < 0 ? -1 : patched == NULL;
+}
+
+/* Name a task that a factory has made, or that a loop has made which knows
+ * no names: tasks._set_task_name(task, name), from 3.13 task.set_name(name).
+ */
+static int
+name_task(ouro_state *st, PyObject *task, PyObject *name)
+{
+    PyObject *result;
+    if (st->has.task.names_by_function) {
+        PyObject *args[] = {st->stock.tasks, task, name};
+        result =
+            PyObject_VectorcallMethod(st->str._set_task_name, args, 3, NULL);
+    }
+    else {
+        result = PyObject_CallMethodOneArg(task, st->str.set_name, name);
+    }
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* Steals the task; NULL stays NULL. */
+static PyObject *
+named(ouro_state *st, PyObject *task, PyObject *name)
+{
+    if (task != NULL && name_task(st, task, name) < 0) {
+        Py_CLEAR(task);
+    }
+    return task;
+}
+
+/* What loop.create_task() comes to with our own factory: up to 3.13 the name
+ * is set afterwards, in 3.13 even if there is none. */
+static PyObject *
+create_eagerly(ouro_state *st, PyObject *loop, PyObject *coro,
+               PyObject *name, PyObject *context)
+{
+    if (st->has.task.factory_eager_start) {
+        return ouro_task_new(st, coro, loop, name, context, true);
+    }
+    PyObject *task = ouro_task_new(st, coro, loop, NULL, context, true);
+    return named(st, task, name != NULL ? name : Py_None);
+}
+
+static PyObject *
+create_directly(ouro_state *st, PyObject *loop, PyObject *coro,
+                PyObject *name, PyObject *context)
+{
+    return ((LoopCore *)loop)->eager_factory
+               ? create_eagerly(st, loop, coro, name, context)
+               : ouro_task_new(st, coro, loop, name, context, false);
+}
+
+/* loop.create_task(coro[, name=name][, context=context]) */
+static PyObject *
+create_by_method(ouro_state *st, PyObject *loop, PyObject *coro,
                  PyObject *name, PyObject *context)
 {
-    if (ouro_loop_fast(st, loop) && !((LoopCore *)loop)->has_task_factory) {
-        return ouro_task_new(st, coro, loop, name, context, false);
-    }
     PyObject *args[4] = {loop, coro, NULL, NULL};
     PyObject *keys[2];
     Py_ssize_t given = 0;
-    if (name != NULL && st->has.create_task_takes_name) {
+    if (name != NULL) {
         keys[given] = st->str.name;
         args[2 + given++] = name;
     }
@@ -33,18 +115,63 @@ ouro_create_task(ouro_state *st, PyObject *loop, PyObject *coro,
     PyObject *task = PyObject_VectorcallMethod(st->str.create_task, args, 2,
                                                keywords);
     Py_DECREF(keywords);
-    if (task == NULL || name == NULL || name == Py_None
-        || st->has.create_task_takes_name) {
-        return task;
+    return task;
+}
+
+PyObject *
+ouro_create_task(ouro_state *st, PyObject *loop, PyObject *coro,
+                 PyObject *name, PyObject *context)
+{
+    int direct = is_direct(st, loop);
+    if (direct != 0) {
+        return direct < 0 ? NULL
+                          : create_directly(st, loop, coro, name, context);
     }
-    /* Up to 3.12 the name is set on the task that the loop made. */
-    PyObject *result =
-        PyObject_CallMethodOneArg(task, st->str.set_name, name);
-    if (result == NULL) {
-        Py_DECREF(task);
-        return NULL;
+    if (name == NULL || st->has.create_task_takes_name) {
+        return create_by_method(st, loop, coro, name, context);
     }
-    Py_DECREF(result);
+    return named(st, create_by_method(st, loop, coro, NULL, context), name);
+}
+
+/* Sort out what a call of Task() takes; ret_* borrowed or untouched. Whether
+ * there is nothing else. */
+static bool
+known_keywords(ouro_state *st, PyObject *kwargs, PyObject **ret_name,
+               PyObject **ret_context)
+{
+    PyObject *key, *value;
+    Py_ssize_t position = 0;
+    while (PyDict_Next(kwargs, &position, &key, &value)) {
+        if (key == st->str.name) {
+            *ret_name = value;
+        }
+        else if (key == st->str.context) {
+            *ret_context = value;
+        }
+        else {
+            return false;
+        }
+    }
+    return true;
+}
+
+PyObject *
+ouro_create_task_kwargs(ouro_state *st, PyObject *loop, PyObject *coro,
+                        PyObject *kwargs)
+{
+    PyObject *name = NULL, *context = NULL;
+    int direct =
+        known_keywords(st, kwargs, &name, &context) ? is_direct(st, loop) : 0;
+    if (direct != 0) {
+        return direct < 0 ? NULL
+                          : create_directly(st, loop, coro, name, context);
+    }
+    PyObject *method = PyObject_GetAttr(loop, st->str.create_task);
+    PyObject *args = method == NULL ? NULL : PyTuple_Pack(1, coro);
+    PyObject *task =
+        args == NULL ? NULL : PyObject_Call(method, args, kwargs);
+    Py_XDECREF(method);
+    Py_XDECREF(args);
     return task;
 }
 
@@ -72,21 +199,9 @@ static int
 truth_of_call(PyObject *function, PyObject *argument)
 {
     PyObject *answer = PyObject_CallOneArg(function, argument);
-    if (answer == NULL) {
-        return -1;
-    }
-    int truth = PyObject_IsTrue(answer);
-    Py_DECREF(answer);
+    int truth = answer == NULL ? -1 : PyObject_IsTrue(answer);
+    Py_XDECREF(answer);
     return truth;
-}
-
-static int
-is_coroutine(ouro_state *st, PyObject *object)
-{
-    if (PyCoro_CheckExact(object) || Py_TYPE(object) == st->types.Await) {
-        return 1;
-    }
-    return truth_of_call(st->stock.iscoroutine, object);
 }
 
 /* The coroutine to run for object (a new reference). *ret_close: whether it
@@ -95,7 +210,7 @@ static PyObject *
 as_coroutine(ouro_state *st, PyObject *object, bool *ret_close)
 {
     *ret_close = true;
-    int answer = is_coroutine(st, object);
+    int answer = ouro_iscoroutine(st, object);
     if (answer != 0) {
         return answer < 0 ? NULL : Py_NewRef(object);
     }
@@ -164,7 +279,7 @@ ouro_ensure_future(ouro_state *st, PyObject *object, PyObject *loop)
     if (loop != NULL) {
         task = ouro_create_task(st, loop, coro, NULL, NULL);
         Py_DECREF(loop);
-        if (task == NULL && close
+        if (task == NULL && (close || st->has.task.wrapper_is_generator)
             && PyErr_ExceptionMatches(PyExc_RuntimeError)) {
             close_keeping_error(st, coro);
         }
@@ -200,26 +315,24 @@ ensure_future(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                               given[1] == Py_None ? NULL : given[1]);
 }
 
-PyDoc_STRVAR(create_task_doc,
-"create_task(coro, *, name=None, context=None)\n--\n\n\
+#define CREATE_TASK_DOC(parameters)                                           \
+    "create_task(coro, " parameters ")\n--\n\n\
 Schedule the execution of a coroutine object in a spawn task.\n\n\
-Return a Task object.");
-
-static const ouro_signature create_task_signature = {
-    .qualname = "create_task",
-    .positional = 1,
-    .required = 1,
-    .names = {"coro", "name", "context", NULL},
-};
+Return a Task object."
 
 static PyObject *
 create_task(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
             PyObject *kwnames)
 {
+    static const ouro_signature signature = {
+        .qualname = "create_task",
+        .positional = 1,
+        .required = 1,
+        .names = {"coro", "name", "context", NULL},
+    };
     ouro_state *st = ouro_module_state(module);
     PyObject *given[3];
-    if (ouro_parse(&create_task_signature, args, nargs, kwnames, given)
-        < 0) {
+    if (ouro_parse(&signature, args, nargs, kwnames, given) < 0) {
         return NULL;
     }
     PyObject *loop = ouro_running_loop(st);
@@ -233,16 +346,67 @@ create_task(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     return task;
 }
 
+/* 3.14: the keywords go on as they came. */
+static PyObject *
+create_task_kwargs(PyObject *module, PyObject *const *args,
+                   Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "create_task",
+        .positional = 1,
+        .required = 1,
+        .names = {"coro", NULL},
+        .varkeywords = true,
+    };
+    ouro_state *st = ouro_module_state(module);
+    PyObject *coro, *task = NULL;
+    if (ouro_parse(&signature, args, nargs, kwnames, &coro) < 0) {
+        return NULL;
+    }
+    PyObject *loop = ouro_running_loop(st);
+    if (loop == NULL) {
+        return NULL;
+    }
+    if (kwnames == NULL) {
+        task = ouro_create_task(st, loop, coro, NULL, NULL);
+    }
+    else {
+        PyObject *kwargs = ouro_keywords(&signature, args + nargs, kwnames);
+        if (kwargs != NULL) {
+            task = ouro_create_task_kwargs(st, loop, coro, kwargs);
+            Py_DECREF(kwargs);
+        }
+    }
+    Py_DECREF(loop);
+    return task;
+}
+
 static PyMethodDef ensure_functions[] = {
     {"ensure_future", _PyCFunction_CAST(ensure_future),
      METH_FASTCALL | METH_KEYWORDS, ensure_future_doc},
+    {NULL},
+};
+
+static PyMethodDef create_functions[] = {
     {"create_task", _PyCFunction_CAST(create_task),
-     METH_FASTCALL | METH_KEYWORDS, create_task_doc},
+     METH_FASTCALL | METH_KEYWORDS,
+     CREATE_TASK_DOC("*, name=None, context=None")},
+    {NULL},
+};
+
+static PyMethodDef create_functions_kwargs[] = {
+    {"create_task", _PyCFunction_CAST(create_task_kwargs),
+     METH_FASTCALL | METH_KEYWORDS, CREATE_TASK_DOC("**kwargs")},
     {NULL},
 };
 
 int
 ouro_ensure_setup(PyObject *module, ouro_state *st)
 {
-    return PyModule_AddFunctions(module, ensure_functions);
+    if (PyModule_AddFunctions(module, ensure_functions) < 0) {
+        return -1;
+    }
+    return PyModule_AddFunctions(module, st->has.task.create_kwargs
+                                             ? create_functions_kwargs
+                                             : create_functions);
 }

@@ -22,6 +22,8 @@ typedef struct loop_ops {
      * (SystemExit, KeyboardInterrupt); it is then still set. */
     int (*callback_failed)(PyObject *loop, PyObject *callback,
                            PyObject *args, PyObject *context);
+    /* Queue a job from any thread, on a loop that is fast. */
+    void (*post)(PyObject *loop, ou_job *job);
 } loop_ops;
 
 typedef struct LoopCore {
@@ -36,6 +38,7 @@ typedef struct LoopCore {
     bool fast;
     bool debug;
     bool has_task_factory;
+    bool eager_factory; /* and it is one of ours: ouro_is_eager_factory() */
     bool opened;  /* the engine is usable */
     bool running; /* run_forever() is on the stack */
     /* Our task that is entered as the current one in asyncio's registry

@@ -4,6 +4,7 @@
  */
 #include "base/await.h"
 #include "base/rooms.h"
+#include "task/coroutines.h"
 #include "task/registry.h"
 #include "task/task_impl.h"
 
@@ -11,23 +12,16 @@ enum { FREE_TASKS_MAX = 4096 };
 
 /* ---- life -------------------------------------------------------------- */
 
-/* asyncio.iscoroutine(), asked only where the type does not tell. */
 static int
 check_coroutine(ouro_state *st, TaskObject *task, PyObject *coro)
 {
-    if (PyCoro_CheckExact(coro) || Py_TYPE(coro) == st->types.Await) {
-        return 0;
-    }
-    PyObject *answer = PyObject_CallOneArg(st->stock.iscoroutine, coro);
-    int truth = answer == NULL ? -1 : PyObject_IsTrue(answer);
-    Py_XDECREF(answer);
+    int truth = ouro_iscoroutine(st, coro);
     if (truth == 0) {
         task->log_destroy_pending = false;
         PyErr_Format(PyExc_TypeError, "a coroutine was expected, got %R",
                      coro);
-        return -1;
     }
-    return truth < 0 ? -1 : 0;
+    return truth > 0 ? 0 : -1;
 }
 
 /* name: NULL or None for "Task-N". */
@@ -49,18 +43,51 @@ take_name(ouro_state *st, TaskObject *task, PyObject *name)
     return 0;
 }
 
+/* loop.is_running() */
+static int
+is_running(ouro_state *st, PyObject *loop)
+{
+    if (ouro_loop_fast(st, loop)) {
+        return ((LoopCore *)loop)->running;
+    }
+    PyObject *running = PyObject_CallMethodNoArgs(loop, st->str.is_running);
+    int truth = running == NULL ? -1 : PyObject_IsTrue(running);
+    Py_XDECREF(running);
+    return truth;
+}
+
 /* 1 if the task was started eagerly, 0 if it must be scheduled, -1. */
 static int
 maybe_start_eagerly(ouro_state *st, TaskObject *task)
 {
-    PyObject *running =
-        PyObject_CallMethodNoArgs(task->fut.loop, st->str.is_running);
-    int truth = running == NULL ? -1 : PyObject_IsTrue(running);
-    Py_XDECREF(running);
-    if (truth <= 0) {
-        return truth;
+    int running = is_running(st, task->fut.loop);
+    if (running <= 0) {
+        return running;
     }
-    return ouro_task_start_eagerly(st, task) < 0 ? -1 : 1;
+    if (ouro_task_start_eagerly(st, task) < 0) {
+        if (st->has.task.quiet_after_failed_start) {
+            task->log_destroy_pending = false;
+        }
+        return -1;
+    }
+    return 1;
+}
+
+/* The context to run in: a new reference. */
+static PyObject *
+take_context(ouro_state *st, TaskObject *task, PyObject *context)
+{
+    if (context == NULL || context == Py_None) {
+        return PyContext_CopyCurrent();
+    }
+    if (st->has.task.checks_context && !PyContext_CheckExact(context)) {
+        task->log_destroy_pending = false;
+        PyErr_Format(PyExc_TypeError,
+                     "a contextvars.Context was expected, got %s",
+                     Py_TYPE(context)->tp_name);
+        return NULL;
+    }
+    return Py_NewRef(context);
 }
 
 /* Everything of __init__ behind the future's part. */
@@ -71,9 +98,7 @@ task_begin(ouro_state *st, TaskObject *task, PyObject *coro, PyObject *name,
     if (check_coroutine(st, task, coro) < 0) {
         return -1;
     }
-    context = context == NULL || context == Py_None
-                  ? PyContext_CopyCurrent()
-                  : Py_NewRef(context);
+    context = take_context(st, task, context);
     if (context == NULL) {
         return -1;
     }

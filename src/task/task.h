@@ -52,10 +52,22 @@ int ouro_task_cancel(TaskObject *task, PyObject *message);
 int ouro_anytask_uncancel(ouro_state *st, PyObject *task);
 int ouro_anytask_cancelling(ouro_state *st, PyObject *task);
 
+/* Whether this task factory makes tasks of our exact type that start at once.
+ */
+bool ouro_is_eager_factory(ouro_state *st, PyObject *factory);
+
 /* loop.create_task(coro, ...) as a C caller does it: directly on a fast loop
  * without a task factory, else by the method.  name/context may be NULL. */
 PyObject *ouro_create_task(ouro_state *st, PyObject *loop, PyObject *coro,
                            PyObject *name, PyObject *context);
+
+/* The same with the keywords in a dict, as 3.14 passes them on. */
+PyObject *ouro_create_task_kwargs(ouro_state *st, PyObject *loop,
+                                  PyObject *coro, PyObject *kwargs);
+
+/* What stands as Task in asyncio.tasks, borrowed: NULL where it is asyncio's
+ * or ours, so that ours is made. 0/-1. */
+int ouro_patched_task_type(ouro_state *st, PyObject **ret);
 
 /* asyncio.ensure_future(object, loop=loop): a new reference to the future. */
 PyObject *ouro_ensure_future(ouro_state *st, PyObject *object,

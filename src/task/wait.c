@@ -2,6 +2,7 @@
 #include "base/args.h"
 #include "base/await.h"
 #include "base/rooms.h"
+#include "task/coroutines.h"
 #include "task/deadline.h"
 
 typedef enum wait_until {
@@ -198,25 +199,13 @@ parse_until(ouro_state *st, PyObject *value, wait_until *ret)
     return -1;
 }
 
-static int
-is_coroutine(ouro_state *st, PyObject *object)
-{
-    if (ouro_future_exact(st, object)) {
-        return 0;
-    }
-    PyObject *answer = PyObject_CallOneArg(st->stock.iscoroutine, object);
-    int truth = answer == NULL ? -1 : PyObject_IsTrue(answer);
-    Py_XDECREF(answer);
-    return truth;
-}
-
 /* fs itself, a future or coroutine passed in the place of a set of them. */
 static int
 check_collection(ouro_state *st, PyObject *fs)
 {
     int single = ouro_isfuture(st, fs);
     if (single == 0) {
-        single = is_coroutine(st, fs);
+        single = ouro_iscoroutine(st, fs);
     }
     if (single > 0) {
         PyErr_Format(PyExc_TypeError, "expect a list of futures, not %s",
@@ -237,7 +226,7 @@ static int
 check_members(ouro_state *st, PyObject *list)
 {
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
-        int coroutine = is_coroutine(st, PyList_GET_ITEM(list, i));
+        int coroutine = ouro_iscoroutine(st, PyList_GET_ITEM(list, i));
         if (coroutine > 0) {
             PyErr_SetString(PyExc_TypeError,
                             "Passing coroutines is forbidden, use tasks "

@@ -1,0 +1,335 @@
+/* copystate.c - copy the outcome of a future into another, across asyncio's
+ * and concurrent.futures' kinds.
+ */
+#include "task/copystate.h"
+
+#include "base/args.h"
+#include "base/rooms.h"
+
+/* ---- exceptions -------------------------------------------------------- */
+
+/* The counterpart of a class of concurrent.futures' errors, borrowed, or
+ * NULL. */
+static PyObject *
+counterpart(ouro_state *st, PyObject *type)
+{
+    if (type == st->stock.concurrent_CancelledError) {
+        return st->stock.CancelledError;
+    }
+    if (type == st->stock.concurrent_InvalidStateError) {
+        return st->stock.InvalidStateError;
+    }
+    return st->has.task.convert_timeout && type == PyExc_TimeoutError
+               ? PyExc_TimeoutError
+               : NULL;
+}
+
+static int
+copy_traceback(PyObject *from, PyObject *to)
+{
+    PyObject *traceback = PyException_GetTraceback(from);
+    int result = PyException_SetTraceback(
+        to, traceback != NULL ? traceback : Py_None);
+    Py_XDECREF(traceback);
+    return result;
+}
+
+/* asyncio's exception for one of concurrent.futures': a new reference. */
+static PyObject *
+convert_exception(ouro_state *st, PyObject *exception)
+{
+    PyObject *type = counterpart(st, (PyObject *)Py_TYPE(exception));
+    if (type == NULL) {
+        return Py_NewRef(exception);
+    }
+    PyObject *args = PyObject_GetAttrString(exception, "args");
+    PyObject *converted =
+        args == NULL ? NULL : PyObject_CallObject(type, args);
+    Py_XDECREF(args);
+    if (converted != NULL && st->has.task.convert_keeps_traceback
+        && copy_traceback(exception, converted) < 0) {
+        Py_CLEAR(converted);
+    }
+    return converted;
+}
+
+/* ---- copying ----------------------------------------------------------- */
+
+static int
+assert_that(int truth)
+{
+    if (truth == 0) {
+        PyErr_SetNone(PyExc_AssertionError);
+    }
+    return truth > 0 ? 0 : -1;
+}
+
+static int
+truth_of_call(PyObject *object, PyObject *method)
+{
+    PyObject *answer = PyObject_CallMethodNoArgs(object, method);
+    int truth = answer == NULL ? -1 : PyObject_IsTrue(answer);
+    Py_XDECREF(answer);
+    return truth;
+}
+
+int
+ouro_concurrent_starts(ouro_state *st, PyObject *concurrent)
+{
+    return truth_of_call(concurrent, st->str.set_running_or_notify_cancel);
+}
+
+static int
+discard(PyObject *value)
+{
+    Py_XDECREF(value);
+    return value == NULL ? -1 : 0;
+}
+
+static int
+set_converted(ouro_state *st, PyObject *dest, PyObject *exception)
+{
+    PyObject *converted = convert_exception(st, exception);
+    if (converted == NULL) {
+        return -1;
+    }
+    int result = ouro_anyfuture_set_exception(st, dest, converted);
+    Py_DECREF(converted);
+    return result;
+}
+
+/* The exception, if there is one, else the result. */
+static int
+set_outcome(ouro_state *st, PyObject *source, PyObject *dest)
+{
+    PyObject *exception = ouro_anyfuture_exception(st, source);
+    if (exception == NULL) {
+        return -1;
+    }
+    int result = -1;
+    if (exception != Py_None) {
+        result = set_converted(st, dest, exception);
+    }
+    else {
+        PyObject *value = ouro_anyfuture_result(st, source);
+        if (value != NULL) {
+            result = ouro_anyfuture_set_result(st, dest, value);
+            Py_DECREF(value);
+        }
+    }
+    Py_DECREF(exception);
+    return result;
+}
+
+/* 3.15: (done, cancelled, result, exception), of a concurrent future. */
+static int
+copy_snapshot(ouro_state *st, PyObject *snapshot, PyObject *dest)
+{
+    PyObject *done, *cancelled, *result, *exception;
+    if (!PyArg_ParseTuple(snapshot, "OOOO", &done, &cancelled, &result,
+                          &exception)) {
+        return -1;
+    }
+    int truth = PyObject_IsTrue(done);
+    if (assert_that(truth) < 0) {
+        return -1;
+    }
+    truth = PyObject_IsTrue(cancelled);
+    if (truth != 0) {
+        return truth < 0 || ouro_anyfuture_cancel(st, dest, NULL) < 0 ? -1
+                                                                      : 0;
+    }
+    return exception != Py_None
+               ? set_converted(st, dest, exception)
+               : ouro_anyfuture_set_result(st, dest, result);
+}
+
+/* The state of dest, before: 1 to go on, 0 if it was cancelled, -1. */
+static int
+wants_state(ouro_state *st, PyObject *dest)
+{
+    int cancelled = ouro_anyfuture_cancelled(st, dest);
+    if (cancelled != 0) {
+        return cancelled < 0 ? -1 : 0;
+    }
+    int done = ouro_anyfuture_done(st, dest);
+    return done < 0 || assert_that(!done) < 0 ? -1 : 1;
+}
+
+static int
+copy_by_snapshot(ouro_state *st, PyObject *source, PyObject *dest)
+{
+    int wanted = wants_state(st, dest);
+    if (wanted <= 0) {
+        return wanted;
+    }
+    PyObject *snapshot =
+        PyObject_CallMethodNoArgs(source, st->str._get_snapshot);
+    if (snapshot == NULL) {
+        return -1;
+    }
+    int result = copy_snapshot(st, snapshot, dest);
+    Py_DECREF(snapshot);
+    return result;
+}
+
+int
+ouro_copy_future_state(ouro_state *st, PyObject *source, PyObject *dest)
+{
+    if (st->has.task.chain_snapshots) {
+        return copy_by_snapshot(st, source, dest);
+    }
+    int done = ouro_anyfuture_done(st, source);
+    if (done < 0 || assert_that(done) < 0) {
+        return -1;
+    }
+    int wanted = wants_state(st, dest);
+    if (wanted <= 0) {
+        return wanted;
+    }
+    int cancelled = ouro_anyfuture_cancelled(st, source);
+    if (cancelled != 0) {
+        return cancelled < 0 || ouro_anyfuture_cancel(st, dest, NULL) < 0
+                   ? -1
+                   : 0;
+    }
+    return set_outcome(st, source, dest);
+}
+
+int
+ouro_set_concurrent_state(ouro_state *st, PyObject *concurrent,
+                          PyObject *source)
+{
+    int done = ouro_anyfuture_done(st, source);
+    if (done < 0 || assert_that(done) < 0) {
+        return -1;
+    }
+    int cancelled = ouro_anyfuture_cancelled(st, source);
+    if (cancelled < 0
+        || (cancelled
+            && discard(PyObject_CallMethodNoArgs(concurrent, st->str.cancel))
+                   < 0)) {
+        return -1;
+    }
+    int starts = ouro_concurrent_starts(st, concurrent);
+    return starts <= 0 ? starts : set_outcome(st, source, concurrent);
+}
+
+/* ---- module functions -------------------------------------------------- */
+
+static PyObject *
+none_if(int result)
+{
+    return result < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+PyDoc_STRVAR(set_result_unless_cancelled_doc,
+"_set_result_unless_cancelled(fut, result)\n--\n\n\
+Helper setting the result only if the future was not cancelled.");
+
+static PyObject *
+set_result_unless_cancelled(PyObject *module, PyObject *const *args,
+                            Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "_set_result_unless_cancelled",
+        .positional = 2,
+        .required = 2,
+        .names = {"fut", "result", NULL},
+    };
+    ouro_state *st = ouro_module_state(module);
+    PyObject *given[2];
+    if (ouro_parse(&signature, args, nargs, kwnames, given) < 0) {
+        return NULL;
+    }
+    int cancelled = ouro_anyfuture_cancelled(st, given[0]);
+    if (cancelled != 0) {
+        return none_if(cancelled);
+    }
+    return none_if(ouro_anyfuture_set_result(st, given[0], given[1]));
+}
+
+PyDoc_STRVAR(convert_future_exc_doc, "_convert_future_exc(exc)\n--\n\n\
+The exception that asyncio has in the place of one of concurrent.futures'.");
+
+static PyObject *
+convert_future_exc(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                   PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "_convert_future_exc",
+        .positional = 1,
+        .required = 1,
+        .names = {"exc", NULL},
+    };
+    PyObject *exception;
+    if (ouro_parse(&signature, args, nargs, kwnames, &exception) < 0) {
+        return NULL;
+    }
+    return convert_exception(ouro_module_state(module), exception);
+}
+
+PyDoc_STRVAR(copy_future_state_doc,
+"_copy_future_state(source, dest)\n--\n\n\
+Internal helper to copy state from another Future.\n\n\
+The other Future may be a concurrent.futures.Future.");
+
+static PyObject *
+copy_future_state(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                  PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "_copy_future_state",
+        .positional = 2,
+        .required = 2,
+        .names = {"source", "dest", NULL},
+    };
+    PyObject *given[2];
+    if (ouro_parse(&signature, args, nargs, kwnames, given) < 0) {
+        return NULL;
+    }
+    return none_if(ouro_copy_future_state(ouro_module_state(module),
+                                          given[0], given[1]));
+}
+
+PyDoc_STRVAR(set_concurrent_future_state_doc,
+"_set_concurrent_future_state(concurrent, source)\n--\n\n\
+Copy state from a future to a concurrent.futures.Future.");
+
+static PyObject *
+set_concurrent_future_state(PyObject *module, PyObject *const *args,
+                            Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "_set_concurrent_future_state",
+        .positional = 2,
+        .required = 2,
+        .names = {"concurrent", "source", NULL},
+    };
+    PyObject *given[2];
+    if (ouro_parse(&signature, args, nargs, kwnames, given) < 0) {
+        return NULL;
+    }
+    return none_if(ouro_set_concurrent_state(ouro_module_state(module),
+                                             given[0], given[1]));
+}
+
+#define FUNCTION(name, function, doc)                                         \
+    {name, _PyCFunction_CAST(function), METH_FASTCALL | METH_KEYWORDS, doc}
+
+static PyMethodDef copystate_functions[] = {
+    FUNCTION("_set_result_unless_cancelled", set_result_unless_cancelled,
+             set_result_unless_cancelled_doc),
+    FUNCTION("_convert_future_exc", convert_future_exc,
+             convert_future_exc_doc),
+    FUNCTION("_copy_future_state", copy_future_state, copy_future_state_doc),
+    FUNCTION("_set_concurrent_future_state", set_concurrent_future_state,
+             set_concurrent_future_state_doc),
+    {NULL},
+};
+
+int
+ouro_copystate_setup(PyObject *module, ouro_state *st)
+{
+    return PyModule_AddFunctions(module, copystate_functions);
+}
