@@ -158,9 +158,12 @@ convert_count(AwaitObject *op)
         return negative < 0 ? -1 : 0;
     }
     if (!PyIndex_Check(count)) {
+        ouro_state *st = ouro_state_of((PyObject *)op);
         PyErr_SetString(PyExc_TypeError,
-                        "slice indices must be integers or None or have an "
-                        "__index__ method");
+                        st->has.streams.takes_bytes
+                            ? "n must be an integer or None"
+                            : "slice indices must be integers or None or "
+                              "have an __index__ method");
         return -1;
     }
     op->n = PyNumber_AsSsize_t(count, NULL);

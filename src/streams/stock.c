@@ -106,6 +106,8 @@ ouro_streams_setup(PyObject *module, ouro_state *st)
     PyObject *callback = handler_callback(st);
     has->separators =
         method_mentions(st, "StreamReader", "readuntil", "sorted");
+    has->takes_bytes =
+        method_mentions(st, "StreamReader", "read", "take_bytes");
     has->reader_replaces_transport =
         method_exists(st, "StreamReader", "_replace_transport");
     has->replaces_transport =
