@@ -484,7 +484,16 @@ await_get_state(PyObject *object, void *Py_UNUSED(closure))
     return PyUnicode_FromString(names[as_await(object)->state]);
 }
 
+/* isinstance(x, types.CoroutineType) and inspect.iscoroutine(x) hold, as
+ * they do for the coroutines of asyncio's own functions. */
+static PyObject *
+await_get_class(PyObject *object, void *Py_UNUSED(closure))
+{
+    return Py_NewRef((PyObject *)&PyCoro_Type);
+}
+
 static PyGetSetDef await_getset[] = {
+    {"__class__", await_get_class, NULL, NULL},
     {"__name__", await_get_name, await_set_name, "name of the coroutine"},
     {"__qualname__", await_get_qualname, await_set_qualname,
      "qualified name of the coroutine"},
