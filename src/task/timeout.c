@@ -537,8 +537,10 @@ ouro_timeout_setup(PyObject *module, ouro_state *st)
 {
     if (ouro_add_type(module, &timeout_spec, NULL, true, &st->types.Timeout)
             < 0
-        || ouro_add_async_methods(st, st->types.Timeout,
-                                  ouro_timeout_async_methods)
+        || ouro_add_async_methods(
+               st, st->types.Timeout,
+               st->has.minor >= 14 ? ouro_timeout_async_methods
+                                   : ouro_timeout_async_methods_3_13)
                < 0) {
         return -1;
     }

@@ -51,5 +51,6 @@ int ouro_timeout_reschedule(ouro_state *st, TimeoutObject *self,
 int ouro_timeout_disarm(ouro_state *st, TimeoutObject *self);
 
 extern const ouro_async_def ouro_timeout_async_methods[];
+extern const ouro_async_def ouro_timeout_async_methods_3_13[];
 
 #endif

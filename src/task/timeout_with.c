@@ -205,14 +205,15 @@ timeout_aenter(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                                       self);
 }
 
-PyDoc_STRVAR(aexit_doc,
-"__aexit__($self, /,"
-" exc_type: typing.Optional[typing.Type[BaseException]],"
-" exc_val: typing.Optional[BaseException],"
-" exc_tb: typing.Optional[types.TracebackType])"
-" -> typing.Optional[bool]\n--\n\n\
-Stop the clock; turns the cancellation of an expired timeout into\n\
-TimeoutError.");
+/* (From 3.14 it is type[BaseException] that the annotation says.) */
+#define AEXIT_DOC(type)                                                       \
+    "__aexit__($self, /,"                                                     \
+    " exc_type: typing.Optional[" type "[BaseException]],"                    \
+    " exc_val: typing.Optional[BaseException],"                               \
+    " exc_tb: typing.Optional[types.TracebackType])"                          \
+    " -> typing.Optional[bool]\n--\n\n"                                       \
+    "Stop the clock; turns the cancellation of an expired timeout into\n"     \
+    "TimeoutError."
 
 static const ouro_signature aexit_signature = {
     .qualname = "Timeout.__aexit__",
@@ -241,7 +242,13 @@ timeout_aexit(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 
 const ouro_async_def ouro_timeout_async_methods[] = {
     {"__aenter__", timeout_aenter, aenter_doc},
-    {"__aexit__", timeout_aexit, aexit_doc},
+    {"__aexit__", timeout_aexit, AEXIT_DOC("type")},
+    {NULL},
+};
+
+const ouro_async_def ouro_timeout_async_methods_3_13[] = {
+    {"__aenter__", timeout_aenter, aenter_doc},
+    {"__aexit__", timeout_aexit, AEXIT_DOC("typing.Type")},
     {NULL},
 };
 
