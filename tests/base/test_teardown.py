@@ -55,6 +55,8 @@ asyncio._set_running_loop(None)
 reference = weakref.ref(module)
 del module, objects, Subclass, cycle, spec, tasks
 loop._ready.clear()
+gc.collect()
+asyncio.coroutines._iscoroutine_typecache.clear()
 for _ in range(3):
     gc.collect()
 print("collected" if reference() is None else gc.get_referrers(reference()))
