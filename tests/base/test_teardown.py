@@ -10,8 +10,9 @@ import pytest
 from ouro import _ouro
 
 PROGRAM = """
-import asyncio, gc, importlib.machinery, importlib.util, sys, weakref
+import asyncio, gc, importlib.machinery, importlib.util, os, sys, weakref
 
+os.register_at_fork = lambda **hooks: None      # it would hold the copy
 sets = [value for value in vars(asyncio.tasks).values()
         if isinstance(value, weakref.WeakSet)]
 name, file = "ouro._ouro", sys.argv[1]
