@@ -31,6 +31,7 @@ static const setup_function rooms[] = {
     ouro_chain_setup,
     ouro_coroutines_setup,
     ouro_threads_setup,
+    ouro_completed_setup,
     ouro_factory_setup,
     ouro_control_setup,
     /* loop */
@@ -44,7 +45,9 @@ static const setup_function rooms[] = {
     ouro_create_server_setup,
     ouro_tls_setup,
     ouro_unix_setup,
+    ouro_sockwatch_setup,
     ouro_sockops_setup,
+    ouro_sockconnect_setup,
     /* sync */
     ouro_mixin_setup,
     ouro_lock_setup,

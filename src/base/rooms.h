@@ -23,6 +23,7 @@ int ouro_copystate_setup(PyObject *module, ouro_state *st);
 int ouro_chain_setup(PyObject *module, ouro_state *st);
 int ouro_coroutines_setup(PyObject *module, ouro_state *st);
 int ouro_threads_setup(PyObject *module, ouro_state *st);
+int ouro_completed_setup(PyObject *module, ouro_state *st);
 int ouro_factory_setup(PyObject *module, ouro_state *st);
 int ouro_control_setup(PyObject *module, ouro_state *st);
 /* loop */
@@ -37,7 +38,9 @@ int ouro_create_server_setup(PyObject *module, ouro_state *st);
 int ouro_tls_setup(PyObject *module, ouro_state *st);
 int ouro_borrow_setup(PyObject *module, ouro_state *st);
 int ouro_unix_setup(PyObject *module, ouro_state *st);
+int ouro_sockwatch_setup(PyObject *module, ouro_state *st);
 int ouro_sockops_setup(PyObject *module, ouro_state *st);
+int ouro_sockconnect_setup(PyObject *module, ouro_state *st);
 /* sync */
 int ouro_mixin_setup(PyObject *module, ouro_state *st);
 int ouro_lock_setup(PyObject *module, ouro_state *st);

@@ -38,6 +38,7 @@ typedef struct ouro_types {
     PyTypeObject *Shield;
     PyTypeObject *Chain;
     PyTypeObject *Submit;
+    PyTypeObject *Completed;
     PyTypeObject *GatheringFuture;
     PyTypeObject *Timeout;
     PyTypeObject *TaskGroup;
@@ -65,6 +66,7 @@ typedef struct ouro_types {
     PyTypeObject *ServerCore;
     PyTypeObject *Server;
     PyTypeObject *Listener;
+    PyTypeObject *SockWatch;
     PyTypeObject *SocketTransport;
     /* streams */
     PyTypeObject *StreamReader;
@@ -111,6 +113,7 @@ typedef struct ouro_imports {
     PyObject *BufferedProtocol; /* asyncio.protocols.BufferedProtocol */
     PyObject *Transport;        /* asyncio.transports.Transport */
     PyObject *socket_module;
+    PyObject *socket_type; /* socket.socket */
     PyObject *AbstractEventLoop;
     PyObject *Handle;      /* asyncio.events' */
     PyObject *TimerHandle; /* asyncio.events' */
@@ -220,6 +223,8 @@ typedef struct ouro_imports {
     X(add)                                                                    \
     X(discard)                                                                \
     X(_is_coroutine)                                                          \
+    X(_handle_timeout)                                                        \
+    X(get)                                                                    \
     X(_get_snapshot)                                                          \
     X(set_running_or_notify_cancel)                                           \
     /* loop */                                                                \
@@ -340,6 +345,8 @@ typedef struct ouro_imports {
     X(_remove_writer)                                                         \
     X(_transports)                                                            \
     X(_write_ready)                                                           \
+    X(connect)                                                                \
+    X(remove_reader)                                                          \
     X(_unix_server_sockets)                                                   \
     X(SO_REUSEPORT)                                                           \
     X(SSLProtocol)                                                            \
@@ -557,6 +564,7 @@ struct ouro_state {
     ouro_freelist free_timer_handles;
     ouro_intact loop_intact; /* nobody has patched our Loop class */
     const struct net_ops *net; /* loop/netops.h */
+    bool reads_socket_fd; /* sockets keep it where we look */
     /* net */
     ouro_protocol_entry protocols[OURO_PROTOCOLS_MAX];
     int protocol_count;

@@ -39,6 +39,8 @@ WITHOUT_TRAVERSE = {
 }
 WITHOUT_CLEAR = {
     **WITHOUT_TRAVERSE,
+    "chain_slots": BROKEN_ELSEWHERE + "the two futures",
+    "submit_slots": BROKEN_ELSEWHERE + "the loop that it is sent to",
     "release_slots": BROKEN_ELSEWHERE + "the future that calls it",
     "shield_slots": BROKEN_ELSEWHERE + "the two futures",
     "wrapper_slots": BROKEN_ELSEWHERE + "the coroutine",
