@@ -37,8 +37,8 @@ int ouro_refuse_arguments(const char *qualname, PyObject *const *args,
                           Py_ssize_t nargs, PyObject *kwnames);
 
 static inline int
-ouro_parse_none(const char *qualname, PyObject *const *args,
-                Py_ssize_t nargs, PyObject *kwnames)
+ouro_parse_none(const char *qualname, PyObject *const *args, Py_ssize_t nargs,
+                PyObject *kwnames)
 {
     if (nargs == 0 && kwnames == NULL) {
         return 0;

@@ -10,7 +10,8 @@
 enum { FREE_ASYNCBOUNDS_MAX = 16 };
 
 typedef struct AsyncBoundObject {
-    PyObject_HEAD PyObject *method;
+    PyObject_HEAD
+    PyObject *method;
     PyObject *self;
     PyCFunctionFastWithKeywords call;
     vectorcallfunc vectorcall;

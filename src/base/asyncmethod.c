@@ -17,7 +17,8 @@
 #include <string.h>
 
 typedef struct AsyncMethodObject {
-    PyObject_HEAD vectorcallfunc vectorcall;
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
     PyCFunctionFastWithKeywords call;
     const char *signature; /* "(...)", up to SIGNATURE_END; or NULL */
     PyObject *self;        /* of functions: the module; of methods NULL */

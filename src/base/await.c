@@ -323,12 +323,6 @@ send_again(AwaitObject *self, PyObject *arg, PyObject **ret)
 {
     PyObject *value;
     self->state = AWAIT_RUNNING;
-    if (self->held) {
-        self->held = false;
-        *ret = self->value;
-        self->value = NULL;
-        return suspend(self);
-    }
     if (self->waiting == NULL) {
         return body_drive(self, body_go_on(self, Py_NewRef(arg), ret), ret);
     }
@@ -396,10 +390,6 @@ throw_suspended(AwaitObject *self, PyObject *exception, PyObject **ret)
 {
     PyObject *value;
     self->state = AWAIT_RUNNING;
-    if (self->held) {
-        self->held = false;
-        Py_CLEAR(self->value);
-    }
     PySendResult sent = throw_down(self, exception, &value);
     if (sent == PYGEN_NEXT) {
         *ret = value;
@@ -483,21 +473,4 @@ ouro_await_close(AwaitObject *self)
     default:
         Py_RETURN_NONE;
     }
-}
-
-await_status
-ouro_await_start(AwaitObject *self, PyObject **ret)
-{
-    switch (ouro_await_send(self, Py_None, ret)) {
-    case PYGEN_RETURN:
-        return AWAIT_RETURN;
-    case PYGEN_NEXT:
-        self->value = *ret;
-        self->held = true;
-        *ret = Py_NewRef((PyObject *)self);
-        return AWAIT_DELEGATE;
-    case PYGEN_ERROR:
-        break;
-    }
-    return AWAIT_ERROR;
 }

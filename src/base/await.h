@@ -25,11 +25,11 @@ typedef struct AwaitObject AwaitObject;
 typedef enum await_status {
     AWAIT_ERROR = -1,   /* an exception is set: the body is finished */
     AWAIT_RETURN = 0,   /* *ret is the result (owned): the body is finished */
-    AWAIT_FUTURE = 1,   /* *ret is a pending future (owned) to wait for; then
-                         poll() again, or abort() if the future failed */
-    AWAIT_DELEGATE = 2, /* *ret is an awaitable (owned), e.g. a coroutine, to
-                           drive to its end; then poll() with its result in
-                           self->value, or abort() with its exception set */
+    AWAIT_FUTURE = 1,   /* *ret is a future (owned) to wait for; then poll()
+                           with its result in self->value, or abort() with
+                           its exception set */
+    AWAIT_DELEGATE = 2, /* the same for any awaitable, e.g. a coroutine, which
+                           is driven to its end */
     AWAIT_YIELD = 3,    /* give way for one turn, as a bare yield does */
 } await_status;
 
@@ -44,21 +44,24 @@ typedef struct await_kind {
 } await_kind;
 
 /* Bodies use owner, a, b, c (owned references or NULL; the collector sees
- * them), n, deadline and step as they like; all start as zero. */
+ * them), n, deadline and step as they like; all start as zero.  The driver
+ * holds the coroutine while it runs, and nobody clears the fields meanwhile:
+ * what they hold may be borrowed across calls as long as the body itself does
+ * not set them again. */
 struct AwaitObject {
-    PyObject_HEAD const await_kind *kind;
+    PyObject_HEAD
+    const await_kind *kind;
     PyObject *owner;
     PyObject *a;
     PyObject *b;
     PyObject *c;
-    PyObject *value;   /* what the last delegate returned */
+    PyObject *value;   /* the result of what it waited for last */
     PyObject *waiting; /* the future or iterator it waits for */
     double deadline;
     Py_ssize_t n;
     int step;
     unsigned char state; /* await.c's */
     bool on_future;      /* `waiting` is an exact future of ours */
-    bool held;           /* ouro_await_start() holds a yield back in value */
     PyObject *extras;    /* dict: __name__, __qualname__, cr_origin; or NULL */
     PyObject *weakrefs;
 };
@@ -67,12 +70,6 @@ struct AwaitObject {
  * reference of; may be NULL. */
 AwaitObject *ouro_await_new(ouro_state *st, const await_kind *kind,
                             PyObject *owner);
-
-/* Run a new coroutine of ours from within a body as far as it goes at once:
- * AWAIT_RETURN or AWAIT_ERROR if it ended, or AWAIT_DELEGATE with a new
- * reference to itself if it has to wait: nothing is lost, the body goes on by
- * returning that from its poll(). */
-await_status ouro_await_start(AwaitObject *self, PyObject **ret);
 
 /* Async methods and functions.  Adds to a type (or module) one descriptor
  * each, with METHOD_DESCRIPTOR and vectorcall, settable attributes, and the

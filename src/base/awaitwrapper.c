@@ -7,7 +7,8 @@
 #include "base/awaitdrive.h"
 
 typedef struct AwaitWrapperObject {
-    PyObject_HEAD PyObject *coroutine;
+    PyObject_HEAD
+    PyObject *coroutine;
 } AwaitWrapperObject;
 
 static PyObject *

@@ -81,7 +81,6 @@ ouro_await_new(ouro_state *st, const await_kind *kind, PyObject *owner)
     self->step = 0;
     self->state = AWAIT_CREATED;
     self->on_future = false;
-    self->held = false;
     int depth = PyThreadState_Get()->coroutine_origin_tracking_depth;
     if (depth > 0 && record_origin(self, depth) < 0) {
         await_clear(object);
@@ -198,7 +197,7 @@ static PyObject *
 await_await(PyObject *object)
 {
     AwaitObject *self = as_await(object);
-    if (self->state == AWAIT_SUSPENDED && !self->held) {
+    if (self->state == AWAIT_SUSPENDED) {
         PyErr_SetString(PyExc_RuntimeError,
                         "coroutine is being awaited already");
         return NULL;

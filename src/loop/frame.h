@@ -55,16 +55,4 @@ ouro_frame_set(AwaitObject *self, int place, PyObject *value)
 PyObject *ouro_call_keywords(PyObject *object, PyObject *name,
                              PyObject *args, ...);
 
-/* Run a coroutine of ours (consumed; NULL is passed on) as far as it goes. */
-static inline await_status
-ouro_frame_await(PyObject *coroutine, PyObject **ret)
-{
-    if (coroutine == NULL) {
-        return AWAIT_ERROR;
-    }
-    await_status status = ouro_await_start((AwaitObject *)coroutine, ret);
-    Py_DECREF(coroutine);
-    return status;
-}
-
 #endif
