@@ -8,24 +8,32 @@ import pytest
 import ouro
 
 
-def test_running_inside_running(same):
-    def program(loop, trace):
-        other = asyncio.SelectorEventLoop()
+def test_running_inside_running(loop):
+    """(3.13.0's own run_forever() undoes the outer run here.)"""
+    other = ouro.Loop()
 
-        async def main():
-            coro = asyncio.sleep(0)
-            trace.errors(loop.run_forever,
-                         lambda: loop.run_until_complete(coro),
-                         other.run_forever, loop.close)
-            coro.close()
-            trace.append((loop.is_running(), loop.is_closed()))
-            trace.append(asyncio.get_running_loop() is loop)
+    async def main():
+        coro = asyncio.sleep(0)
+        for call, message in [
+                (loop.run_forever, "This event loop is already running"),
+                (lambda: loop.run_until_complete(coro),
+                 "This event loop is already running"),
+                (other.run_forever, "Cannot run the event loop while another "
+                                    "loop is running"),
+                (lambda: other.run_until_complete(coro),
+                 "Cannot run the event loop while another loop is running"),
+                (loop.close, "Cannot close a running event loop")]:
+            with pytest.raises(RuntimeError) as caught:
+                call()
+            assert str(caught.value) == message
+        coro.close()
+        assert loop.is_running() and not loop.is_closed()
+        assert asyncio.get_running_loop() is loop
+        await asyncio.sleep(0)
 
-        loop.run_until_complete(main())
-        trace.append((loop.is_running(), loop.is_closed()))
-        other.close()
-
-    same(program)
+    loop.run_until_complete(main())
+    assert not loop.is_running()
+    other.close()
 
 
 def test_until_complete(same):
