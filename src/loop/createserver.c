@@ -646,7 +646,7 @@ loop_create_server(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
 
 #define SERVER_DOC(more)                                                      \
     "create_server($self, protocol_factory, host=None, port=None, *, "        \
-    "family=<AddressFamily.AF_UNSPEC: 0>, flags=<AddressInfo.AI_PASSIVE: 1>," \
+    "family=socket.AF_UNSPEC, flags=socket.AI_PASSIVE,"                       \
     " sock=None, backlog=100, ssl=None, reuse_address=None, "                 \
     "reuse_port=None, " more "ssl_handshake_timeout=None, "                   \
     "ssl_shutdown_timeout=None, start_serving=True)\n--\n\n"                  \
