@@ -135,7 +135,14 @@ waiting_send(AwaitObject *self, PyObject *arg, PyObject **ret)
         ouro_state *st = ouro_state_of((PyObject *)self);
         return st->future_send(self->waiting, ret);
     }
-    return PyIter_Send(self->waiting, arg, ret);
+    /* Coroutines in C that await each other use up the C stack. */
+    *ret = NULL;
+    if (Py_EnterRecursiveCall(" while awaiting a coroutine")) {
+        return PYGEN_ERROR;
+    }
+    PySendResult sent = PyIter_Send(self->waiting, arg, ret);
+    Py_LeaveRecursiveCall();
+    return sent;
 }
 
 /* Without a throw() of the iterator, the exception is raised where it is
@@ -148,7 +155,14 @@ waiting_throw(AwaitObject *self, PyObject *exception, PyObject **ret)
         return raise_thrown(exception);
     }
     if (Py_TYPE(iterator) == Py_TYPE(self)) {
-        return ouro_await_throw((AwaitObject *)iterator, exception, ret);
+        *ret = NULL;
+        if (Py_EnterRecursiveCall(" while awaiting a coroutine")) {
+            return PYGEN_ERROR;
+        }
+        PySendResult sent =
+            ouro_await_throw((AwaitObject *)iterator, exception, ret);
+        Py_LeaveRecursiveCall();
+        return sent;
     }
     ouro_state *st = ouro_state_of((PyObject *)self);
     if (PyObject_GetOptionalAttr(iterator, st->str.throw, &throw) < 0) {

@@ -168,10 +168,33 @@ await_finalize(PyObject *object)
 }
 
 static void
+await_free(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    Py_CLEAR(as_await(object)->extras);
+    if (!ouro_freelist_push(&ouro_state_of_type(type)->free_awaits, object,
+                            FREE_AWAITS_MAX)) {
+        type->tp_free(object);
+    }
+    Py_DECREF(type);
+}
+
+static void await_dealloc(PyObject *object);
+
+/* One that was not run to its end may hold another such, and so on. */
+static void
+await_dealloc_deep(PyObject *object)
+{
+    Py_TRASHCAN_BEGIN(object, await_dealloc)
+    await_clear(object);
+    await_free(object);
+    Py_TRASHCAN_END
+}
+
+static void
 await_dealloc(PyObject *object)
 {
     AwaitObject *self = as_await(object);
-    PyTypeObject *type = Py_TYPE(object);
     if (self->state != AWAIT_CLOSED
         && PyObject_CallFinalizerFromDealloc(object) < 0) {
         return;
@@ -181,14 +204,10 @@ await_dealloc(PyObject *object)
         PyObject_ClearWeakRefs(object);
     }
     if (self->state != AWAIT_CLOSED) {
-        await_clear(object);
+        await_dealloc_deep(object);
+        return;
     }
-    Py_CLEAR(self->extras);
-    if (!ouro_freelist_push(&ouro_state_of_type(type)->free_awaits, object,
-                            FREE_AWAITS_MAX)) {
-        type->tp_free(object);
-    }
-    Py_DECREF(type);
+    await_free(object);
 }
 
 /* --- slots and methods ------------------------------------------------ */

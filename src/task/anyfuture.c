@@ -49,7 +49,8 @@ ouro_isfuture(ouro_state *st, PyObject *object)
     /* hasattr(object.__class__, '_asyncio_future_blocking') and
      * object._asyncio_future_blocking is not None */
     PyObject *class, *mark;
-    if (PyObject_GetOptionalAttr(object, st->str.__class__, &class) <= 0) {
+    class = PyObject_GetAttr(object, st->str.__class__);
+    if (class == NULL) {
         return -1;
     }
     int found = PyObject_GetOptionalAttr(

@@ -461,12 +461,6 @@ generator_repr(PyObject *object)
                                 object);
 }
 
-static PyObject *
-generator_get_class(PyObject *object, void *unused)
-{
-    return Py_NewRef((PyObject *)&PyGen_Type);
-}
-
 /* ---- the object -------------------------------------------------------- */
 
 static int
@@ -553,11 +547,6 @@ static PyMemberDef generator_members[] = {
     {NULL},
 };
 
-static PyGetSetDef generator_getset[] = {
-    {"__class__", generator_get_class, NULL, NULL, NULL},
-    {NULL},
-};
-
 PyDoc_STRVAR(iterator_doc,
 "Iterator of awaitables representing tasks of asyncio.as_completed.\n\n\
 As an asynchronous iterator, iteration yields futures as they finish. As a\n\
@@ -585,7 +574,6 @@ static PyType_Slot generator_slots[] = {
     {Py_tp_repr, generator_repr},
     {Py_tp_methods, generator_methods},
     {Py_tp_members, generator_members},
-    {Py_tp_getset, generator_getset},
     {Py_tp_traverse, completed_traverse},
     {Py_tp_clear, completed_clear},
     {Py_tp_dealloc, completed_dealloc},

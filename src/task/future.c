@@ -223,6 +223,29 @@ ouro_future_finalize(PyObject *self)
 }
 
 static void
+future_free(ouro_state *st, PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    ouro_future_clear(self);
+    if (type != st->types.Future
+        || !ouro_freelist_push(&st->free_futures, self, FREE_FUTURES_MAX)) {
+        type->tp_free(self);
+    }
+    Py_DECREF(type);
+}
+
+static void future_dealloc(PyObject *self);
+
+/* The result may be a future with a result, and so on. */
+static void
+future_dealloc_deep(ouro_state *st, PyObject *self)
+{
+    Py_TRASHCAN_BEGIN(self, future_dealloc)
+    future_free(st, self);
+    Py_TRASHCAN_END
+}
+
+static void
 future_dealloc(PyObject *self)
 {
     FutureObject *fut = (FutureObject *)self;
@@ -237,12 +260,12 @@ future_dealloc(PyObject *self)
     if (fut->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
-    ouro_future_clear(self);
-    if (!exact
-        || !ouro_freelist_push(&st->free_futures, self, FREE_FUTURES_MAX)) {
-        type->tp_free(self);
+    if (fut->result != NULL && PyObject_IS_GC(fut->result)) {
+        future_dealloc_deep(st, self);
     }
-    Py_DECREF(type);
+    else {
+        future_free(st, self);
+    }
 }
 
 /* ---- methods ----------------------------------------------------------- */

@@ -88,33 +88,47 @@ child_outcome(ouro_state *st, PyObject *child)
     return outcome;
 }
 
-/* The last child is done: hand out all the results. */
-static int
-gather_finish(ouro_state *st, GatherObject *outer, PyObject *last)
+/* What the children, a tuple, have come to: a new list. */
+static PyObject *
+outcomes_of(ouro_state *st, PyObject *children)
 {
-    Py_ssize_t count = PyList_GET_SIZE(outer->children);
+    Py_ssize_t count = PyTuple_GET_SIZE(children);
     PyObject *results = PyList_New(count);
-    if (results == NULL) {
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *child = PyList_GET_ITEM(outer->children, i);
-        PyObject *outcome = child_outcome(st, child);
+    for (Py_ssize_t i = 0; results != NULL && i < count; i++) {
+        PyObject *outcome =
+            child_outcome(st, PyTuple_GET_ITEM(children, i));
         if (outcome == NULL) {
-            Py_DECREF(results);
-            return -1;
+            Py_CLEAR(results);
+            break;
         }
         PyList_SET_ITEM(results, i, outcome);
     }
-    int result;
-    if (outer->cancel_requested) {
+    return results;
+}
+
+/* All children are done: hand out the results, or the cancellation, which is
+ * that of the last in the order of the arguments. */
+static int
+gather_finish(ouro_state *st, GatherObject *outer)
+{
+    /* Asking them may run Python, which can reach the list. */
+    PyObject *children = PyList_AsTuple(outer->children);
+    if (children == NULL) {
+        return -1;
+    }
+    int result = -1;
+    Py_ssize_t count = PyTuple_GET_SIZE(children);
+    PyObject *results = outcomes_of(st, children);
+    if (results != NULL && outer->cancel_requested && count > 0) {
+        PyObject *last = PyTuple_GET_ITEM(children, count - 1);
         result =
             set_exception_of(st, outer, make_cancelled_error(st, last));
     }
-    else {
+    else if (results != NULL) {
         result = ouro_future_set_result(&outer->fut, results);
     }
-    Py_DECREF(results);
+    Py_XDECREF(results);
+    Py_DECREF(children);
     return result;
 }
 
@@ -162,7 +176,7 @@ gather_child_done(ouro_state *st, GatherObject *outer, PyObject *child)
         }
     }
     return outer->finished == outer->slot_count
-               ? gather_finish(st, outer, child)
+               ? gather_finish(st, outer)
                : 0;
 }
 
@@ -250,6 +264,7 @@ gather_dealloc(PyObject *self)
         return;
     }
     PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, gather_dealloc)
     if (outer->fut.weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
@@ -260,6 +275,7 @@ gather_dealloc(PyObject *self)
     PyMem_Free(outer->slots);
     type->tp_free(self);
     Py_DECREF(type);
+    Py_TRASHCAN_END
 }
 
 PyDoc_STRVAR(cancel_doc, "cancel($self, /, msg=None)\n--\n\n\
@@ -275,7 +291,7 @@ gather_cancel(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse_cancel(args, nargs, kwnames, &message) < 0) {
         return NULL;
     }
-    if (outer->fut.state != FUTURE_PENDING) {
+    if (outer->fut.state != FUTURE_PENDING || outer->children == NULL) {
         Py_RETURN_FALSE;
     }
     bool any = false;
@@ -471,7 +487,12 @@ gather_all(ouro_state *st, PyObject *const *args, Py_ssize_t nargs,
         return NULL;
     }
     PyObject *loop = NULL;
-    int result = add_children(st, outer, args, nargs, &loop);
+    int result = st->has.task.gather_on_running_loop
+                     ? ouro_running_loop_or_null(st, &loop)
+                     : 0;
+    if (result == 0) {
+        result = add_children(st, outer, args, nargs, &loop);
+    }
     if (result == 0) {
         if (ouro_loop_fast(st, loop)) {
             outer->fut.loop = Py_NewRef(loop);

@@ -428,7 +428,7 @@ static PyGetSetDef group_getset[] = {
 };
 
 #define GROUP_OBJECT(name, member)                                            \
-    {name, T_OBJECT, offsetof(GroupObject, member), 0, NULL}
+    {name, T_OBJECT, offsetof(GroupObject, member), READONLY, NULL}
 #define GROUP_BOOL(name, member)                                              \
     {name, T_BOOL, offsetof(GroupObject, member), 0, NULL}
 

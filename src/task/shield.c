@@ -55,7 +55,9 @@ settle_outer(ouro_state *st, PyObject *inner, PyObject *outer)
         return -1;
     }
     if (outer_cancelled) {
-        return inner_cancelled ? 0 : retrieve_exception(st, inner);
+        return inner_cancelled || st->has.task.shield_forgets
+                   ? 0
+                   : retrieve_exception(st, inner);
     }
     if (inner_cancelled) {
         return ouro_anyfuture_cancel(st, outer, NULL) < 0 ? -1 : 0;

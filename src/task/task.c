@@ -278,17 +278,21 @@ task_dealloc(PyObject *self)
 
 /* ---- cancelling -------------------------------------------------------- */
 
-int
-ouro_task_cancel(TaskObject *task, PyObject *message)
+/* Whether a task waits for a pending task of ours: then the request goes on
+ * to that one. */
+static bool
+waits_for_task(ouro_state *st, TaskObject *task)
 {
-    task->fut.log_traceback = false;
-    if (task->fut.state != FUTURE_PENDING) {
-        return 0;
-    }
-    task->cancels++;
+    return task->waiter != NULL && ouro_task_exact(st, task->waiter)
+           && ((FutureObject *)task->waiter)->state == FUTURE_PENDING;
+}
+
+/* task.cancel() of one that does not wait for a task. */
+static int
+cancel_last(ouro_state *st, TaskObject *task, PyObject *message)
+{
     PyObject *waiter = Py_XNewRef(task->waiter);
     if (waiter != NULL) {
-        ouro_state *st = ouro_state_of((PyObject *)task);
         int cancelled = ouro_anyfuture_cancel(
             st, waiter, message != NULL ? message : Py_None);
         Py_DECREF(waiter);
@@ -298,6 +302,38 @@ ouro_task_cancel(TaskObject *task, PyObject *message)
     }
     task->must_cancel = true;
     return ouro_future_set_cancel_message(&task->fut, message) < 0 ? -1 : 1;
+}
+
+int
+ouro_task_cancel(TaskObject *task, PyObject *message)
+{
+    task->fut.log_traceback = false;
+    if (task->fut.state != FUTURE_PENDING) {
+        return 0;
+    }
+    ouro_state *st = ouro_state_of((PyObject *)task);
+    task->cancels++;
+    /* Down a chain of tasks, which may be longer than the stack is deep.
+     * Tasks that wait for each other in a ring meet the mark again. */
+    TaskObject *mark = task;
+    for (size_t steps = 1; waits_for_task(st, task); steps++) {
+        task = (TaskObject *)task->waiter;
+        if (task == mark) {
+            PyErr_SetString(PyExc_RecursionError,
+                            "maximum recursion depth exceeded");
+            return -1;
+        }
+        if ((steps & (steps - 1)) == 0) {
+            mark = task;
+        }
+        task->fut.log_traceback = false;
+        task->cancels++;
+        message = message != NULL ? message : Py_None;
+    }
+    Py_INCREF(task);
+    int result = cancel_last(st, task, message);
+    Py_DECREF(task);
+    return result;
 }
 
 PyDoc_STRVAR(cancel_doc, "cancel($self, /, msg=None)\n--\n\n\

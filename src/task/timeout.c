@@ -22,7 +22,7 @@ static const char *const state_names[] = {
 static int
 timeout_fire(ouro_state *st, TimeoutObject *self)
 {
-    if (self->state != TIMEOUT_ENTERED) {
+    if (self->state != TIMEOUT_ENTERED || self->task == NULL) {
         PyErr_SetNone(PyExc_AssertionError);
         return -1;
     }
