@@ -6,7 +6,8 @@
 
 /* The two handles of one file descriptor. */
 typedef struct FdWatch {
-    PyObject_HEAD ou_io io;
+    PyObject_HEAD
+    ou_io io;
     LoopObject *loop;
     PyObject *fileobj; /* what the user passed: a number, or has fileno() */
     PyObject *reader;  /* a Handle, or NULL */

@@ -11,7 +11,8 @@
 #include "sys/timer.h"
 
 typedef struct HandleObject {
-    PyObject_HEAD PyObject *weakrefs;
+    PyObject_HEAD
+    PyObject *weakrefs;
     ou_job job;
     PyObject *callback; /* NULL: None, after cancel() */
     /* A tuple (or what Handle() was given); `single`: the one argument

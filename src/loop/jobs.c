@@ -81,8 +81,8 @@ ouro_append_guest(LoopObject *self, PyObject *handle)
 
 /* A job of the engine that Python's queue holds: calling it runs it. */
 typedef struct ReadyJob {
-    PyObject_HEAD ou_job
-        *job; /* with the queue's reference; NULL: has been run */
+    PyObject_HEAD
+    ou_job *job; /* with the queue's reference; NULL: has been run */
 } ReadyJob;
 
 /* To its owner the job is still queued: it is, in a queue of its own. */

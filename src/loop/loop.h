@@ -62,8 +62,10 @@ typedef struct LoopObject {
 
 /* An entry of such a table for a function with FASTCALL | KEYWORDS. */
 #define OURO_METHOD(name, function, doc)                                      \
-    {name, (PyCFunction)(void (*)(void))function,                             \
-     METH_FASTCALL | METH_KEYWORDS, doc}
+    {                                                                         \
+        name, (PyCFunction)(void (*)(void))function,                          \
+            METH_FASTCALL | METH_KEYWORDS, doc                                \
+    }
 
 /* Add methods to the type; tables are of static storage. 0 or -1. */
 int ouro_loop_add_methods(ouro_state *st, PyMethodDef *methods);
