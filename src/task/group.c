@@ -124,6 +124,9 @@ child_failed(ouro_state *st, GroupObject *group, PyObject *task,
     if (group->base_error == NULL && ouro_group_is_base_error(exception)) {
         group->base_error = Py_NewRef(exception);
     }
+    if (group->parent == NULL) {
+        return 0; /* the collector has cleared the group */
+    }
     int parent_done = ouro_anyfuture_done(st, group->parent);
     if (parent_done != 0) {
         return parent_done < 0
@@ -262,17 +265,34 @@ check_open(ouro_state *st, GroupObject *group, PyObject *coro)
     return 0;
 }
 
+/* 3.15: it has cancelled the group before it was in it. */
+static int
+cancel_latecomer(ouro_state *st, GroupObject *group, PyObject *task)
+{
+    if (!st->has.task.group_cancels_late || !group->aborting) {
+        return 0;
+    }
+    int done = ouro_anyfuture_done(st, task);
+    if (done != 0) {
+        return done < 0 ? -1 : 0;
+    }
+    return ouro_anyfuture_cancel(st, task, NULL) < 0 ? -1 : 0;
+}
+
 /* The task is the group's from now on. */
 static int
 adopt(ouro_state *st, GroupObject *group, PyObject *task)
 {
-    if (st->has.eager_tasks) {
+    if (st->has.eager_tasks && !st->has.task.group_always_watches) {
         int done = ouro_anyfuture_done(st, task);
         if (done != 0) {
             return done < 0 ? -1 : child_done(st, group, task);
         }
     }
-    return add_child(st, group, task);
+    return add_child(st, group, task) < 0
+                   || cancel_latecomer(st, group, task) < 0
+               ? -1
+               : 0;
 }
 
 PyDoc_STRVAR(create_task_doc,
@@ -307,6 +327,83 @@ group_create_task(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         Py_CLEAR(task);
     }
     return task;
+}
+
+/* 3.14: the keywords go on to loop.create_task() as they came. */
+static PyObject *
+group_create_task_kwargs(PyObject *self, PyObject *const *args,
+                         Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "TaskGroup.create_task",
+        .skip_self = 1,
+        .positional = 1,
+        .required = 1,
+        .names = {"coro", NULL},
+        .varkeywords = true,
+    };
+    GroupObject *group = (GroupObject *)self;
+    ouro_state *st = ouro_state_of(self);
+    PyObject *coro;
+    if (ouro_parse(&signature, args, nargs, kwnames, &coro) < 0
+        || check_open(st, group, coro) < 0) {
+        return NULL;
+    }
+    PyObject *kwargs = ouro_keywords(&signature, args + nargs, kwnames);
+    if (kwargs == NULL) {
+        return NULL;
+    }
+    PyObject *task =
+        ouro_create_task_kwargs(st, group->loop, coro, kwargs);
+    Py_DECREF(kwargs);
+    if (task != NULL && adopt(st, group, task) < 0) {
+        Py_CLEAR(task);
+    }
+    return task;
+}
+
+/* ---- cancel(), 3.15 ---------------------------------------------------- */
+
+int
+ouro_group_cancel(ouro_state *st, GroupObject *group)
+{
+    if (!group->entered) {
+        group->cancel_on_enter = true;
+        return 0;
+    }
+    if ((group->exiting && group->count == 0) || group->aborting) {
+        return 0;
+    }
+    if (ouro_group_abort(st, group) < 0) {
+        return -1;
+    }
+    if (group->parent == NULL || group->parent_cancel_requested) {
+        return 0;
+    }
+    group->parent_cancel_requested = true;
+    return ouro_anyfuture_cancel(st, group->parent, NULL) < 0 ? -1 : 0;
+}
+
+PyDoc_STRVAR(group_cancel_doc, "cancel($self, /)\n--\n\n\
+Cancel the task group\n\n\
+`cancel()` will be called on any tasks in the group that aren't yet\n\
+done, as well as the parent (body) of the group.  This will cause\n\
+the task group context manager to exit *without*\n\
+`asyncio.CancelledError` being raised.\n\n\
+If `cancel()` is called before entering the task group, the group\n\
+will be cancelled upon entry.\n\n\
+`cancel()` is idempotent and may be called after the task group has\n\
+already exited.");
+
+static PyObject *
+group_cancel(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+             PyObject *kwnames)
+{
+    if (ouro_parse_none("TaskGroup.cancel", args, nargs, kwnames) < 0
+        || ouro_group_cancel(ouro_state_of(self), (GroupObject *)self) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
 }
 
 /* ---- the object -------------------------------------------------------- */
@@ -349,6 +446,7 @@ group_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(group->errors);
     Py_VISIT(group->base_error);
     Py_VISIT(group->completed);
+    Py_VISIT(group->pending_cancellation);
     for (group_child *child = group->children; child != NULL;
          child = child->next) {
         Py_VISIT(child->task);
@@ -368,6 +466,7 @@ group_clear(PyObject *self)
     Py_CLEAR(group->errors);
     Py_CLEAR(group->base_error);
     Py_CLEAR(group->completed);
+    Py_CLEAR(group->pending_cancellation);
     return 0;
 }
 
@@ -416,11 +515,20 @@ get_tasks(PyObject *self, void *unused)
     return tasks;
 }
 
-static PyMethodDef group_methods[] = {
-    {"create_task", _PyCFunction_CAST(group_create_task),
-     METH_FASTCALL | METH_KEYWORDS, create_task_doc},
-    {NULL},
-};
+static PyMethodDef create_task_method = {
+    "create_task", _PyCFunction_CAST(group_create_task),
+    METH_FASTCALL | METH_KEYWORDS, create_task_doc};
+
+static PyMethodDef create_task_kwargs_method = {
+    "create_task", _PyCFunction_CAST(group_create_task_kwargs),
+    METH_FASTCALL | METH_KEYWORDS,
+    "create_task($self, /, coro, **kwargs)\n--\n\n\
+Create a new task in this group and return it.\n\n\
+Similar to `asyncio.create_task`."};
+
+static PyMethodDef cancel_method = {
+    "cancel", _PyCFunction_CAST(group_cancel),
+    METH_FASTCALL | METH_KEYWORDS, group_cancel_doc};
 
 static PyGetSetDef group_getset[] = {
     {"_tasks", get_tasks, NULL, NULL, NULL},
@@ -469,7 +577,6 @@ static PyType_Slot group_slots[] = {
     {Py_tp_traverse, group_traverse},
     {Py_tp_clear, group_clear},
     {Py_tp_repr, group_repr},
-    {Py_tp_methods, group_methods},
     {Py_tp_getset, group_getset},
     {Py_tp_members, group_members},
     {0, NULL},
@@ -482,11 +589,32 @@ static PyType_Spec group_spec = {
     .slots = group_slots,
 };
 
+static int
+add_method(PyTypeObject *type, PyMethodDef *def)
+{
+    PyObject *method = PyDescr_NewMethod(type, def);
+    if (method == NULL) {
+        return -1;
+    }
+    int result =
+        PyObject_SetAttrString((PyObject *)type, def->ml_name, method);
+    Py_DECREF(method);
+    return result;
+}
+
 int
 ouro_group_setup(PyObject *module, ouro_state *st)
 {
     if (ouro_add_type(module, &group_spec, NULL, true, &st->types.TaskGroup)
         < 0) {
+        return -1;
+    }
+    bool kwargs = st->has.task.group_kwargs && !st->has.task.group_name;
+    if (add_method(st->types.TaskGroup, kwargs ? &create_task_kwargs_method
+                                               : &create_task_method)
+            < 0
+        || (st->has.task.group_cancel
+            && add_method(st->types.TaskGroup, &cancel_method) < 0)) {
         return -1;
     }
     return ouro_add_async_methods(st, st->types.TaskGroup,

@@ -28,15 +28,21 @@ struct GroupObject {
     PyObject *parent;
     PyObject *errors; /* list; NULL once they have been raised */
     PyObject *base_error;
+    PyObject *pending_cancellation; /* 3.15: the last that came in
+                                       __aexit__, or NULL */
     PyObject *completed; /* the future that __aexit__ waits for, or NULL */
     bool entered;
     bool exiting;
     bool aborting;
     bool parent_cancel_requested;
+    bool cancel_on_enter; /* 3.15: cancel() came before the block */
 };
 
 /* Cancel all children. 0/-1. */
 int ouro_group_abort(ouro_state *st, GroupObject *group);
+
+/* cancel() of 3.15: cancel the children and the block. 0/-1. */
+int ouro_group_cancel(ouro_state *st, GroupObject *group);
 
 /* SystemExit or KeyboardInterrupt. */
 bool ouro_group_is_base_error(PyObject *exception);

@@ -30,7 +30,7 @@ group_enter(ouro_state *st, GroupObject *group)
     }
     Py_XSETREF(group->parent, parent);
     group->entered = true;
-    return 0;
+    return group->cancel_on_enter ? ouro_group_cancel(st, group) : 0;
 }
 
 static await_status
@@ -79,6 +79,10 @@ uncancel_parent(ouro_state *st, GroupObject *group, AwaitObject *coro)
     int left = ouro_anytask_uncancel(st, group->parent);
     if (left == 0) {
         Py_CLEAR(coro->c);
+    }
+    else if (left > 0 && coro->c == NULL) {
+        /* 3.15: what remains is not the group's own. */
+        coro->c = Py_XNewRef(group->pending_cancellation);
     }
     return left < 0 ? -1 : 0;
 }
@@ -159,6 +163,18 @@ add_block_error(GroupObject *group, PyObject *exception)
     return PyList_Append(group->errors, exception);
 }
 
+/* 3.15: the only error is the GeneratorExit of the block: an asynchronous
+ * generator that is closed wants that, and no group. 1, 0, -1. */
+static int
+is_lone_exit(ouro_state *st, GroupObject *group, AwaitObject *coro)
+{
+    if (!st->has.task.group_passes_exit || coro->a == Py_None
+        || PyList_GET_SIZE(group->errors) != 1) {
+        return 0;
+    }
+    return PyObject_IsSubclass(coro->a, PyExc_GeneratorExit);
+}
+
 /* All children are done: what leaves the block? 0: nothing. */
 static int
 exit_end(ouro_state *st, GroupObject *group, AwaitObject *coro)
@@ -184,10 +200,39 @@ exit_end(ouro_state *st, GroupObject *group, AwaitObject *coro)
     if (!has_errors(group)) {
         return 0;
     }
-    if (recancel_parent(st, group) == 0) {
+    if (recancel_parent(st, group) < 0) {
+        return -1;
+    }
+    int lone = is_lone_exit(st, group, coro);
+    if (lone > 0) {
+        ouro_raise(coro->b);
+    }
+    else if (lone == 0) {
         raise_errors(group);
     }
     return -1;
+}
+
+/* From 3.14 the group lets go of what may be part of a cycle. */
+static void
+forget(ouro_state *st, GroupObject *group)
+{
+    if (!st->has.task.group_forgets) {
+        return;
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    Py_CLEAR(group->parent);
+    Py_CLEAR(group->errors);
+    Py_CLEAR(group->base_error);
+    Py_CLEAR(group->pending_cancellation);
+    PyErr_SetRaisedException(error);
+}
+
+static await_status
+exit_failed(ouro_state *st, GroupObject *group)
+{
+    forget(st, group);
+    return AWAIT_ERROR;
 }
 
 static await_status
@@ -198,19 +243,21 @@ exit_poll(AwaitObject *coro, PyObject **ret)
     if (coro->step == EXIT_START) {
         coro->step = EXIT_WAITING;
         if (exit_begin(st, group, coro) < 0) {
-            return AWAIT_ERROR;
+            return exit_failed(st, group);
         }
     }
     Py_CLEAR(group->completed);
     if (group->count != 0) {
         group->completed = ouro_create_future(st, group->loop);
         *ret = Py_XNewRef(group->completed);
-        return *ret == NULL ? AWAIT_ERROR : AWAIT_FUTURE;
+        return *ret == NULL ? exit_failed(st, group) : AWAIT_FUTURE;
     }
     if (exit_end(st, group, coro) < 0) {
-        return AWAIT_ERROR;
+        return exit_failed(st, group);
     }
-    *ret = Py_NewRef(Py_None);
+    forget(st, group);
+    /* 3.15 swallows what has not been raised again. */
+    *ret = Py_NewRef(st->has.task.group_cancel ? Py_True : Py_None);
     return AWAIT_RETURN;
 }
 
@@ -222,16 +269,19 @@ exit_abort(AwaitObject *coro, PyObject **ret)
     ouro_state *st = ouro_state_of((PyObject *)coro);
     GroupObject *group = (GroupObject *)coro->owner;
     if (!PyErr_ExceptionMatches(st->stock.CancelledError)) {
-        return AWAIT_ERROR;
+        return exit_failed(st, group);
     }
     PyObject *cancellation = PyErr_GetRaisedException();
+    if (st->has.task.group_keeps_cancellation) {
+        Py_XSETREF(group->pending_cancellation, Py_NewRef(cancellation));
+    }
     if (group->aborting) {
         Py_DECREF(cancellation);
     }
     else {
         Py_XSETREF(coro->c, cancellation);
         if (ouro_group_abort(st, group) < 0) {
-            return AWAIT_ERROR;
+            return exit_failed(st, group);
         }
     }
     return exit_poll(coro, ret);
