@@ -11,7 +11,7 @@
 #include <structmember.h>
 
 #if PY_VERSION_HEX < 0x030b0000
-#error "ouro needs CPython 3.11 or newer"
+#    error "ouro needs CPython 3.11 or newer"
 #endif
 
 /* 3.12 has the *_exception pairs; 3.11 the triples. */
@@ -138,17 +138,18 @@ typedef struct ouro_module_head {
     void *state;
 } ouro_module_head;
 
-#define OURO_MODULE_DEF(module) (((ouro_module_head *)(module))->def)
-#define OURO_MODULE_STATE(module) (((ouro_module_head *)(module))->state)
+#    define OURO_MODULE_DEF(module)   (((ouro_module_head *)(module))->def)
+#    define OURO_MODULE_STATE(module) (((ouro_module_head *)(module))->state)
 #else
-#define OURO_MODULE_DEF(module) PyModule_GetDef(module)
-#define OURO_MODULE_STATE(module) PyModule_GetState(module)
+#    define OURO_MODULE_DEF(module)   PyModule_GetDef(module)
+#    define OURO_MODULE_STATE(module) PyModule_GetState(module)
 #endif
 
 #if PY_VERSION_HEX >= 0x030e0000
-#define OURO_TASKS_PER_THREAD 1 /* current tasks live in the thread state */
+#    define OURO_TASKS_PER_THREAD                                             \
+        1 /* current tasks live in the thread state */
 #else
-#define OURO_TASKS_PER_THREAD 0
+#    define OURO_TASKS_PER_THREAD 0
 #endif
 
 #endif

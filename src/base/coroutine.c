@@ -185,8 +185,7 @@ static void await_dealloc(PyObject *object);
 static void
 await_dealloc_deep(PyObject *object)
 {
-    Py_TRASHCAN_BEGIN(object, await_dealloc)
-    await_clear(object);
+    Py_TRASHCAN_BEGIN(object, await_dealloc) await_clear(object);
     await_free(object);
     Py_TRASHCAN_END
 }

@@ -107,14 +107,10 @@ static PyModuleDef_Slot module_slots[] = {
 PyDoc_STRVAR(module_doc, "The whole of asyncio, in C.");
 
 PyModuleDef ouro_module_def = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "ouro._ouro",
-    .m_doc = module_doc,
-    .m_size = sizeof(ouro_state),
-    .m_slots = module_slots,
-    .m_traverse = module_traverse,
-    .m_clear = module_clear,
-    .m_free = module_free,
+    PyModuleDef_HEAD_INIT,   .m_name = "ouro._ouro",
+    .m_doc = module_doc,     .m_size = sizeof(ouro_state),
+    .m_slots = module_slots, .m_traverse = module_traverse,
+    .m_clear = module_clear, .m_free = module_free,
 };
 
 PyMODINIT_FUNC

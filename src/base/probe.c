@@ -16,10 +16,8 @@ find(const char *module, const char *path)
         Py_XDECREF(parts);
         return NULL;
     }
-    for (Py_ssize_t i = 0; object != NULL && i < PyList_GET_SIZE(parts);
-         i++) {
-        Py_SETREF(object,
-                  PyObject_GetAttr(object, PyList_GET_ITEM(parts, i)));
+    for (Py_ssize_t i = 0; object != NULL && i < PyList_GET_SIZE(parts); i++) {
+        Py_SETREF(object, PyObject_GetAttr(object, PyList_GET_ITEM(parts, i)));
     }
     Py_DECREF(parts);
     return object;
@@ -64,9 +62,8 @@ bool
 ouro_probe(const char *module, const char *path, const char *word)
 {
     PyObject *function = find(module, path);
-    PyObject *code = function == NULL
-                         ? NULL
-                         : PyObject_GetAttrString(function, "__code__");
+    PyObject *code =
+        function == NULL ? NULL : PyObject_GetAttrString(function, "__code__");
     PyObject *text = PyUnicode_FromString(word);
     bool found = code != NULL && text != NULL && mentions(code, text);
     Py_XDECREF(function);

@@ -15,9 +15,13 @@ typedef struct import_entry {
 } import_entry;
 
 #define IMPORT(module, name, member)                                          \
-    {module, name, offsetof(ouro_imports, member), false}
+    {                                                                         \
+        module, name, offsetof(ouro_imports, member), false                   \
+    }
 #define IMPORT_OPTIONAL(module, name, member)                                 \
-    {module, name, offsetof(ouro_imports, member), true}
+    {                                                                         \
+        module, name, offsetof(ouro_imports, member), true                    \
+    }
 
 static const import_entry imports[] = {
     IMPORT("asyncio.exceptions", "CancelledError", CancelledError),
@@ -49,6 +53,7 @@ static const import_entry imports[] = {
     IMPORT("asyncio.protocols", "BufferedProtocol", BufferedProtocol),
     IMPORT("asyncio.transports", "Transport", Transport),
     IMPORT("socket", NULL, socket_module),
+    IMPORT("socket", "socket", socket_type),
     IMPORT("asyncio.events", "AbstractEventLoop", AbstractEventLoop),
     IMPORT("asyncio.events", "Handle", Handle),
     IMPORT("asyncio.events", "TimerHandle", TimerHandle),
@@ -71,8 +76,7 @@ static const import_entry imports[] = {
     IMPORT("inspect", "iscoroutinefunction", inspect_iscoroutinefunction),
     IMPORT("functools", "partial", partial),
     IMPORT("concurrent.futures", "Future", concurrent_Future),
-    IMPORT("concurrent.futures", "CancelledError",
-           concurrent_CancelledError),
+    IMPORT("concurrent.futures", "CancelledError", concurrent_CancelledError),
     IMPORT("concurrent.futures", "InvalidStateError",
            concurrent_InvalidStateError),
     IMPORT("asyncio.exceptions", "BrokenBarrierError", BrokenBarrierError),
@@ -112,10 +116,8 @@ import_one(ouro_imports *stock, const import_entry *entry)
 static int
 import_task_sets(ouro_state *st)
 {
-    const char *name =
-        st->has.eager_tasks ? "_scheduled_tasks" : "_all_tasks";
-    st->stock.scheduled_tasks =
-        PyObject_GetAttrString(st->stock.tasks, name);
+    const char *name = st->has.eager_tasks ? "_scheduled_tasks" : "_all_tasks";
+    st->stock.scheduled_tasks = PyObject_GetAttrString(st->stock.tasks, name);
     if (st->stock.scheduled_tasks == NULL) {
         return -1;
     }
@@ -229,11 +231,11 @@ ouro_state_traverse(ouro_state *st, visitproc visit, void *arg)
 {
     Py_VISIT(st->running_holder);
     Py_VISIT(st->running_loop);
-    int stop = table_traverse((PyObject **)&st->types,
-                              TABLE_LENGTH(st->types), visit, arg);
+    int stop = table_traverse((PyObject **)&st->types, TABLE_LENGTH(st->types),
+                              visit, arg);
     if (stop == 0) {
-        stop = table_traverse((PyObject **)&st->stock,
-                              TABLE_LENGTH(st->stock), visit, arg);
+        stop = table_traverse((PyObject **)&st->stock, TABLE_LENGTH(st->stock),
+                              visit, arg);
     }
     if (stop == 0) {
         stop = snapshots_traverse(SNAPSHOTS(st->sync), visit, arg);
@@ -251,9 +253,9 @@ void
 ouro_state_clear(ouro_state *st)
 {
     ouro_freelist *lists[] = {
-        &st->free_futures,        &st->free_future_iters, &st->free_tasks,
-        &st->free_awaits,         &st->free_asyncbounds,
-        &st->free_handles,        &st->free_timer_handles,
+        &st->free_futures,       &st->free_future_iters, &st->free_tasks,
+        &st->free_awaits,        &st->free_asyncbounds,  &st->free_handles,
+        &st->free_timer_handles,
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(lists); i++) {
         ouro_freelist_clear(lists[i]);

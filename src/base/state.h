@@ -109,14 +109,14 @@ typedef struct ouro_imports {
     PyObject *format_helpers;
     PyObject *logger; /* asyncio.log.logger */
     PyObject *trsock;
-    PyObject *constants; /* asyncio.constants */
+    PyObject *constants;        /* asyncio.constants */
     PyObject *BufferedProtocol; /* asyncio.protocols.BufferedProtocol */
     PyObject *Transport;        /* asyncio.transports.Transport */
     PyObject *socket_module;
     PyObject *socket_type; /* socket.socket */
     PyObject *AbstractEventLoop;
-    PyObject *Handle;      /* asyncio.events' */
-    PyObject *TimerHandle; /* asyncio.events' */
+    PyObject *Handle;          /* asyncio.events' */
+    PyObject *TimerHandle;     /* asyncio.events' */
     PyObject *loop_attributes; /* dict: what our Loop was made with */
     PyObject *run_until_complete_cb;
     PyObject *signal_noop;
@@ -137,7 +137,7 @@ typedef struct ouro_imports {
     PyObject *iscoroutine;
     PyObject *isawaitable; /* inspect.isawaitable */
     PyObject *inspect_iscoroutinefunction;
-    PyObject *partial; /* functools.partial */
+    PyObject *partial;           /* functools.partial */
     PyObject *concurrent_Future; /* concurrent.futures.Future, */
     PyObject *concurrent_CancelledError;
     PyObject *concurrent_InvalidStateError;
@@ -145,7 +145,7 @@ typedef struct ouro_imports {
     PyObject *BrokenBarrierError;
     PyObject *QueueEmpty;
     PyObject *QueueFull;
-    PyObject *QueueShutDown; /* 3.13+, else NULL */
+    PyObject *QueueShutDown;   /* 3.13+, else NULL */
     PyObject *barrier_filling; /* the members of _BarrierState */
     PyObject *barrier_draining;
     PyObject *barrier_resetting;
@@ -404,8 +404,8 @@ typedef struct ouro_stream_features {
     bool replaces_transport;   /* protocol._replace_transport(), before that
                                   _replace_writer() */
     bool reader_replaces_transport; /* reader._replace_transport() */
-    bool keeps_writer;      /* protocol._stream_writer is the writer */
-    bool forgets_writer;    /* connection_lost() sets it to None */
+    bool keeps_writer;              /* protocol._stream_writer is the writer */
+    bool forgets_writer;            /* connection_lost() sets it to None */
     bool reports_handler;   /* the handler's task failing is reported, */
     bool handles_cancelled; /* its being cancelled is not, */
     bool reports_call;      /* and client_connected_cb raising is */
@@ -418,38 +418,38 @@ typedef struct ouro_stream_features {
 
 /* What the running asyncio's tasks do (task/stock.c). */
 typedef struct ouro_task_features {
-    bool checks_context;     /* Task(context=) must be a Context */
+    bool checks_context;      /* Task(context=) must be a Context */
     bool refuses_second_init; /* Future.__init__() of an initialized one */
     bool quiet_after_failed_start; /* an eager start that raises: the task
                                       is no pending one */
-    bool create_kwargs;      /* create_task(coro, **kwargs) */
-    bool names_by_function;  /* create_task() calls _set_task_name() */
-    bool gather_on_running_loop; /* the arguments belong to that */
-    bool shield_forgets;     /* the inner exception after a cancellation
+    bool create_kwargs;            /* create_task(coro, **kwargs) */
+    bool names_by_function;        /* create_task() calls _set_task_name() */
+    bool gather_on_running_loop;   /* the arguments belong to that */
+    bool shield_forgets;           /* the inner exception after a cancellation
                                 of the outer future */
     bool completed_object;   /* as_completed() returns an object, and is no
                                 generator */
     bool completed_restores; /* a failed wait gives its turn back */
     bool chain_asks_running_loop; /* whether it may set a result at once */
-    bool chain_snapshots;    /* concurrent futures have _get_snapshot() */
+    bool chain_snapshots;         /* concurrent futures have _get_snapshot() */
     bool convert_keeps_traceback; /* futures._convert_future_exc() */
-    bool convert_timeout;    /* TimeoutError too */
-    bool factory_name;       /* eager task factories: factory(loop, coro, *,
+    bool convert_timeout;         /* TimeoutError too */
+    bool factory_name;         /* eager task factories: factory(loop, coro, *,
                                 name=None, context=None) */
-    bool factory_kwargs;     /* and **kwargs */
-    bool factory_eager_start; /* and eager_start=True */
-    bool group_kwargs;       /* TaskGroup.create_task(coro, **kwargs) */
-    bool group_name;         /* it has a parameter `name` */
+    bool factory_kwargs;       /* and **kwargs */
+    bool factory_eager_start;  /* and eager_start=True */
+    bool group_kwargs;         /* TaskGroup.create_task(coro, **kwargs) */
+    bool group_name;           /* it has a parameter `name` */
     bool group_always_watches; /* a task that is done, too */
-    bool group_cancels_late; /* a task that started while it aborted */
-    bool group_forgets;      /* its parent and errors, in __aexit__ */
-    bool group_cancel;       /* TaskGroup.cancel() */
+    bool group_cancels_late;   /* a task that started while it aborted */
+    bool group_forgets;        /* its parent and errors, in __aexit__ */
+    bool group_cancel;         /* TaskGroup.cancel() */
     bool group_keeps_cancellation; /* one that is not its own */
-    bool group_passes_exit;  /* a lone GeneratorExit, ungrouped */
-    bool race_by_callbacks;  /* staggered_race() without wait() */
-    bool wrapper_is_generator; /* _wrap_awaitable(): it does not warn if it
+    bool group_passes_exit;        /* a lone GeneratorExit, ungrouped */
+    bool race_by_callbacks;        /* staggered_race() without wait() */
+    bool wrapper_is_generator;     /* _wrap_awaitable(): it does not warn if it
                                   is never awaited */
-    bool iscoroutine_generators; /* iscoroutine() of generators */
+    bool iscoroutine_generators;   /* iscoroutine() of generators */
     bool deprecates_iscoroutinefunction;
 } ouro_task_features;
 
@@ -461,8 +461,8 @@ typedef struct ouro_loop_features {
     bool run_setup;         /* _run_forever_setup(), _run_forever_cleanup() */
     bool handler_context;   /* exception handlers run in who failed's */
     bool shutdown_timeout;  /* shutdown_default_executor(timeout) */
-    bool shutdown_waits_briefly; /* no longer than that, in all */
-    bool debug_formats;     /* _format_callback_source(..., debug=) */
+    bool shutdown_waits_briefly;  /* no longer than that, in all */
+    bool debug_formats;           /* _format_callback_source(..., debug=) */
     bool private_coroutine_check; /* coroutines._iscoroutinefunction() */
 } ouro_loop_features;
 
@@ -476,25 +476,25 @@ typedef struct ouro_features {
     bool await_says_cant_be;       /* 3.14+: the new words of TypeErrors */
     bool await_says_must_return;   /* 3.15+ */
     bool coroutine_state;          /* 3.15+: cr_state */
-    bool eager_tasks;        /* 3.12+ */
-    bool lazy_task_names;    /* 3.12+: "Task-%d" is formatted on demand */
-    bool wraps_stopiteration; /* 3.13+: set_exception(StopIteration) */
+    bool eager_tasks;              /* 3.12+ */
+    bool lazy_task_names;         /* 3.12+: "Task-%d" is formatted on demand */
+    bool wraps_stopiteration;     /* 3.13+: set_exception(StopIteration) */
     bool gather_finishes_at_once; /* 3.12+: no turns for done children */
     bool create_task_takes_name;  /* 3.13+: loop.create_task(name=) */
     bool timeout_matches_subclasses; /* 3.13+: of CancelledError */
     bool group_matches_subclasses;   /* 3.13+ */
     bool group_uncancels_late;       /* 3.13+: nested cancellation */
     bool group_closes_refused;       /* 3.13+: coroutines */
-    bool waitfor_is_timeout; /* 3.12+: wait_for() makes no task */
-    bool running_loop_holder; /* 3.11: see task/running.c */
-    bool sleep_refuses_nan;  /* 3.13+ */
-    bool uncancel_clears;    /* 3.13+: uncancel() to 0 undoes a request */
+    bool waitfor_is_timeout;         /* 3.12+: wait_for() makes no task */
+    bool running_loop_holder;        /* 3.11: see task/running.c */
+    bool sleep_refuses_nan;          /* 3.13+ */
+    bool uncancel_clears; /* 3.13+: uncancel() to 0 undoes a request */
     /* 3.13+: a permit that comes back wakes all that it can, and what a
      * cancelled waiter was woken for is passed on. */
     bool semaphore_passes_on;
     bool condition_passes_on;
-    bool queue_shutdown;     /* 3.13+ */
-    bool call_graph;         /* 3.14+: futures know who awaits them */
+    bool queue_shutdown; /* 3.13+ */
+    bool call_graph;     /* 3.14+: futures know who awaits them */
     ouro_task_features task;
     ouro_loop_features loop;
     ouro_stream_features streams;
@@ -562,9 +562,9 @@ struct ouro_state {
     /* loop */
     ouro_freelist free_handles;
     ouro_freelist free_timer_handles;
-    ouro_intact loop_intact; /* nobody has patched our Loop class */
+    ouro_intact loop_intact;   /* nobody has patched our Loop class */
     const struct net_ops *net; /* loop/netops.h */
-    bool reads_socket_fd; /* sockets keep it where we look */
+    bool reads_socket_fd;      /* sockets keep it where we look */
     /* net */
     ouro_protocol_entry protocols[OURO_PROTOCOLS_MAX];
     int protocol_count;

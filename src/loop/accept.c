@@ -22,8 +22,7 @@ static const ouro_signature serving_signature = {
 };
 
 PyObject *
-ouro_serving_args(PyObject *const *given, Py_ssize_t nargs,
-                  PyObject *kwnames)
+ouro_serving_args(PyObject *const *given, Py_ssize_t nargs, PyObject *kwnames)
 {
     PyObject *a[SERVING_ARGS];
     if (ouro_parse(&serving_signature, given, nargs, kwnames, a) < 0) {
@@ -31,14 +30,12 @@ ouro_serving_args(PyObject *const *given, Py_ssize_t nargs,
     }
     PyObject *args = PyTuple_New(SERVING_ARGS);
     for (int i = 0; args != NULL && i < SERVING_ARGS; i++) {
-        PyObject *value = a[i] != NULL ? Py_NewRef(a[i])
-                          : i == SERVING_BACKLOG
-                              ? PyLong_FromLong(100)
-                          : i == SERVING_HANDSHAKE_TIMEOUT
-                              ? PyFloat_FromDouble(60.0)
-                          : i == SERVING_SHUTDOWN_TIMEOUT
-                              ? PyFloat_FromDouble(30.0)
-                              : Py_NewRef(Py_None);
+        PyObject *value =
+            a[i] != NULL                     ? Py_NewRef(a[i])
+            : i == SERVING_BACKLOG           ? PyLong_FromLong(100)
+            : i == SERVING_HANDSHAKE_TIMEOUT ? PyFloat_FromDouble(60.0)
+            : i == SERVING_SHUTDOWN_TIMEOUT  ? PyFloat_FromDouble(30.0)
+                                             : Py_NewRef(Py_None);
         if (value == NULL) {
             Py_CLEAR(args);
             break;
@@ -65,8 +62,8 @@ ouro_accept_later(ouro_state *st, PyObject *loop, PyObject *args)
 {
     PyObject *exception = PyErr_GetRaisedException();
     PyObject *sock = PyTuple_GET_ITEM(args, SERVING_SOCK);
-    PyObject *shown = PyObject_CallMethodOneArg(
-        st->stock.trsock, st->str.TransportSocket, sock);
+    PyObject *shown = PyObject_CallMethodOneArg(st->stock.trsock,
+                                                st->str.TransportSocket, sock);
     int result = -1;
     if (shown != NULL) {
         result = ouro_loop_call_exception_handler(
@@ -106,8 +103,7 @@ static int
 accept_in_task(ouro_state *st, PyObject *loop, PyObject *const *a,
                PyObject *conn, PyObject *address)
 {
-    PyObject *extra =
-        Py_BuildValue("{O:O}", st->str.peername, address);
+    PyObject *extra = Py_BuildValue("{O:O}", st->str.peername, address);
     PyObject *method = PyObject_GetAttrString(loop, "_accept_connection2");
     PyObject *coro = NULL, *task = NULL;
     if (extra != NULL && method != NULL) {
@@ -128,8 +124,8 @@ accept_in_task(ouro_state *st, PyObject *loop, PyObject *const *a,
 
 /* sock.accept(): 1 and the pair; 0: no connection waits; -1: error. */
 static int
-accept_socket(ouro_state *st, PyObject *loop, PyObject *sock,
-              PyObject *server, PyObject **ret_conn, PyObject **ret_address)
+accept_socket(ouro_state *st, PyObject *loop, PyObject *sock, PyObject *server,
+              PyObject **ret_conn, PyObject **ret_address)
 {
     PyObject *pair = PyObject_CallMethod(sock, "accept", NULL);
     if (pair == NULL) {
@@ -155,8 +151,8 @@ accept_socket(ouro_state *st, PyObject *loop, PyObject *sock,
                          "%r got a new connection from %r: %r", server,
                          address, conn)
                == 0) {
-        result = PyObject_CallMethodOneArg(conn, st->str.setblocking,
-                                           Py_False);
+        result =
+            PyObject_CallMethodOneArg(conn, st->str.setblocking, Py_False);
     }
     if (result == NULL) {
         Py_DECREF(conn);
@@ -178,9 +174,9 @@ current_errno(void)
     }
     PyObject *exception = PyErr_GetRaisedException();
     PyObject *number = PyObject_GetAttrString(exception, "errno");
-    int error =
-        number != NULL && PyLong_Check(number) ? (int)PyLong_AsLong(number)
-                                               : 0;
+    int error = number != NULL && PyLong_Check(number)
+                    ? (int)PyLong_AsLong(number)
+                    : 0;
     Py_XDECREF(number);
     PyErr_Clear();
     PyErr_SetRaisedException(exception);
@@ -188,8 +184,8 @@ current_errno(void)
 }
 
 static PyObject *
-loop_accept_connection(PyObject *loop, PyObject *const *args,
-                       Py_ssize_t nargs, PyObject *kwnames)
+loop_accept_connection(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *kwnames)
 {
     ouro_state *st = ouro_state_of(loop);
     PyObject *all = ouro_serving_args(args, nargs, kwnames);
@@ -216,12 +212,12 @@ loop_accept_connection(PyObject *loop, PyObject *const *args,
         result = -1;
         if (ouro_out_of_resources(current_errno())) {
             PyObject *exception = PyErr_GetRaisedException();
-            PyObject *fd = PyObject_CallMethodNoArgs(a[SERVING_SOCK],
-                                                     st->str.fileno);
-            PyObject *removed =
-                fd == NULL ? NULL
-                           : PyObject_CallMethodOneArg(
-                                 loop, st->str._remove_reader, fd);
+            PyObject *fd =
+                PyObject_CallMethodNoArgs(a[SERVING_SOCK], st->str.fileno);
+            PyObject *removed = fd == NULL
+                                    ? NULL
+                                    : PyObject_CallMethodOneArg(
+                                        loop, st->str._remove_reader, fd);
             Py_XDECREF(fd);
             if (removed != NULL) {
                 Py_DECREF(removed);
@@ -268,8 +264,8 @@ accept2_failed(AwaitObject *self, PyObject **ret)
     if (((LoopCore *)self->owner)->debug) {
         PyObject *context = Py_BuildValue(
             "{s:s,s:O}", "message",
-            "Error on transport creation for incoming connection",
-            "exception", exception);
+            "Error on transport creation for incoming connection", "exception",
+            exception);
         PyObject *protocol = ouro_frame_get(self, ACCEPT_PROTOCOL);
         PyObject *transport = ouro_frame_get(self, ACCEPT_TRANSPORT);
         if (context == NULL
@@ -305,20 +301,18 @@ accept2_transport(ouro_state *st, AwaitObject *self, PyObject *waiter)
         return NULL;
     }
     if (!tls) {
-        return ouro_call_keywords(
-            self->owner, st->str._make_socket_transport,
-            PyTuple_Pack(2, conn, protocol), "waiter", waiter, "extra",
-            ouro_frame_get(self, ACCEPT_EXTRA), "server",
-            ouro_frame_get(self, ACCEPT_SERVER), NULL);
+        return ouro_call_keywords(self->owner, st->str._make_socket_transport,
+                                  PyTuple_Pack(2, conn, protocol), "waiter",
+                                  waiter, "extra",
+                                  ouro_frame_get(self, ACCEPT_EXTRA), "server",
+                                  ouro_frame_get(self, ACCEPT_SERVER), NULL);
     }
     return ouro_call_keywords(
         self->owner, st->str._make_ssl_transport,
-        PyTuple_Pack(3, conn, protocol, ssl), "waiter", waiter,
-        "server_side", Py_True, "extra", ouro_frame_get(self, ACCEPT_EXTRA),
-        "server", ouro_frame_get(self, ACCEPT_SERVER),
-        "ssl_handshake_timeout",
-        ouro_frame_get(self, ACCEPT_HANDSHAKE_TIMEOUT),
-        "ssl_shutdown_timeout",
+        PyTuple_Pack(3, conn, protocol, ssl), "waiter", waiter, "server_side",
+        Py_True, "extra", ouro_frame_get(self, ACCEPT_EXTRA), "server",
+        ouro_frame_get(self, ACCEPT_SERVER), "ssl_handshake_timeout",
+        ouro_frame_get(self, ACCEPT_HANDSHAKE_TIMEOUT), "ssl_shutdown_timeout",
         ouro_frame_get(self, ACCEPT_SHUTDOWN_TIMEOUT), NULL);
 }
 
@@ -380,9 +374,8 @@ loop_accept_connection2(PyObject *loop, PyObject *const *args,
         .skip_self = 1,
         .positional = ACCEPT_ARGS,
         .required = 3,
-        .names = {"protocol_factory", "conn", "extra", "sslcontext",
-                  "server", "ssl_handshake_timeout",
-                  "ssl_shutdown_timeout"},
+        .names = {"protocol_factory", "conn", "extra", "sslcontext", "server",
+                  "ssl_handshake_timeout", "ssl_shutdown_timeout"},
     };
     PyObject *a[ACCEPT_ARGS];
     if (ouro_parse(&signature, args, nargs, kwnames, a) < 0) {

@@ -50,8 +50,7 @@ ouro_check_ssl_socket(ouro_state *st, PyObject *sock)
     int found = PyObject_IsInstance(sock, type);
     Py_DECREF(type);
     if (found > 0) {
-        PyErr_SetString(PyExc_TypeError,
-                        "Socket cannot be of type SSLSocket");
+        PyErr_SetString(PyExc_TypeError, "Socket cannot be of type SSLSocket");
     }
     return found == 0 ? 0 : -1;
 }
@@ -287,21 +286,21 @@ connect_check(ouro_state *st, AwaitObject *self)
 
 /* Delegate to the resolution of an address (consumed). */
 static await_status
-connect_resolve(ouro_state *st, AwaitObject *self, PyObject *address,
-                int next, PyObject **ret)
+connect_resolve(ouro_state *st, AwaitObject *self, PyObject *address, int next,
+                PyObject **ret)
 {
     if (address == NULL) {
         return AWAIT_ERROR;
     }
     self->step = next;
     PyObject *stream = ouro_socket_attr(st, "SOCK_STREAM");
-    *ret = stream == NULL
-               ? NULL
-               : ouro_ensure_resolved(st, self->owner, address,
-                                      ouro_frame_get(self, CONNECT_FAMILY),
-                                      stream,
-                                      ouro_frame_get(self, CONNECT_PROTO),
-                                      ouro_frame_get(self, CONNECT_FLAGS));
+    *ret =
+        stream == NULL
+            ? NULL
+            : ouro_ensure_resolved(st, self->owner, address,
+                                   ouro_frame_get(self, CONNECT_FAMILY),
+                                   stream, ouro_frame_get(self, CONNECT_PROTO),
+                                   ouro_frame_get(self, CONNECT_FLAGS));
     Py_XDECREF(stream);
     Py_DECREF(address);
     return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
@@ -358,12 +357,11 @@ connect_race(ouro_state *st, AwaitObject *self, PyObject **ret)
 {
     PyObject *all_errors = ouro_frame_get(self, CONNECT_ALL_ERRORS);
     self->step = STEP_CONNECTED;
-    *ret = ouro_connect_any(st, self->owner,
-                            ouro_frame_get(self, CONNECT_INFOS),
-                            ouro_frame_get(self, CONNECT_LOCAL_INFOS),
-                            ouro_frame_get(self, CONNECT_EYEBALLS_DELAY),
-                            ouro_frame_get(self, CONNECT_INTERLEAVE),
-                            all_errors);
+    *ret =
+        ouro_connect_any(st, self->owner, ouro_frame_get(self, CONNECT_INFOS),
+                         ouro_frame_get(self, CONNECT_LOCAL_INFOS),
+                         ouro_frame_get(self, CONNECT_EYEBALLS_DELAY),
+                         ouro_frame_get(self, CONNECT_INTERLEAVE), all_errors);
     return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
 }
 
@@ -400,8 +398,8 @@ connect_log(ouro_state *st, AwaitObject *self)
     }
     int result = ouro_loop_log(
         st, "debug", "(sOOOOO)", "%r connected to %s:%r: (%r, %r)", sock,
-        ouro_frame_get(self, CONNECT_HOST),
-        ouro_frame_get(self, CONNECT_PORT), transport, protocol);
+        ouro_frame_get(self, CONNECT_HOST), ouro_frame_get(self, CONNECT_PORT),
+        transport, protocol);
     Py_DECREF(sock);
     return result;
 }
@@ -422,10 +420,9 @@ connect_poll(AwaitObject *self, PyObject **ret)
             return AWAIT_ERROR;
         }
         local = ouro_frame_get(self, CONNECT_LOCAL_ADDR);
-        return local == Py_None
-                   ? connect_race(st, self, ret)
-                   : connect_resolve(st, self, Py_NewRef(local),
-                                     STEP_LOCAL_RESOLVED, ret);
+        return local == Py_None ? connect_race(st, self, ret)
+                                : connect_resolve(st, self, Py_NewRef(local),
+                                                  STEP_LOCAL_RESOLVED, ret);
     case STEP_LOCAL_RESOLVED:
         return connect_take_infos(self, CONNECT_LOCAL_INFOS) < 0
                    ? AWAIT_ERROR
@@ -487,8 +484,8 @@ static const ouro_signature connect_signature = {
 };
 
 static PyObject *
-loop_create_connection(PyObject *loop, PyObject *const *args,
-                       Py_ssize_t nargs, PyObject *kwnames)
+loop_create_connection(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *kwnames)
 {
     ouro_state *st = ouro_state_of(loop);
     PyObject *a[CONNECT_ARGS] = {NULL};
@@ -570,12 +567,12 @@ accepted_poll(AwaitObject *self, PyObject **ret)
     if (((LoopCore *)self->owner)->debug) {
         PyObject *sock =
             PyObject_CallMethod(transport, "get_extra_info", "s", "socket");
-        int result = sock == NULL
-                         ? -1
-                         : ouro_loop_log(st, "debug", "(sOOO)",
-                                         "%r handled: (%r, %r)", sock,
-                                         transport,
-                                         PyTuple_GET_ITEM(self->value, 1));
+        int result =
+            sock == NULL
+                ? -1
+                : ouro_loop_log(st, "debug", "(sOOO)", "%r handled: (%r, %r)",
+                                sock, transport,
+                                PyTuple_GET_ITEM(self->value, 1));
         Py_XDECREF(sock);
         if (result < 0) {
             return AWAIT_ERROR;

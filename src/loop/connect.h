@@ -28,8 +28,7 @@ PyObject *ouro_sock_connect(ouro_state *st, PyObject *loop, PyObject *sock,
 
 /* Are these timeouts given without `ssl`?  ValueError "... is only
  * meaningful with ssl" (-1), or 0. */
-int ouro_check_ssl_timeouts(bool ssl, PyObject *handshake,
-                            PyObject *shutdown);
+int ouro_check_ssl_timeouts(bool ssl, PyObject *handshake, PyObject *shutdown);
 
 /* TypeError for an SSLSocket (-1), or 0. */
 int ouro_check_ssl_socket(ouro_state *st, PyObject *sock);

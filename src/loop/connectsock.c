@@ -142,8 +142,7 @@ bind_any(ouro_state *st, AwaitObject *self, PyObject *family)
     }
     else {
         PyErr_Format(PyExc_OSError,
-                     "no matching local address with family=%R found",
-                     family);
+                     "no matching local address with family=%R found", family);
     }
     return -1;
 }
@@ -241,8 +240,8 @@ loop_connect_sock(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
         return NULL;
     }
-    return ouro_frame_new(ouro_state_of(loop), &sock_kind, loop, a,
-                          SOCK_ARGS, SOCK_TOTAL);
+    return ouro_frame_new(ouro_state_of(loop), &sock_kind, loop, a, SOCK_ARGS,
+                          SOCK_TOTAL);
 }
 
 /* self._connect_sock(...) */
@@ -274,9 +273,8 @@ group_by_family(PyObject *infos)
         PyObject *info = PyList_GET_ITEM(list, i);
         PyObject *family = PySequence_GetItem(info, 0);
         PyObject *empty = family == NULL ? NULL : PyList_New(0);
-        PyObject *group = empty == NULL ? NULL
-                                        : PyDict_SetDefault(groups, family,
-                                                            empty);
+        PyObject *group =
+            empty == NULL ? NULL : PyDict_SetDefault(groups, family, empty);
         int failed = group == NULL || PyList_Append(group, info) < 0;
         Py_XDECREF(family);
         Py_XDECREF(empty);
@@ -371,7 +369,7 @@ raise_group(PyObject *exceptions)
     PyObject *group =
         type == NULL ? NULL
                      : PyObject_CallFunction(
-                           type, "sO", "create_connection failed", exceptions);
+                         type, "sO", "create_connection failed", exceptions);
     if (group != NULL) {
         ouro_raise(group);
         Py_DECREF(group);
@@ -392,8 +390,8 @@ raise_combined(PyObject *exceptions)
             break;
         }
         PyList_SET_ITEM(texts, i, text);
-        alike = alike
-                && PyUnicode_Compare(text, PyList_GET_ITEM(texts, 0)) == 0;
+        alike =
+            alike && PyUnicode_Compare(text, PyList_GET_ITEM(texts, 0)) == 0;
     }
     if (texts == NULL) {
         return;
@@ -474,8 +472,8 @@ any_race(ouro_state *st, AwaitObject *self, PyObject **ret)
     if (!failed) {
         *ret = ouro_call_keywords(
             staggered, st->str.staggered_race,
-            PyTuple_Pack(2, attempts, ouro_frame_get(self, ANY_DELAY)),
-            "loop", self->owner, NULL);
+            PyTuple_Pack(2, attempts, ouro_frame_get(self, ANY_DELAY)), "loop",
+            self->owner, NULL);
         failed = *ret == NULL;
     }
     Py_XDECREF(method);
@@ -555,8 +553,8 @@ static const await_kind any_kind = {
 
 PyObject *
 ouro_connect_any(ouro_state *st, PyObject *loop, PyObject *infos,
-                 PyObject *local_infos, PyObject *delay,
-                 PyObject *interleave, PyObject *all_errors)
+                 PyObject *local_infos, PyObject *delay, PyObject *interleave,
+                 PyObject *all_errors)
 {
     PyObject *args[] = {infos, local_infos, delay, interleave, all_errors};
     return ouro_frame_new(st, &any_kind, loop, args, ANY_ARGS, ANY_TOTAL);

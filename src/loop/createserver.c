@@ -31,13 +31,12 @@ serve_poll(AwaitObject *self, PyObject **ret)
         *ret = Py_NewRef(self->b);
         return AWAIT_RETURN;
     }
-    self->b = ouro_server_new(st, self->owner,
-                              ouro_frame_get(self, SERVE_SOCKETS),
-                              ouro_frame_get(self, SERVE_FACTORY),
-                              ouro_frame_get(self, SERVE_SSL),
-                              ouro_frame_get(self, SERVE_BACKLOG),
-                              ouro_frame_get(self, SERVE_HANDSHAKE_TIMEOUT),
-                              ouro_frame_get(self, SERVE_SHUTDOWN_TIMEOUT));
+    self->b = ouro_server_new(
+        st, self->owner, ouro_frame_get(self, SERVE_SOCKETS),
+        ouro_frame_get(self, SERVE_FACTORY), ouro_frame_get(self, SERVE_SSL),
+        ouro_frame_get(self, SERVE_BACKLOG),
+        ouro_frame_get(self, SERVE_HANDSHAKE_TIMEOUT),
+        ouro_frame_get(self, SERVE_SHUTDOWN_TIMEOUT));
     int start = self->b == NULL
                     ? -1
                     : PyObject_IsTrue(ouro_frame_get(self, SERVE_START));
@@ -60,8 +59,7 @@ static const await_kind serve_kind = {
 PyObject *
 ouro_serve(ouro_state *st, PyObject *loop, PyObject *const *args)
 {
-    return ouro_frame_new(st, &serve_kind, loop, args, SERVE_ARGS,
-                          SERVE_ARGS);
+    return ouro_frame_new(st, &serve_kind, loop, args, SERVE_ARGS, SERVE_ARGS);
 }
 
 /* ---- sockets ----------------------------------------------------------- */
@@ -88,8 +86,8 @@ static int
 call_setsockopt(PyObject *sock, PyObject *level, PyObject *option,
                 PyObject *value)
 {
-    PyObject *result = PyObject_CallMethod(sock, "setsockopt", "OOO", level,
-                                           option, value);
+    PyObject *result =
+        PyObject_CallMethod(sock, "setsockopt", "OOO", level, option, value);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }
@@ -112,8 +110,8 @@ int
 ouro_set_reuseport(ouro_state *st, PyObject *sock)
 {
     PyObject *option;
-    if (PyObject_GetOptionalAttr(st->stock.socket_module,
-                                 st->str.SO_REUSEPORT, &option)
+    if (PyObject_GetOptionalAttr(st->stock.socket_module, st->str.SO_REUSEPORT,
+                                 &option)
         < 0) {
         return -1;
     }
@@ -169,8 +167,7 @@ set_options(ouro_state *st, AwaitObject *self, PyObject *sock,
     }
     /* One socket shall not listen on both families. */
     PyObject *v6 = ouro_socket_attr(st, "AF_INET6");
-    int is_v6 =
-        v6 == NULL ? -1 : PyObject_RichCompareBool(family, v6, Py_EQ);
+    int is_v6 = v6 == NULL ? -1 : PyObject_RichCompareBool(family, v6, Py_EQ);
     Py_XDECREF(v6);
     return is_v6 <= 0 ? is_v6
                       : set_option(st, sock, "IPPROTO_IPV6", "IPV6_V6ONLY");
@@ -195,8 +192,8 @@ bind_failed(ouro_state *st, PyObject *loop, PyObject *address)
         number == NULL || reason == NULL
             ? NULL
             : PyUnicode_FromFormat(
-                  "error while attempting to bind on address %R: %U", address,
-                  reason);
+                "error while attempting to bind on address %R: %U", address,
+                reason);
     int result = -1;
     if (message != NULL && st->has.minor >= 13 && PyLong_Check(number)
         && PyLong_AsLong(number) == EADDRNOTAVAIL) {
@@ -206,8 +203,8 @@ bind_failed(ouro_state *st, PyObject *loop, PyObject *address)
                      : 0;
     }
     else if (message != NULL) {
-        PyObject *error = PyObject_CallFunctionObjArgs(PyExc_OSError, number,
-                                                       message, NULL);
+        PyObject *error =
+            PyObject_CallFunctionObjArgs(PyExc_OSError, number, message, NULL);
         if (error != NULL) {
             PyException_SetContext(error, Py_NewRef(exception));
             PyException_SetCause(error, NULL); /* raise ... from None */
@@ -229,8 +226,8 @@ static PyObject *
 make_socket(ouro_state *st, PyObject *loop, PyObject *family, PyObject *type,
             PyObject *proto)
 {
-    PyObject *sock = PyObject_CallMethod(
-        st->stock.socket_module, "socket", "OOO", family, type, proto);
+    PyObject *sock = PyObject_CallMethod(st->stock.socket_module, "socket",
+                                         "OOO", family, type, proto);
     if (sock != NULL || !PyErr_ExceptionMatches(PyExc_OSError)) {
         return sock;
     }
@@ -251,8 +248,7 @@ make_socket(ouro_state *st, PyObject *loop, PyObject *family, PyObject *type,
 
 /* One bound socket into the list. 0 or -1. */
 static int
-bind_info(ouro_state *st, AwaitObject *self, PyObject *info,
-          PyObject *sockets)
+bind_info(ouro_state *st, AwaitObject *self, PyObject *info, PyObject *sockets)
 {
     PyObject *family, *type, *proto, *name, *address;
     if (!PyArg_ParseTuple(info, "OOOOO", &family, &type, &proto, &name,
@@ -307,8 +303,8 @@ raise_no_sockets(PyObject *infos)
         Py_XDECREF(address);
     }
     if (addresses != NULL) {
-        PyErr_Format(PyExc_OSError,
-                     "could not bind on any address out of %R", addresses);
+        PyErr_Format(PyExc_OSError, "could not bind on any address out of %R",
+                     addresses);
         Py_DECREF(addresses);
     }
 }
@@ -325,8 +321,7 @@ bind_all(ouro_state *st, AwaitObject *self, PyObject *infos)
     for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(infos); i++) {
         result = bind_info(st, self, PyList_GET_ITEM(infos, i), sockets);
     }
-    if (result == 0 && PyList_GET_SIZE(sockets) == 0
-        && st->has.minor >= 13) {
+    if (result == 0 && PyList_GET_SIZE(sockets) == 0 && st->has.minor >= 13) {
         raise_no_sockets(infos);
         result = -1;
     }
@@ -355,12 +350,12 @@ lookup_start(ouro_state *st, AwaitObject *self, PyObject **ret)
                                      ouro_frame_get(self, LOOKUP_PORT));
     PyObject *stream = ouro_socket_attr(st, "SOCK_STREAM");
     PyObject *zero = PyLong_FromLong(0);
-    *ret = address == NULL || stream == NULL || zero == NULL
-               ? NULL
-               : ouro_ensure_resolved(st, self->owner, address,
-                                      ouro_frame_get(self, LOOKUP_FAMILY),
-                                      stream, zero,
-                                      ouro_frame_get(self, LOOKUP_FLAGS));
+    *ret =
+        address == NULL || stream == NULL || zero == NULL
+            ? NULL
+            : ouro_ensure_resolved(st, self->owner, address,
+                                   ouro_frame_get(self, LOOKUP_FAMILY), stream,
+                                   zero, ouro_frame_get(self, LOOKUP_FLAGS));
     Py_XDECREF(address);
     Py_XDECREF(stream);
     Py_XDECREF(zero);
@@ -421,12 +416,12 @@ lookup_all(ouro_state *st, AwaitObject *self)
     PyObject *result = NULL;
     bool complete = coroutines != NULL && gather != NULL;
     for (Py_ssize_t i = 0; complete && i < PyList_GET_SIZE(hosts); i++) {
-        PyObject *args[LOOKUP_ARGS] = {
-            PyList_GET_ITEM(hosts, i), ouro_frame_get(self, SERVER_PORT),
-            ouro_frame_get(self, SERVER_FAMILY),
-            ouro_frame_get(self, SERVER_FLAGS)};
-        PyObject *coroutine = ouro_frame_new(
-            st, &lookup_kind, self->owner, args, LOOKUP_ARGS, LOOKUP_ARGS);
+        PyObject *args[LOOKUP_ARGS] = {PyList_GET_ITEM(hosts, i),
+                                       ouro_frame_get(self, SERVER_PORT),
+                                       ouro_frame_get(self, SERVER_FAMILY),
+                                       ouro_frame_get(self, SERVER_FLAGS)};
+        PyObject *coroutine = ouro_frame_new(st, &lookup_kind, self->owner,
+                                             args, LOOKUP_ARGS, LOOKUP_ARGS);
         complete = coroutine != NULL;
         PyTuple_SET_ITEM(coroutines, i, coroutine);
     }
@@ -474,9 +469,9 @@ server_check(ouro_state *st, AwaitObject *self)
                         "ssl argument must be an SSLContext or None");
         return -1;
     }
-    if (ouro_check_ssl_timeouts(
-            ssl != Py_None, ouro_frame_get(self, SERVER_HANDSHAKE_TIMEOUT),
-            ouro_frame_get(self, SERVER_SHUTDOWN_TIMEOUT))
+    if (ouro_check_ssl_timeouts(ssl != Py_None,
+                                ouro_frame_get(self, SERVER_HANDSHAKE_TIMEOUT),
+                                ouro_frame_get(self, SERVER_SHUTDOWN_TIMEOUT))
         < 0) {
         return -1;
     }

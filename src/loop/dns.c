@@ -46,8 +46,7 @@ literal_port(PyObject *port)
         return PyLong_FromLong(0);
     }
     /* int(port) */
-    PyObject *number =
-        PyObject_CallOneArg((PyObject *)&PyLong_Type, port);
+    PyObject *number = PyObject_CallOneArg((PyObject *)&PyLong_Type, port);
     if (number == NULL
         && (PyErr_ExceptionMatches(PyExc_TypeError)
             || PyErr_ExceptionMatches(PyExc_ValueError))) {
@@ -96,9 +95,8 @@ literal_family(ouro_state *st, const char *host, PyObject *family)
 }
 
 static PyObject *
-literal_info(ouro_state *st, PyObject *host, PyObject *port,
-             PyObject *family, PyObject *type, PyObject *proto,
-             PyObject *flow, PyObject *scope)
+literal_info(ouro_state *st, PyObject *host, PyObject *port, PyObject *family,
+             PyObject *type, PyObject *proto, PyObject *flow, PyObject *scope)
 {
     const char *text = PyUnicode_AsUTF8(host);
     if (text == NULL) {
@@ -247,8 +245,7 @@ resolve_poll(AwaitObject *self, PyObject **ret)
         return AWAIT_RETURN;
     }
     ouro_state *st = ouro_state_of(self->owner);
-    PyObject *address =
-        resolve_address(ouro_frame_get(self, RESOLVE_ADDRESS));
+    PyObject *address = resolve_address(ouro_frame_get(self, RESOLVE_ADDRESS));
     if (address == NULL) {
         return AWAIT_ERROR;
     }
@@ -259,13 +256,13 @@ resolve_poll(AwaitObject *self, PyObject **ret)
         return infos == NULL ? AWAIT_ERROR : AWAIT_RETURN;
     }
     Py_DECREF(infos);
-    *ret = ouro_call_keywords(
-        ouro_frame_get(self, RESOLVE_LOOP), st->str.getaddrinfo,
-        PyTuple_GetSlice(address, 0, 2), "family",
-        ouro_frame_get(self, RESOLVE_FAMILY), "type",
-        ouro_frame_get(self, RESOLVE_TYPE), "proto",
-        ouro_frame_get(self, RESOLVE_PROTO), "flags",
-        ouro_frame_get(self, RESOLVE_FLAGS), NULL);
+    *ret = ouro_call_keywords(ouro_frame_get(self, RESOLVE_LOOP),
+                              st->str.getaddrinfo,
+                              PyTuple_GetSlice(address, 0, 2), "family",
+                              ouro_frame_get(self, RESOLVE_FAMILY), "type",
+                              ouro_frame_get(self, RESOLVE_TYPE), "proto",
+                              ouro_frame_get(self, RESOLVE_PROTO), "flags",
+                              ouro_frame_get(self, RESOLVE_FLAGS), NULL);
     Py_DECREF(address);
     return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
 }
@@ -391,17 +388,15 @@ loop_getaddrinfo(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
     };
     PyObject *a[INFO_ARGS];
     PyObject *zero = PyLong_FromLong(0);
-    if (zero == NULL
-        || ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
+    if (zero == NULL || ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
         Py_XDECREF(zero);
         return NULL;
     }
     for (int i = INFO_FAMILY; i < INFO_ARGS; i++) {
         a[i] = a[i] == NULL ? zero : a[i];
     }
-    PyObject *coroutine = ouro_frame_new(ouro_state_of(loop),
-                                         &getaddrinfo_kind, loop, a,
-                                         INFO_ARGS, INFO_ARGS);
+    PyObject *coroutine = ouro_frame_new(
+        ouro_state_of(loop), &getaddrinfo_kind, loop, a, INFO_ARGS, INFO_ARGS);
     Py_DECREF(zero);
     return coroutine;
 }
@@ -410,10 +405,9 @@ loop_getaddrinfo(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
 static PyObject *
 debug_question(PyObject *const *a)
 {
-    static const char *const names[INFO_ARGS] = {
-        NULL, NULL, "family", "type", "proto", "flags"};
-    PyObject *text =
-        PyUnicode_FromFormat("%S:%R", a[INFO_HOST], a[INFO_PORT]);
+    static const char *const names[INFO_ARGS] = {NULL,   NULL,    "family",
+                                                 "type", "proto", "flags"};
+    PyObject *text = PyUnicode_FromFormat("%S:%R", a[INFO_HOST], a[INFO_PORT]);
     for (int i = INFO_FAMILY; text != NULL && i < INFO_ARGS; i++) {
         int given = PyObject_IsTrue(a[i]);
         if (given < 0) {
@@ -438,8 +432,8 @@ debug_answer(PyObject *question, double seconds, PyObject *infos)
 }
 
 static PyObject *
-loop_getaddrinfo_debug(PyObject *loop, PyObject *const *args,
-                       Py_ssize_t nargs, PyObject *kwnames)
+loop_getaddrinfo_debug(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *kwnames)
 {
     static const ouro_signature signature = {
         .qualname = "BaseEventLoop._getaddrinfo_debug",
@@ -523,14 +517,13 @@ loop_getnameinfo(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
     };
     PyObject *a[2];
     PyObject *zero = PyLong_FromLong(0);
-    if (zero == NULL
-        || ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
+    if (zero == NULL || ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
         Py_XDECREF(zero);
         return NULL;
     }
     a[1] = a[1] == NULL ? zero : a[1];
-    PyObject *coroutine = ouro_frame_new(
-        ouro_state_of(loop), &getnameinfo_kind, loop, a, 2, 2);
+    PyObject *coroutine =
+        ouro_frame_new(ouro_state_of(loop), &getnameinfo_kind, loop, a, 2, 2);
     Py_DECREF(zero);
     return coroutine;
 }
@@ -538,8 +531,7 @@ loop_getnameinfo(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
 /* ---- set-up ------------------------------------------------------------ */
 
 static PyMethodDef methods[] = {
-    {"_getaddrinfo_debug",
-     (PyCFunction)(void (*)(void))loop_getaddrinfo_debug,
+    {"_getaddrinfo_debug", (PyCFunction)(void (*)(void))loop_getaddrinfo_debug,
      METH_FASTCALL | METH_KEYWORDS, NULL},
     {NULL},
 };

@@ -11,6 +11,7 @@
 #include "base/args.h"
 #include "loop/handle.h"
 #include "loop/netops.h"
+#include "loop/sockwatch.h"
 #include "loop/selector.h"
 #include "task/registry.h"
 
@@ -320,6 +321,10 @@ watch_first(LoopObject *self, PyObject *fileobj, int fd, unsigned direction,
     *slot = Py_NewRef(handle);
     int error =
         ou_io_start(&self->core.engine, &watch->io, fd, direction, OU_LEVEL);
+    if (error == -EEXIST && ouro_sockwatch_release((PyObject *)self, fd)) {
+        error = ou_io_start(&self->core.engine, &watch->io, fd, direction,
+                            OU_LEVEL);
+    }
     int result = error < 0 ? ouro_raise_errno_int(error)
                            : ouro_selector_note(self, watch);
     Py_DECREF(watch);

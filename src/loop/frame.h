@@ -52,7 +52,7 @@ ouro_frame_set(AwaitObject *self, int place, PyObject *value)
 /* object.name(*args, **{keywords}): keywords are pairs of const char * and
  * PyObject * (borrowed), ended by NULL.  args: a tuple, consumed; NULL is an
  * error that is passed on. */
-PyObject *ouro_call_keywords(PyObject *object, PyObject *name,
-                             PyObject *args, ...);
+PyObject *ouro_call_keywords(PyObject *object, PyObject *name, PyObject *args,
+                             ...);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "loop/frame.h"
 #include "loop/netops.h"
+#include "loop/sockwatch.h"
 #include "loop/unix.h"
 #include "sys/sock.h"
 #include "task/future.h"
@@ -68,8 +69,8 @@ listener_accept(ouro_state *st, ListenerObject *self)
     while (backlog-- > 0 && ou_io_started(&self->io)) {
         struct sockaddr_storage address;
         socklen_t length = sizeof(address);
-        int fd = ou_sock_accept(self->io.fd, (struct sockaddr *)&address,
-                                &length);
+        int fd =
+            ou_sock_accept(self->io.fd, (struct sockaddr *)&address, &length);
         if (fd == -EAGAIN || fd == -EWOULDBLOCK || fd == -ECONNABORTED) {
             return 0;
         }
@@ -198,8 +199,7 @@ listener_start(ouro_state *st, PyObject *loop, PyObject *const *args)
     int fd = PyObject_AsFileDescriptor(args[SERVING_SOCK]);
     int result = -1;
     if (self->args == NULL || self->context == NULL || fd < 0
-        || socket_number(args[SERVING_SOCK], st->str.family, &self->family)
-               < 0
+        || socket_number(args[SERVING_SOCK], st->str.family, &self->family) < 0
         || socket_number(args[SERVING_SOCK], st->str.proto, &self->proto)
                < 0) {
         goto done;
@@ -209,6 +209,10 @@ listener_start(ouro_state *st, PyObject *loop, PyObject *const *args)
     }
     int error =
         ou_io_start(ouro_loop_engine(loop), &self->io, fd, OU_IN, OU_LEVEL);
+    if (error == -EEXIST && ouro_sockwatch_release(loop, fd)) {
+        error = ou_io_start(ouro_loop_engine(loop), &self->io, fd, OU_IN,
+                            OU_LEVEL);
+    }
     if (error == -EEXIST) {
         result = 0;
     }
@@ -391,8 +395,8 @@ loop_stop_serving(PyObject *loop, PyObject *sock)
 
 /* ---- set-up ------------------------------------------------------------ */
 
-#define FAST(function) (PyCFunction)(void (*)(void))function
-#define KEYWORDS (METH_FASTCALL | METH_KEYWORDS)
+#define FAST(function) (PyCFunction)(void (*)(void)) function
+#define KEYWORDS       (METH_FASTCALL | METH_KEYWORDS)
 
 static PyMethodDef methods[] = {
     {"_start_serving", FAST(loop_start_serving), KEYWORDS, NULL},
@@ -403,8 +407,7 @@ static PyMethodDef methods[] = {
 int
 ouro_listener_setup(PyObject *module, ouro_state *st)
 {
-    if (ouro_add_type(module, &listener_spec, NULL, false,
-                      &st->types.Listener)
+    if (ouro_add_type(module, &listener_spec, NULL, false, &st->types.Listener)
         < 0) {
         return -1;
     }

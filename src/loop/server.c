@@ -55,8 +55,7 @@ static int
 server_gone(ouro_state *st, ServerObject *self)
 {
     self->active--;
-    return self->active == 0 && self->sockets == NULL
-                   && self->waiters != NULL
+    return self->active == 0 && self->sockets == NULL && self->waiters != NULL
                ? server_wakeup(st, self)
                : 0;
 }
@@ -67,8 +66,8 @@ ouro_server_attach(ouro_state *st, PyObject *server, PyObject *transport,
 {
     if (!ouro_server_exact(st, server)) {
         PyObject *result = PyObject_CallMethodObjArgs(
-            server, st->str._attach,
-            st->has.minor >= 13 ? transport : NULL, NULL);
+            server, st->str._attach, st->has.minor >= 13 ? transport : NULL,
+            NULL);
         Py_XDECREF(result);
         return result == NULL ? -1 : 0;
     }
@@ -103,8 +102,8 @@ ouro_server_detach(ouro_state *st, PyObject *server, PyObject *transport,
 {
     if (client->transport == NULL) {
         PyObject *result = PyObject_CallMethodObjArgs(
-            server, st->str._detach,
-            st->has.minor >= 13 ? transport : NULL, NULL);
+            server, st->str._detach, st->has.minor >= 13 ? transport : NULL,
+            NULL);
         Py_XDECREF(result);
         return result == NULL ? -1 : 0;
     }
@@ -216,8 +215,8 @@ server_call_clients(PyObject *op, const char *method)
         return NULL;
     }
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(transports); i++) {
-        PyObject *result = PyObject_CallMethod(
-            PyList_GET_ITEM(transports, i), method, NULL);
+        PyObject *result =
+            PyObject_CallMethod(PyList_GET_ITEM(transports, i), method, NULL);
         if (result == NULL) {
             Py_DECREF(transports);
             return NULL;
@@ -257,8 +256,8 @@ ouro_server_start(ouro_state *st, ServerObject *self)
     int result = 0;
     for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(sockets); i++) {
         PyObject *sock = PyList_GET_ITEM(sockets, i);
-        PyObject *listening = PyObject_CallMethodOneArg(
-            sock, st->str.listen, self->backlog);
+        PyObject *listening =
+            PyObject_CallMethodOneArg(sock, st->str.listen, self->backlog);
         if (listening == NULL) {
             result = -1;
             break;
@@ -369,9 +368,9 @@ server_get_sockets(PyObject *op, void *Py_UNUSED(closure))
     }
     PyObject *shown = PySequence_List(sockets);
     for (Py_ssize_t i = 0; shown != NULL && i < PyList_GET_SIZE(shown); i++) {
-        PyObject *each = PyObject_CallMethodOneArg(
-            st->stock.trsock, st->str.TransportSocket,
-            PyList_GET_ITEM(shown, i));
+        PyObject *each = PyObject_CallMethodOneArg(st->stock.trsock,
+                                                   st->str.TransportSocket,
+                                                   PyList_GET_ITEM(shown, i));
         if (each == NULL || PyList_SetItem(shown, i, each) < 0) {
             Py_CLEAR(shown);
         }
@@ -419,8 +418,7 @@ server_init(PyObject *op, PyObject *args, PyObject *kwargs)
         .positional = 7,
         .required = 6,
         .names = {"loop", "sockets", "protocol_factory", "ssl_context",
-                  "backlog", "ssl_handshake_timeout",
-                  "ssl_shutdown_timeout"},
+                  "backlog", "ssl_handshake_timeout", "ssl_shutdown_timeout"},
     };
     PyObject *a[7];
     if (ouro_parse_init(&signature, args, kwargs, a) < 0) {
@@ -440,8 +438,12 @@ ouro_server_new(ouro_state *st, PyObject *loop, PyObject *sockets,
                 PyObject *backlog, PyObject *ssl_handshake_timeout,
                 PyObject *ssl_shutdown_timeout)
 {
-    PyObject *args[] = {loop, sockets, protocol_factory, ssl_context,
-                        backlog, ssl_handshake_timeout,
+    PyObject *args[] = {loop,
+                        sockets,
+                        protocol_factory,
+                        ssl_context,
+                        backlog,
+                        ssl_handshake_timeout,
                         ssl_shutdown_timeout};
     return PyObject_Vectorcall((PyObject *)st->types.Server, args, 7, NULL);
 }
@@ -524,7 +526,9 @@ static PyMethodDef methods_3_13[] = {
 };
 
 #define MEMBER(name, field)                                                   \
-    {name, T_OBJECT, offsetof(ServerObject, field), 0, NULL}
+    {                                                                         \
+        name, T_OBJECT, offsetof(ServerObject, field), 0, NULL                \
+    }
 
 static PyMemberDef server_members[] = {
     MEMBER("_loop", loop),
@@ -549,22 +553,16 @@ static PyMemberDef server_members[] = {
 static PyGetSetDef server_getset[] = {
     {"sockets", server_get_sockets, NULL,
      "The sockets that the server listens on, as a tuple.", NULL},
-    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL,
-     NULL},
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
     {NULL},
 };
 
 static PyType_Slot core_slots[] = {
-    {Py_tp_new, PyType_GenericNew},
-    {Py_tp_init, server_init},
-    {Py_tp_dealloc, server_dealloc},
-    {Py_tp_traverse, server_traverse},
-    {Py_tp_clear, server_clear},
-    {Py_tp_repr, server_repr},
-    {Py_tp_methods, server_methods},
-    {Py_tp_members, server_members},
-    {Py_tp_getset, server_getset},
-    {0, NULL},
+    {Py_tp_new, PyType_GenericNew},  {Py_tp_init, server_init},
+    {Py_tp_dealloc, server_dealloc}, {Py_tp_traverse, server_traverse},
+    {Py_tp_clear, server_clear},     {Py_tp_repr, server_repr},
+    {Py_tp_methods, server_methods}, {Py_tp_members, server_members},
+    {Py_tp_getset, server_getset},   {0, NULL},
 };
 
 static PyType_Spec core_spec = {
@@ -597,8 +595,8 @@ add_methods(PyTypeObject *type, PyMethodDef *table)
         PyObject *descriptor = PyDescr_NewMethod(type, method);
         int result = descriptor == NULL
                          ? -1
-                         : PyObject_SetAttrString(
-                               (PyObject *)type, method->ml_name, descriptor);
+                         : PyObject_SetAttrString((PyObject *)type,
+                                                  method->ml_name, descriptor);
         Py_XDECREF(descriptor);
         if (result < 0) {
             return -1;

@@ -61,8 +61,7 @@ server_need_not_wait(ouro_state *st, ServerObject *self)
     /* 3.11 does not wait for the connections of a closed server; 3.12.0 does
      * not wait at all without any. */
     return (st->has.minor < 12 && self->sockets == NULL)
-           || (st->has.minor == 12 && st->has.micro == 0
-               && self->active == 0);
+           || (st->has.minor == 12 && st->has.micro == 0 && self->active == 0);
 }
 
 static await_status
@@ -93,8 +92,8 @@ static PyObject *
 server_wait_closed(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "Server.wait_closed", .skip_self = 1};
+    static const ouro_signature signature = {.qualname = "Server.wait_closed",
+                                             .skip_self = 1};
     return server_coroutine(op, &wait_closed_kind, &signature, args, nargs,
                             kwnames);
 }
@@ -203,8 +202,7 @@ server_enter(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
 {
     static const ouro_signature signature = {
         .qualname = "AbstractServer.__aenter__", .skip_self = 1};
-    return server_coroutine(op, &enter_kind, &signature, args, nargs,
-                            kwnames);
+    return server_coroutine(op, &enter_kind, &signature, args, nargs, kwnames);
 }
 
 static await_status

@@ -1,311 +1,470 @@
-/* sockops.c - sock_*(): operations on sockets of the user's own. */
+/* sockops.c - sock_recv() and its like: operations on sockets of the user's
+ * own, each a single attempt and what it is tried with (see sockwatch.h for
+ * the waiting).
+ *
+ * What programs do all the time goes straight to the system call; the rest by
+ * the socket's methods.
+ */
+#include "base/args.h"
 #include "base/rooms.h"
-#include "loop/connect.h"
-#include "loop/dns.h"
-#include "loop/fdwatch.h"
-#include "loop/server.h"
+#include "loop/sockwatch.h"
 #include "sys/sock.h"
-#include "task/future.h"
 
-/* ---- sock_connect() ---------------------------------------------------- */
+#include <errno.h>
 
-enum {
-    CONNECT_SOCK,
-    CONNECT_ADDRESS,
-    CONNECT_ARGS,
-    CONNECT_HANDLE = CONNECT_ARGS, /* of the writer, or None */
-    CONNECT_TOTAL,
-};
+/* ---- attempts by the socket's methods ---------------------------------- */
 
-enum { STEP_START, STEP_RESOLVED, STEP_WAITED };
-
-/* What all sock_*() check first. */
+/* The outcome of an attempt that has called a method. */
 static int
-sock_check(ouro_state *st, PyObject *loop, PyObject *sock)
+method_outcome(PyObject *result, PyObject **ret)
 {
-    if (ouro_check_ssl_socket(st, sock) < 0) {
+    if (result != NULL) {
+        *ret = result;
+        return 1;
+    }
+    return ouro_would_block() ? 0 : -1;
+}
+
+/* sock.<name>(*op->c) */
+static int
+attempt_method(AwaitObject *op, const char *name, PyObject **ret)
+{
+    PyObject *method = PyObject_GetAttrString(op->a, name);
+    if (method == NULL) {
         return -1;
     }
-    if (!((LoopCore *)loop)->debug) {
+    PyObject *result = PyObject_CallObject(method, op->c);
+    Py_DECREF(method);
+    return method_outcome(result, ret);
+}
+
+/* The outcome of a system call that said EAGAIN or failed. */
+static int
+errno_outcome(ssize_t result)
+{
+    if (result == -EAGAIN || result == -EWOULDBLOCK) {
         return 0;
     }
-    PyObject *timeout = PyObject_CallMethod(sock, "gettimeout", NULL);
-    PyObject *zero = PyLong_FromLong(0);
-    int equal = timeout == NULL || zero == NULL
-                    ? -1
-                    : PyObject_RichCompareBool(timeout, zero, Py_EQ);
-    Py_XDECREF(timeout);
-    Py_XDECREF(zero);
-    if (equal == 0) {
-        PyErr_SetString(PyExc_ValueError, "the socket must be non-blocking");
-    }
-    return equal > 0 ? 0 : -1;
+    ouro_raise_errno((int)result);
+    return -1;
 }
 
-/* Would it block? Then the exception is cleared. */
-static bool
-would_block(void)
+/* What all sock_*() take first, and what else: a tuple of the rest. */
+static PyObject *
+new_operation(PyObject *loop, const sock_kind *kind,
+              const ouro_signature *signature, PyObject *const *args,
+              Py_ssize_t nargs, PyObject *kwnames)
 {
-    if (PyErr_ExceptionMatches(PyExc_BlockingIOError)
-        || PyErr_ExceptionMatches(PyExc_InterruptedError)) {
-        PyErr_Clear();
-        return true;
+    PyObject *a[4] = {NULL};
+    if (ouro_parse(signature, args, nargs, kwnames, a) < 0) {
+        return NULL;
     }
-    return false;
+    int count = 0;
+    while (count < 4 && a[count] != NULL) {
+        count++;
+    }
+    PyObject *rest = PyTuple_New(count - 1);
+    if (rest == NULL) {
+        return NULL;
+    }
+    for (int i = 1; i < count; i++) {
+        PyTuple_SET_ITEM(rest, i - 1, Py_NewRef(a[i]));
+    }
+    AwaitObject *op = ouro_sockop_new(loop, kind, a[0], rest);
+    Py_DECREF(rest);
+    return (PyObject *)op;
 }
 
-/* The connection is under way: wait until the socket is writable. */
-static await_status
-connect_wait(ouro_state *st, AwaitObject *self, PyObject *sock,
-             PyObject *address, PyObject **ret)
-{
-    LoopObject *loop = (LoopObject *)self->owner;
-    PyObject *fd = PyObject_CallMethodNoArgs(sock, st->str.fileno);
-    PyObject *future = fd == NULL ? NULL
-                                  : ouro_create_future(st, self->owner);
-    PyObject *callback =
-        PyObject_GetAttrString(self->owner, "_sock_connect_cb");
-    PyObject *handle = NULL;
-    if (future != NULL && callback != NULL
-        && ouro_fd_ensure_free(loop, fd) == 0) {
-        handle = PyObject_CallMethodObjArgs(
-            self->owner, st->str._add_writer, fd, callback, future, sock,
-            address, NULL);
-    }
-    Py_XDECREF(fd);
-    Py_XDECREF(callback);
-    if (handle == NULL) {
-        Py_XDECREF(future);
-        return AWAIT_ERROR;
-    }
-    ouro_frame_set(self, CONNECT_HANDLE, handle);
-    *ret = future;
-    return AWAIT_DELEGATE;
-}
+/* ---- sock_recv() ------------------------------------------------------- */
 
-static await_status
-connect_try(ouro_state *st, AwaitObject *self, PyObject *address,
-            PyObject **ret)
-{
-    PyObject *sock = ouro_frame_get(self, CONNECT_SOCK);
-    PyObject *connected =
-        PyObject_CallMethod(sock, "connect", "(O)", address);
-    self->step = STEP_WAITED;
-    if (connected == NULL) {
-        return would_block() ? connect_wait(st, self, sock, address, ret)
-                             : AWAIT_ERROR;
-    }
-    *ret = connected;
-    return AWAIT_RETURN;
-}
-
-/* The wait is over: the writer goes, unless somebody has replaced it. */
 static int
-connect_waited(ouro_state *st, AwaitObject *self)
+recv_attempt(ouro_state *st, AwaitObject *op, int fd, PyObject **ret)
 {
-    PyObject *handle = ouro_frame_get(self, CONNECT_HANDLE);
-    if (handle == Py_None) {
-        return 0;
-    }
-    PyObject *cancelled = PyObject_CallMethod(handle, "cancelled", NULL);
-    int gone = cancelled == NULL ? -1 : PyObject_IsTrue(cancelled);
-    Py_XDECREF(cancelled);
-    ouro_frame_set(self, CONNECT_HANDLE, Py_NewRef(Py_None));
-    if (gone != 0) {
-        return gone < 0 ? -1 : 0;
-    }
-    PyObject *fd = PyObject_CallMethodNoArgs(
-        ouro_frame_get(self, CONNECT_SOCK), st->str.fileno);
-    PyObject *removed =
-        fd == NULL ? NULL
-                   : PyObject_CallMethodOneArg(self->owner,
-                                               st->str.remove_writer, fd);
-    Py_XDECREF(fd);
-    Py_XDECREF(removed);
-    return removed == NULL ? -1 : 0;
-}
-
-/* Is the socket of an internet family?  1, 0, -1. */
-static int
-is_internet(ouro_state *st, PyObject *sock)
-{
-    PyObject *family = PyObject_GetAttr(sock, st->str.family);
-    if (family == NULL) {
-        return -1;
-    }
-    long number = PyLong_Check(family) ? PyLong_AsLong(family) : -1;
-    Py_DECREF(family);
-    return number == AF_INET || number == AF_INET6;
-}
-
-static await_status
-connect_start(ouro_state *st, AwaitObject *self, PyObject **ret)
-{
-    PyObject *sock = ouro_frame_get(self, CONNECT_SOCK);
-    PyObject *address = ouro_frame_get(self, CONNECT_ADDRESS);
-    if (sock_check(st, self->owner, sock) < 0) {
-        return AWAIT_ERROR;
-    }
-    int internet = is_internet(st, sock);
-    if (internet <= 0) {
-        return internet < 0 ? AWAIT_ERROR
-                            : connect_try(st, self, address, ret);
-    }
-    PyObject *family = PyObject_GetAttr(sock, st->str.family);
-    PyObject *type = PyObject_GetAttr(sock, st->str.type);
-    PyObject *proto = PyObject_GetAttr(sock, st->str.proto);
-    PyObject *zero = PyLong_FromLong(0);
-    *ret = family == NULL || type == NULL || proto == NULL || zero == NULL
-               ? NULL
-               : ouro_ensure_resolved(st, self->owner, address, family, type,
-                                      proto, zero);
-    Py_XDECREF(family);
-    Py_XDECREF(type);
-    Py_XDECREF(proto);
-    Py_XDECREF(zero);
-    self->step = STEP_RESOLVED;
-    return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
-}
-
-/* The address of the first of getaddrinfo's answers. */
-static await_status
-connect_resolved(ouro_state *st, AwaitObject *self, PyObject **ret)
-{
-    PyObject *info = PySequence_GetItem(self->value, 0);
-    PyObject *address = info == NULL ? NULL : PySequence_GetItem(info, 4);
-    Py_XDECREF(info);
-    if (address == NULL) {
-        return AWAIT_ERROR;
-    }
-    await_status status = connect_try(st, self, address, ret);
-    Py_DECREF(address);
-    return status;
-}
-
-static await_status
-connect_poll(AwaitObject *self, PyObject **ret)
-{
-    ouro_state *st = ouro_state_of(self->owner);
-    switch (self->step) {
-    case STEP_START:
-        return connect_start(st, self, ret);
-    case STEP_RESOLVED:
-        return connect_resolved(st, self, ret);
-    default:
-        *ret = Py_NewRef(Py_None);
-        return connect_waited(st, self) < 0 ? AWAIT_ERROR : AWAIT_RETURN;
-    }
-}
-
-static await_status
-connect_abort(AwaitObject *self, PyObject **Py_UNUSED(ret))
-{
-    PyObject *exception = PyErr_GetRaisedException();
-    if (connect_waited(ouro_state_of(self->owner), self) < 0) {
+    Py_ssize_t size = PyNumber_AsSsize_t(op->c, PyExc_OverflowError);
+    char *scratch = ou_loop_scratch(ouro_loop_engine(op->owner));
+    if (size < 0 || scratch == NULL || fd < 0 || !ouro_sock_exact(st, op->a)) {
         PyErr_Clear();
+        return method_outcome(PyObject_CallMethod(op->a, "recv", "O", op->c),
+                              ret);
     }
-    PyErr_SetRaisedException(exception);
-    return AWAIT_ERROR;
+    size_t wanted =
+        size < OU_SCRATCH_SIZE ? (size_t)size : (size_t)OU_SCRATCH_SIZE;
+    ssize_t got = ou_sock_recv(fd, scratch, wanted);
+    if (got < 0) {
+        return errno_outcome(got);
+    }
+    if (got > 0) {
+        ouro_sock_read(op->owner, fd, (size_t)got, wanted);
+    }
+    *ret = PyBytes_FromStringAndSize(scratch, got);
+    return *ret == NULL ? -1 : 1;
 }
 
-static const await_kind connect_kind = {
-    .name = "sock_connect",
-    .qualname = "BaseSelectorEventLoop.sock_connect",
-    .poll = connect_poll,
-    .abort = connect_abort,
+static const sock_kind recv_kind = {
+    .await = {.name = "sock_recv",
+              .qualname = "BaseSelectorEventLoop.sock_recv",
+              .poll = ouro_sockop_poll,
+              .abort = ouro_sockop_abort},
+    .direction = OU_IN,
+    .attempt = recv_attempt,
 };
 
 static PyObject *
-loop_sock_connect(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
-                  PyObject *kwnames)
+loop_sock_recv(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
+               PyObject *kwnames)
 {
     static const ouro_signature signature = {
-        .qualname = "BaseSelectorEventLoop.sock_connect",
+        .qualname = "BaseSelectorEventLoop.sock_recv",
         .skip_self = 1,
         .positional = 2,
         .required = 2,
-        .names = {"sock", "address"},
+        .names = {"sock", "n"},
     };
-    PyObject *a[CONNECT_ARGS];
+    PyObject *a[2];
     if (ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
         return NULL;
     }
-    return ouro_frame_new(ouro_state_of(loop), &connect_kind, loop, a,
-                          CONNECT_ARGS, CONNECT_TOTAL);
+    return (PyObject *)ouro_sockop_new(loop, &recv_kind, a[0], a[1]);
 }
 
-PyObject *
-ouro_sock_connect(ouro_state *st, PyObject *loop, PyObject *sock,
-                  PyObject *address)
+/* ---- sock_recv_into() -------------------------------------------------- */
+
+static int
+recv_into_attempt(ouro_state *st, AwaitObject *op, int fd, PyObject **ret)
 {
-    PyObject *args[] = {loop, sock, address};
-    if (ouro_loop_plain((LoopObject *)loop)) {
-        return loop_sock_connect(loop, args + 1, 2, NULL);
+    Py_buffer view;
+    PyObject *buffer = PyTuple_GET_ITEM(op->c, 0);
+    if (fd < 0 || !ouro_sock_exact(st, op->a)
+        || PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0) {
+        PyErr_Clear();
+        return attempt_method(op, "recv_into", ret);
     }
-    return PyObject_VectorcallMethod(st->str.sock_connect, args, 3, NULL);
+    size_t wanted = (size_t)view.len;
+    ssize_t got = ou_sock_recv(fd, view.buf, wanted);
+    PyBuffer_Release(&view);
+    if (got < 0) {
+        return errno_outcome(got);
+    }
+    if (got > 0) {
+        ouro_sock_read(op->owner, fd, (size_t)got, wanted);
+    }
+    *ret = PyLong_FromSsize_t(got);
+    return *ret == NULL ? -1 : 1;
 }
 
-/* _sock_connect_cb(fut, sock, address): the socket is writable. */
+static const sock_kind recv_into_kind = {
+    .await = {.name = "sock_recv_into",
+              .qualname = "BaseSelectorEventLoop.sock_recv_into",
+              .poll = ouro_sockop_poll,
+              .abort = ouro_sockop_abort},
+    .direction = OU_IN,
+    .attempt = recv_into_attempt,
+};
+
 static PyObject *
-loop_sock_connect_cb(PyObject *loop, PyObject *const *args, Py_ssize_t nargs)
+loop_sock_recv_into(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
+                    PyObject *kwnames)
 {
-    ouro_state *st = ouro_state_of(loop);
-    if (nargs != 3) {
-        PyErr_SetString(PyExc_TypeError,
-                        "_sock_connect_cb() takes fut, sock and address");
-        return NULL;
+    static const ouro_signature signature = {
+        .qualname = "BaseSelectorEventLoop.sock_recv_into",
+        .skip_self = 1,
+        .positional = 2,
+        .required = 2,
+        .names = {"sock", "buf"},
+    };
+    return new_operation(loop, &recv_into_kind, &signature, args, nargs,
+                         kwnames);
+}
+
+/* ---- datagrams --------------------------------------------------------- */
+
+static int
+recvfrom_attempt(ouro_state *Py_UNUSED(st), AwaitObject *op, int Py_UNUSED(fd),
+                 PyObject **ret)
+{
+    return attempt_method(op, "recvfrom", ret);
+}
+
+static const sock_kind recvfrom_kind = {
+    .await = {.name = "sock_recvfrom",
+              .qualname = "BaseSelectorEventLoop.sock_recvfrom",
+              .poll = ouro_sockop_poll,
+              .abort = ouro_sockop_abort},
+    .direction = OU_IN,
+    .attempt = recvfrom_attempt,
+};
+
+static PyObject *
+loop_sock_recvfrom(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
+                   PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "BaseSelectorEventLoop.sock_recvfrom",
+        .skip_self = 1,
+        .positional = 2,
+        .required = 2,
+        .names = {"sock", "bufsize"},
+    };
+    return new_operation(loop, &recvfrom_kind, &signature, args, nargs,
+                         kwnames);
+}
+
+/* nbytes is by default, and for 0, len(buf). */
+static int
+recvfrom_into_attempt(ouro_state *Py_UNUSED(st), AwaitObject *op,
+                      int Py_UNUSED(fd), PyObject **ret)
+{
+    PyObject *buffer = PyTuple_GET_ITEM(op->c, 0);
+    int given = PyTuple_GET_SIZE(op->c) > 1
+                    ? PyObject_IsTrue(PyTuple_GET_ITEM(op->c, 1))
+                    : 0;
+    if (given > 0) {
+        return attempt_method(op, "recvfrom_into", ret);
     }
-    int done = ouro_anyfuture_done(st, args[0]);
-    if (done != 0) {
-        return done < 0 ? NULL : Py_NewRef(Py_None);
+    Py_ssize_t length = given < 0 ? -1 : PyObject_Size(buffer);
+    if (length < 0) {
+        return -1;
     }
-    PyObject *fd = PyObject_CallMethodNoArgs(args[1], st->str.fileno);
-    if (fd == NULL) {
-        return NULL;
+    return method_outcome(
+        PyObject_CallMethod(op->a, "recvfrom_into", "On", buffer, length),
+        ret);
+}
+
+static const sock_kind recvfrom_into_kind = {
+    .await = {.name = "sock_recvfrom_into",
+              .qualname = "BaseSelectorEventLoop.sock_recvfrom_into",
+              .poll = ouro_sockop_poll,
+              .abort = ouro_sockop_abort},
+    .direction = OU_IN,
+    .attempt = recvfrom_into_attempt,
+};
+
+static PyObject *
+loop_sock_recvfrom_into(PyObject *loop, PyObject *const *args,
+                        Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "BaseSelectorEventLoop.sock_recvfrom_into",
+        .skip_self = 1,
+        .positional = 3,
+        .required = 2,
+        .names = {"sock", "buf", "nbytes"},
+    };
+    return new_operation(loop, &recvfrom_into_kind, &signature, args, nargs,
+                         kwnames);
+}
+
+static int
+sendto_attempt(ouro_state *Py_UNUSED(st), AwaitObject *op, int Py_UNUSED(fd),
+               PyObject **ret)
+{
+    return attempt_method(op, "sendto", ret);
+}
+
+static const sock_kind sendto_kind = {
+    .await = {.name = "sock_sendto",
+              .qualname = "BaseSelectorEventLoop.sock_sendto",
+              .poll = ouro_sockop_poll,
+              .abort = ouro_sockop_abort},
+    .direction = OU_OUT,
+    .attempt = sendto_attempt,
+};
+
+static PyObject *
+loop_sock_sendto(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "BaseSelectorEventLoop.sock_sendto",
+        .skip_self = 1,
+        .positional = 3,
+        .required = 3,
+        .names = {"sock", "data", "address"},
+    };
+    return new_operation(loop, &sendto_kind, &signature, args, nargs, kwnames);
+}
+
+/* ---- sock_sendall() ---------------------------------------------------- */
+
+/* Send from op->n on by sock.send(). */
+static int
+send_by_method(AwaitObject *op, PyObject *data, ssize_t *ret_sent)
+{
+    PyObject *rest = Py_NewRef(data);
+    if (op->n > 0) {
+        Py_SETREF(rest, PySequence_GetSlice(data, op->n, PY_SSIZE_T_MAX));
     }
-    int error = ou_sock_error((int)PyLong_AsLong(fd));
-    Py_DECREF(fd);
-    int result;
-    if (error == 0) {
-        result = ouro_anyfuture_set_result(st, args[0], Py_None);
+    PyObject *sent =
+        rest == NULL ? NULL : PyObject_CallMethod(op->a, "send", "O", rest);
+    Py_XDECREF(rest);
+    if (sent == NULL) {
+        return ouro_would_block() ? 0 : -1;
+    }
+    *ret_sent = PyLong_AsSsize_t(sent);
+    Py_DECREF(sent);
+    return *ret_sent == -1 && PyErr_Occurred() ? -1 : 1;
+}
+
+/* Send what is left of the data: 1 when all is sent. */
+static int
+send_rest(ouro_state *st, AwaitObject *op, int fd, PyObject *data,
+          const Py_buffer *view, PyObject **ret)
+{
+    ssize_t sent = 0;
+    ou_loop_note_io(ouro_loop_engine(op->owner));
+    if (fd >= 0 && ouro_sock_exact(st, op->a)) {
+        sent = ou_sock_send(fd, (char *)view->buf + op->n,
+                            (size_t)(view->len - op->n));
+        if (sent < 0) {
+            return errno_outcome(sent);
+        }
     }
     else {
-        PyObject *message =
-            PyUnicode_FromFormat("Connect call failed %S", args[2]);
-        PyObject *exception =
-            message == NULL ? NULL
-                            : PyObject_CallFunction(PyExc_OSError, "iO",
-                                                    -error, message);
-        Py_XDECREF(message);
-        if (exception == NULL) {
-            return NULL;
+        int outcome = send_by_method(op, data, &sent);
+        if (outcome <= 0) {
+            return outcome;
         }
-        result = ouro_anyfuture_set_exception(st, args[0], exception);
-        Py_DECREF(exception);
     }
-    return result < 0 ? NULL : Py_NewRef(Py_None);
+    op->n += sent;
+    if (op->n < view->len) {
+        return 0;
+    }
+    *ret = Py_NewRef(Py_None);
+    return 1;
+}
+
+/* What is left is kept as a view of the data. */
+static int
+sendall_first(ouro_state *st, AwaitObject *op, int fd, PyObject **ret)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(op->c, &view, PyBUF_SIMPLE) < 0) {
+        return -1;
+    }
+    int outcome = send_rest(st, op, fd, op->c, &view, ret);
+    PyBuffer_Release(&view);
+    if (outcome == 0) {
+        PyObject *kept = PyMemoryView_FromObject(op->c);
+        if (kept == NULL) {
+            return -1;
+        }
+        Py_SETREF(op->c, kept);
+    }
+    return outcome;
+}
+
+static int
+sendall_attempt(ouro_state *st, AwaitObject *op, int fd, PyObject **ret)
+{
+    return send_rest(st, op, fd, op->c, PyMemoryView_GET_BUFFER(op->c), ret);
+}
+
+static const sock_kind sendall_kind = {
+    .await = {.name = "sock_sendall",
+              .qualname = "BaseSelectorEventLoop.sock_sendall",
+              .poll = ouro_sockop_poll,
+              .abort = ouro_sockop_abort},
+    .direction = OU_OUT,
+    .attempt = sendall_attempt,
+    .first = sendall_first,
+};
+
+static PyObject *
+loop_sock_sendall(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
+                  PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "BaseSelectorEventLoop.sock_sendall",
+        .skip_self = 1,
+        .positional = 2,
+        .required = 2,
+        .names = {"sock", "data"},
+    };
+    PyObject *a[2];
+    if (ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
+        return NULL;
+    }
+    return (PyObject *)ouro_sockop_new(loop, &sendall_kind, a[0], a[1]);
+}
+
+/* ---- sock_accept() ----------------------------------------------------- */
+
+static int
+accept_attempt(ouro_state *st, AwaitObject *op, int Py_UNUSED(fd),
+               PyObject **ret)
+{
+    PyObject *pair;
+    int outcome =
+        method_outcome(PyObject_CallMethod(op->a, "accept", NULL), &pair);
+    if (outcome <= 0) {
+        return outcome;
+    }
+    PyObject *conn = PySequence_GetItem(pair, 0);
+    PyObject *result =
+        conn == NULL
+            ? NULL
+            : PyObject_CallMethodOneArg(conn, st->str.setblocking, Py_False);
+    Py_XDECREF(conn);
+    if (result == NULL) {
+        Py_DECREF(pair);
+        return -1;
+    }
+    Py_DECREF(result);
+    *ret = pair;
+    return 1;
+}
+
+static const sock_kind accept_kind = {
+    .await = {.name = "sock_accept",
+              .qualname = "BaseSelectorEventLoop.sock_accept",
+              .poll = ouro_sockop_poll,
+              .abort = ouro_sockop_abort},
+    .direction = OU_IN,
+    .attempt = accept_attempt,
+};
+
+static PyObject *
+loop_sock_accept(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "BaseSelectorEventLoop.sock_accept",
+        .skip_self = 1,
+        .positional = 1,
+        .required = 1,
+        .names = {"sock"},
+    };
+    return new_operation(loop, &accept_kind, &signature, args, nargs, kwnames);
 }
 
 /* ---- set-up ------------------------------------------------------------ */
 
-static PyMethodDef methods[] = {
-    {"_sock_connect_cb", (PyCFunction)(void (*)(void))loop_sock_connect_cb,
-     METH_FASTCALL, NULL},
-    {NULL},
-};
-
 static const ouro_async_def async_methods[] = {
-    {"sock_connect", loop_sock_connect,
-     "sock_connect($self, sock, address)\n--\n\n"
-     "Connect a non-blocking socket to an address."},
+    {"sock_recv", loop_sock_recv,
+     "sock_recv($self, sock, n)\n--\n\n"
+     "Receive up to n bytes; b\"\" at the end."},
+    {"sock_recv_into", loop_sock_recv_into,
+     "sock_recv_into($self, sock, buf)\n--\n\n"
+     "Receive into a buffer; return the number of bytes."},
+    {"sock_recvfrom", loop_sock_recvfrom,
+     "sock_recvfrom($self, sock, bufsize)\n--\n\n"
+     "Receive a datagram; return (data, address)."},
+    {"sock_recvfrom_into", loop_sock_recvfrom_into,
+     "sock_recvfrom_into($self, sock, buf, nbytes=0)\n--\n\n"
+     "Receive a datagram into a buffer; return (size, address)."},
+    {"sock_sendall", loop_sock_sendall,
+     "sock_sendall($self, sock, data)\n--\n\nSend all of data."},
+    {"sock_sendto", loop_sock_sendto,
+     "sock_sendto($self, sock, data, address)\n--\n\n"
+     "Send a datagram; return the number of bytes."},
+    {"sock_accept", loop_sock_accept,
+     "sock_accept($self, sock)\n--\n\n"
+     "Accept a connection; return (socket, address)."},
     {NULL, NULL, NULL},
 };
 
 int
 ouro_sockops_setup(PyObject *Py_UNUSED(module), ouro_state *st)
 {
-    if (ouro_loop_add_methods(st, methods) < 0) {
-        return -1;
-    }
     return ouro_loop_add_async_methods(st, async_methods);
 }

@@ -63,9 +63,8 @@ make_ssl_transport(ouro_state *st, PyObject *loop, PyObject *const *a)
     }
     PyObject *result = NULL;
     PyObject *extra = a[MAKE_EXTRA] == Py_None ? NULL : a[MAKE_EXTRA];
-    PyObject *transport =
-        st->net->make_stream(st, loop, a[MAKE_SOCK], protocol, NULL, extra,
-                             a[MAKE_SERVER]);
+    PyObject *transport = st->net->make_stream(
+        st, loop, a[MAKE_SOCK], protocol, NULL, extra, a[MAKE_SERVER]);
     if (transport != NULL) {
         result = PyObject_GetAttrString(protocol, "_app_transport");
         Py_DECREF(transport);
@@ -83,8 +82,8 @@ loop_make_ssl_transport(PyObject *loop, PyObject *const *args,
         .skip_self = 1,
         .positional = 4,
         .required = 3,
-        .names = {"rawsock", "protocol", "sslcontext", "waiter",
-                  "server_side", "server_hostname", "extra", "server",
+        .names = {"rawsock", "protocol", "sslcontext", "waiter", "server_side",
+                  "server_hostname", "extra", "server",
                   "ssl_handshake_timeout", "ssl_shutdown_timeout"},
     };
     PyObject *a[MAKE_ARGS];
@@ -249,8 +248,7 @@ tls_abort(AwaitObject *self, PyObject **Py_UNUSED(ret))
     PyObject *exception = PyErr_GetRaisedException();
     if (call_method(ouro_frame_get(self, TLS_TRANSPORT), "close", NULL) < 0
         || call_method(ouro_frame_get(self, TLS_MADE), "cancel", NULL) < 0
-        || call_method(ouro_frame_get(self, TLS_RESUME), "cancel", NULL)
-               < 0) {
+        || call_method(ouro_frame_get(self, TLS_RESUME), "cancel", NULL) < 0) {
         Py_DECREF(exception);
         return AWAIT_ERROR;
     }

@@ -33,8 +33,7 @@ unix_socket(ouro_state *st)
 
 /* sock.<name> == socket.<constant>: 1, 0, -1. */
 static int
-socket_is(ouro_state *st, PyObject *sock, PyObject *name,
-          const char *constant)
+socket_is(ouro_state *st, PyObject *sock, PyObject *name, const char *constant)
 {
     PyObject *value = PyObject_GetAttr(sock, name);
     PyObject *wanted = ouro_socket_attr(st, constant);
@@ -56,8 +55,7 @@ check_unix_socket(ouro_state *st, PyObject *sock)
     }
     if (valid == 0) {
         PyErr_Format(PyExc_ValueError,
-                     "A UNIX Domain Stream Socket was expected, got %R",
-                     sock);
+                     "A UNIX Domain Stream Socket was expected, got %R", sock);
     }
     return valid > 0 ? 0 : -1;
 }
@@ -117,8 +115,7 @@ forgive(ouro_state *st, const char *format, PyObject *path)
         return -1;
     }
     PyObject *exception = PyErr_GetRaisedException();
-    int result =
-        ouro_loop_log(st, "error", "(sOO)", format, path, exception);
+    int result = ouro_loop_log(st, "error", "(sOO)", format, path, exception);
     Py_DECREF(exception);
     return result;
 }
@@ -274,9 +271,8 @@ loop_create_unix_connection(PyObject *loop, PyObject *const *args,
         .skip_self = 1,
         .positional = 2,
         .required = 1,
-        .names = {"protocol_factory", "path", "ssl", "sock",
-                  "server_hostname", "ssl_handshake_timeout",
-                  "ssl_shutdown_timeout"},
+        .names = {"protocol_factory", "path", "ssl", "sock", "server_hostname",
+                  "ssl_handshake_timeout", "ssl_shutdown_timeout"},
     };
     PyObject *a[CONNECT_ARGS];
     if (ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
@@ -345,10 +341,10 @@ explain_bind_error(PyObject *path)
     }
     PyObject *message =
         PyUnicode_FromFormat("Address %R is already in use", path);
-    PyObject *error =
-        message == NULL ? NULL
-                        : PyObject_CallFunctionObjArgs(PyExc_OSError, number,
-                                                       message, NULL);
+    PyObject *error = message == NULL
+                          ? NULL
+                          : PyObject_CallFunctionObjArgs(PyExc_OSError, number,
+                                                         message, NULL);
     if (error != NULL) {
         PyException_SetContext(error, exception);
         PyException_SetCause(error, NULL);
@@ -418,26 +414,22 @@ server_check(AwaitObject *self)
     int some = PyObject_IsTrue(ssl);
     return some < 0 ? -1
                     : ouro_check_ssl_timeouts(
-                          some,
-                          ouro_frame_get(self, SERVER_HANDSHAKE_TIMEOUT),
-                          ouro_frame_get(self, SERVER_SHUTDOWN_TIMEOUT));
+                        some, ouro_frame_get(self, SERVER_HANDSHAKE_TIMEOUT),
+                        ouro_frame_get(self, SERVER_SHUTDOWN_TIMEOUT));
 }
 
 /* loop._unix_server_sockets: {socket: inode}, made when needed (owned). */
 static PyObject *
 server_sockets(PyObject *loop)
 {
-    PyObject *sockets =
-        PyObject_GetAttrString(loop, "_unix_server_sockets");
-    if (sockets != NULL
-        || !PyErr_ExceptionMatches(PyExc_AttributeError)) {
+    PyObject *sockets = PyObject_GetAttrString(loop, "_unix_server_sockets");
+    if (sockets != NULL || !PyErr_ExceptionMatches(PyExc_AttributeError)) {
         return sockets;
     }
     PyErr_Clear();
     sockets = PyDict_New();
     if (sockets != NULL
-        && PyObject_SetAttrString(loop, "_unix_server_sockets", sockets)
-               < 0) {
+        && PyObject_SetAttrString(loop, "_unix_server_sockets", sockets) < 0) {
         Py_CLEAR(sockets);
     }
     return sockets;
@@ -473,8 +465,7 @@ remember_path(PyObject *loop, PyObject *sock)
 static await_status
 server_start(ouro_state *st, AwaitObject *self, PyObject **ret)
 {
-    PyObject *sock =
-        server_check(self) < 0 ? NULL : server_socket(st, self);
+    PyObject *sock = server_check(self) < 0 ? NULL : server_socket(st, self);
     if (sock == NULL) {
         return AWAIT_ERROR;
     }
@@ -484,8 +475,7 @@ server_start(ouro_state *st, AwaitObject *self, PyObject **ret)
         return AWAIT_ERROR;
     }
     PyList_SET_ITEM(sockets, 0, sock);
-    int cleanup =
-        PyObject_IsTrue(ouro_frame_get(self, SERVER_CLEANUP));
+    int cleanup = PyObject_IsTrue(ouro_frame_get(self, SERVER_CLEANUP));
     *ret = NULL;
     if (cleanup >= 0 && (!cleanup || remember_path(self->owner, sock) == 0)
         && ouro_set_nonblocking(st, sock) == 0) {
@@ -526,8 +516,8 @@ static const ouro_signature server_signature = {
     .positional = 2,
     .required = 1,
     .names = {"protocol_factory", "path", "sock", "backlog", "ssl",
-              "ssl_handshake_timeout", "ssl_shutdown_timeout",
-              "start_serving", "cleanup_socket"},
+              "ssl_handshake_timeout", "ssl_shutdown_timeout", "start_serving",
+              "cleanup_socket"},
 };
 
 /* Before 3.13 the file stays. */
@@ -566,8 +556,8 @@ loop_create_unix_server(PyObject *loop, PyObject *const *args,
     if (cleanup && a[SERVER_CLEANUP] == NULL) {
         a[SERVER_CLEANUP] = Py_True;
     }
-    PyObject *coroutine = ouro_frame_new(st, &server_kind, loop, a,
-                                         SERVER_ARGS, SERVER_ARGS);
+    PyObject *coroutine =
+        ouro_frame_new(st, &server_kind, loop, a, SERVER_ARGS, SERVER_ARGS);
     Py_DECREF(backlog);
     return coroutine;
 }
@@ -602,8 +592,7 @@ ouro_unix_forget(PyObject *loop, PyObject *sock, PyObject **ret_path,
     *ret_path = *ret_inode = NULL;
     PyObject *sockets;
     ouro_state *st = ouro_state_of(loop);
-    if (PyObject_GetOptionalAttr(loop, st->str._unix_server_sockets,
-                                 &sockets)
+    if (PyObject_GetOptionalAttr(loop, st->str._unix_server_sockets, &sockets)
         < 0) {
         return -1;
     }

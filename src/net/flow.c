@@ -25,10 +25,11 @@ call_flow(ouro_state *st, TransportObject *self, bool pause)
     Py_DECREF(protocol);
     if (result < 0 && !ouro_error_leaves_loop() && self->loop != NULL) {
         PyObject *exception = PyErr_GetRaisedException();
-        result = ouro_transport_report(st, self,
-                        pause ? "protocol.pause_writing() failed"
-                              : "protocol.resume_writing() failed",
-                        exception);
+        result =
+            ouro_transport_report(st, self,
+                                  pause ? "protocol.pause_writing() failed"
+                                        : "protocol.resume_writing() failed",
+                                  exception);
         Py_DECREF(exception);
     }
     return result;
@@ -109,14 +110,12 @@ by_four(PyObject *number, PyObject *(*operation)(PyObject *, PyObject *))
 }
 
 int
-ouro_transport_set_limits(TransportObject *self, PyObject *high,
-                          PyObject *low)
+ouro_transport_set_limits(TransportObject *self, PyObject *high, PyObject *low)
 {
     int result = -1;
     if (high == NULL || high == Py_None) {
-        high = low == NULL || low == Py_None
-                   ? PyLong_FromLong(64 * 1024)
-                   : by_four(low, PyNumber_Multiply);
+        high = low == NULL || low == Py_None ? PyLong_FromLong(64 * 1024)
+                                             : by_four(low, PyNumber_Multiply);
     }
     else {
         Py_INCREF(high);
@@ -150,4 +149,3 @@ done:
     Py_XDECREF(low);
     return result;
 }
-

@@ -12,8 +12,8 @@
 
 /* call_exception_handler({message, exception, transport, protocol}) */
 int
-ouro_transport_report(ouro_state *st, TransportObject *self, const char *message,
-       PyObject *exception)
+ouro_transport_report(ouro_state *st, TransportObject *self,
+                      const char *message, PyObject *exception)
 {
     PyObject *protocol = self->protocol != NULL ? self->protocol : Py_None;
     return ouro_loop_call_exception_handler(
@@ -53,8 +53,7 @@ ouro_transport_fatal(ouro_state *st, TransportObject *self,
     if (self->loop == NULL) {
         /* Lost meanwhile: there is nobody to tell. */
     }
-    else if (!PyObject_TypeCheck(exception,
-                                 (PyTypeObject *)PyExc_OSError)) {
+    else if (!PyObject_TypeCheck(exception, (PyTypeObject *)PyExc_OSError)) {
         result = ouro_transport_report(st, self, message, exception);
     }
     else {
@@ -70,8 +69,9 @@ ouro_transport_fatal(ouro_state *st, TransportObject *self,
 
 /* Report `exception` as that of a handle for callback(*args). */
 int
-ouro_transport_callback_failed(PyObject *loop, PyObject *callback, PyObject *args,
-                          PyObject *context, PyObject *exception)
+ouro_transport_callback_failed(PyObject *loop, PyObject *callback,
+                               PyObject *args, PyObject *context,
+                               PyObject *exception)
 {
     PyErr_SetRaisedException(Py_NewRef(exception));
     if (loop == NULL) {
@@ -98,7 +98,7 @@ ouro_transport_step_failed(TransportObject *self, PyObject *loop,
     int result = -1;
     if (callback != NULL && args != NULL) {
         result = ouro_transport_callback_failed(loop, callback, args,
-                                           self->context, exception);
+                                                self->context, exception);
     }
     Py_DECREF(exception);
     Py_XDECREF(callback);
@@ -153,8 +153,8 @@ ouro_transport_schedule_lost(ouro_state *st, TransportObject *self,
     }
     else {
         result = ouro_transport_call_soon(st, self, (PyObject *)self,
-                                  st->str._call_connection_lost,
-                                  exc == NULL ? Py_None : exc, NULL);
+                                          st->str._call_connection_lost,
+                                          exc == NULL ? Py_None : exc, NULL);
     }
     Py_DECREF(self);
     return result;
@@ -193,8 +193,7 @@ call_protocol_lost(ouro_state *st, TransportObject *self, PyObject *exc)
     }
     else {
         PyObject *value = PyObject_CallMethodOneArg(
-            protocol, st->str.connection_lost,
-            exc == NULL ? Py_None : exc);
+            protocol, st->str.connection_lost, exc == NULL ? Py_None : exc);
         result = value == NULL ? -1 : 0;
         Py_XDECREF(value);
     }
@@ -235,8 +234,7 @@ transport_release(ouro_state *st, TransportObject *self)
 }
 
 int
-ouro_transport_call_lost(ouro_state *st, TransportObject *self,
-                         PyObject *exc)
+ouro_transport_call_lost(ouro_state *st, TransportObject *self, PyObject *exc)
 {
     if (self->loop == NULL) {
         return 0;
@@ -264,9 +262,8 @@ lost_run(ou_job *job)
         ouro_transport_leave(entered);
     }
     if (result < 0) {
-        result = ouro_transport_step_failed(self, loop,
-                                            "_call_connection_lost",
-                                            exc == NULL ? Py_None : exc);
+        result = ouro_transport_step_failed(
+            self, loop, "_call_connection_lost", exc == NULL ? Py_None : exc);
     }
     Py_XDECREF(loop);
     Py_XDECREF(context);
@@ -294,4 +291,3 @@ const ou_job_kind ouro_transport_lost_kind = {
     .drop = lost_drop,
     .visit = lost_visit,
 };
-

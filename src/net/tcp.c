@@ -32,8 +32,7 @@ tcp_trigger(TcpObject *self)
 int
 ouro_tcp_watch_read(ouro_state *st, TcpObject *self, bool on)
 {
-    return ouro_transport_watch(st, &self->base, OU_IN, on,
-                                tcp_trigger(self));
+    return ouro_transport_watch(st, &self->base, OU_IN, on, tcp_trigger(self));
 }
 
 int
@@ -58,8 +57,8 @@ tcp_debug(ouro_state *st, TcpObject *self, const char *format)
     if (debug <= 0) {
         return debug;
     }
-    PyObject *result = PyObject_CallMethod(st->stock.logger, "debug", "sO",
-                                           format, self);
+    PyObject *result =
+        PyObject_CallMethod(st->stock.logger, "debug", "sO", format, self);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }
@@ -223,8 +222,8 @@ tcp_receive_data(ouro_state *st, TcpObject *self)
         return result;
     }
     PyObject *args[2] = {Py_NewRef(self->base.protocol), data};
-    PyObject *value = PyObject_VectorcallMethod(st->str.data_received, args,
-                                                2, NULL);
+    PyObject *value =
+        PyObject_VectorcallMethod(st->str.data_received, args, 2, NULL);
     Py_DECREF(args[0]);
     Py_DECREF(data);
     if (value == NULL) {
@@ -294,8 +293,8 @@ tcp_receive_buffered(ouro_state *st, TcpObject *self)
     Py_buffer view;
     if (PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0) {
         explain_bad_buffer(buffer);
-        result = ouro_transport_fatal(
-            st, &self->base, "Fatal read error on socket transport");
+        result = ouro_transport_fatal(st, &self->base,
+                                      "Fatal read error on socket transport");
         Py_DECREF(buffer);
         goto done;
     }
@@ -311,8 +310,8 @@ tcp_receive_buffered(ouro_state *st, TcpObject *self)
     PyObject *size = PyLong_FromSsize_t(got);
     PyObject *value = NULL;
     if (size != NULL) {
-        value = PyObject_CallMethodOneArg(protocol, st->str.buffer_updated,
-                                          size);
+        value =
+            PyObject_CallMethodOneArg(protocol, st->str.buffer_updated, size);
         Py_DECREF(size);
     }
     if (value == NULL) {
@@ -522,9 +521,8 @@ tcp_lost(TransportObject *base)
     if (done != 0) {
         return done < 0 ? -1 : 0;
     }
-    PyObject *exception =
-        PyObject_CallFunction(PyExc_ConnectionError, "s",
-                              "Connection is closed by peer");
+    PyObject *exception = PyObject_CallFunction(
+        PyExc_ConnectionError, "s", "Connection is closed by peer");
     if (exception == NULL) {
         return -1;
     }

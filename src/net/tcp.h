@@ -17,12 +17,12 @@ typedef struct TcpObject {
     ou_job flush;       /* queued to the end of the job that writes */
     double gathered_at; /* when the oldest of what waits for it was written */
     PyObject *empty_waiter; /* sendfile() waits for it, or NULL */
-    ou_address local; /* what extra information is made of; length 0: */
-    ou_address peer;  /* ... it has been made when the transport was */
+    ou_address local;       /* what extra information is made of; length 0: */
+    ou_address peer;        /* ... it has been made when the transport was */
     int family;
-    int proto; /* the socket object's, which may be 0 */
-    bool eof;  /* write_eof() has been called */
-    bool blocked; /* the socket takes no more: wait until it does */
+    int proto;     /* the socket object's, which may be 0 */
+    bool eof;      /* write_eof() has been called */
+    bool blocked;  /* the socket takes no more: wait until it does */
     uint8_t large; /* how large its reads have been of late: 0, 1, 2 */
 } TcpObject;
 

@@ -23,7 +23,7 @@ tcp_prepare(TcpObject *self)
 
 PyObject *
 ouro_tcp_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
-        PyObject *Py_UNUSED(kwargs))
+             PyObject *Py_UNUSED(kwargs))
 {
     PyObject *object = type->tp_alloc(type, 0);
     if (object != NULL) {
@@ -71,8 +71,8 @@ tcp_read_socket(ouro_state *st, PyObject *sock, int *ret_fd, TcpObject *self)
 
 int
 ouro_tcp_start(ouro_state *st, TcpObject *self, PyObject *loop, PyObject *sock,
-          PyObject *protocol, PyObject *waiter, PyObject *extra,
-          PyObject *server)
+               PyObject *protocol, PyObject *waiter, PyObject *extra,
+               PyObject *server)
 {
     TransportObject *base = &self->base;
     int fd;
@@ -109,7 +109,8 @@ tcp_make_stream(ouro_state *st, PyObject *loop, PyObject *sock,
     PyObject *object = ouro_tcp_new(st->types.SocketTransport, NULL, NULL);
     if (object != NULL
         && ouro_tcp_start(st, ouro_tcp(object), loop, sock, protocol, waiter,
-                     extra, server) < 0) {
+                          extra, server)
+               < 0) {
         PyObject *exception = PyErr_GetRaisedException();
         /* The socket is the caller's, as long as there is no transport. */
         ouro_transport(object)->open = false;
@@ -135,18 +136,18 @@ ouro_tcp_socket(ouro_state *st, TcpObject *self)
         PyObject *closed =
             PyObject_CallMethod(st->stock.socket_module, "socket", "ii",
                                 self->family, SOCK_STREAM);
-        PyObject *result = closed == NULL ? NULL
-                                          : PyObject_CallMethodNoArgs(
-                                                closed, st->str.close);
+        PyObject *result =
+            closed == NULL ? NULL
+                           : PyObject_CallMethodNoArgs(closed, st->str.close);
         if (result == NULL) {
             Py_CLEAR(closed);
         }
         Py_XDECREF(result);
         return closed;
     }
-    PyObject *sock = PyObject_CallMethod(
-        st->stock.socket_module, "socket", "iiii", self->family, SOCK_STREAM,
-        self->proto, base->fd);
+    PyObject *sock =
+        PyObject_CallMethod(st->stock.socket_module, "socket", "iiii",
+                            self->family, SOCK_STREAM, self->proto, base->fd);
     if (sock == NULL) {
         return NULL;
     }
@@ -257,8 +258,8 @@ static const ou_job_kind accept_kind = {
 };
 
 static int
-tcp_accept(ouro_state *st, PyObject *loop, PyObject *factory,
-           PyObject *server, const accepted *connection)
+tcp_accept(ouro_state *st, PyObject *loop, PyObject *factory, PyObject *server,
+           const accepted *connection)
 {
     PyObject *object = ouro_tcp_new(st->types.SocketTransport, NULL, NULL);
     if (object == NULL) {
@@ -270,7 +271,8 @@ tcp_accept(ouro_state *st, PyObject *loop, PyObject *factory,
     base->step_context = PyContext_CopyCurrent();
     if (base->step_context == NULL
         || ouro_transport_begin(st, base, &ouro_tcp_kind, loop, NULL,
-                                connection->fd) < 0) {
+                                connection->fd)
+               < 0) {
         base->open = false;
         (void)ou_close(connection->fd);
         Py_DECREF(object);
@@ -339,8 +341,7 @@ ouro_tcp_extra(ouro_state *st, TcpObject *self)
     }
     shown = PyObject_CallMethodOneArg(st->stock.trsock,
                                       st->str.TransportSocket, sock);
-    if (shown == NULL
-        || PyDict_SetItem(extra, st->str.socket, shown) < 0
+    if (shown == NULL || PyDict_SetItem(extra, st->str.socket, shown) < 0
         || set_address(extra, st->str.sockname, &self->local) < 0) {
         goto fail;
     }
@@ -354,4 +355,3 @@ fail:
     Py_XDECREF(shown);
     return NULL;
 }
-

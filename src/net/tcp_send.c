@@ -59,8 +59,7 @@ ouro_tcp_flush(PyObject *object)
         return 0;
     }
     int result = tcp_send_buffer(self);
-    return result == 0 ? 0
-                       : tcp_not_sent(ouro_state_of(object), self, result);
+    return result == 0 ? 0 : tcp_not_sent(ouro_state_of(object), self, result);
 }
 
 int
@@ -94,8 +93,8 @@ tcp_flush_run(ou_job *job)
             ouro_transport_leave(entered);
         }
         if (result < 0) {
-            result = ouro_transport_step_failed(base, loop, "_write_ready",
-                                                NULL);
+            result =
+                ouro_transport_step_failed(base, loop, "_write_ready", NULL);
         }
         Py_DECREF(loop);
         if (exception != NULL) {
@@ -162,13 +161,13 @@ tcp_send_failed(ouro_state *st, TcpObject *self, int error)
     }
     base->kind->drop_output(base);
     ouro_raise(exception);
-    int result = ouro_transport_fatal(
-        st, base, "Fatal write error on socket transport");
+    int result = ouro_transport_fatal(st, base,
+                                      "Fatal write error on socket transport");
     if (result == 0 && self->empty_waiter != NULL) {
         int done = ouro_anyfuture_done(st, self->empty_waiter);
         result = done != 0 ? (done < 0 ? -1 : 0)
                            : ouro_anyfuture_set_exception(
-                                 st, self->empty_waiter, exception);
+                               st, self->empty_waiter, exception);
     }
     Py_DECREF(exception);
     return result;
@@ -178,8 +177,7 @@ int
 ouro_tcp_send_more(ouro_state *st, TcpObject *self)
 {
     TransportObject *base = &self->base;
-    if (base->conn_lost || base->loop == NULL
-        || ou_outbuf_empty(&self->out)) {
+    if (base->conn_lost || base->loop == NULL || ou_outbuf_empty(&self->out)) {
         return 0;
     }
     int result = tcp_send_buffer(self);
@@ -227,8 +225,8 @@ tcp_out_run(ou_job *job)
             ouro_transport_leave(entered);
         }
         if (result < 0) {
-            result = ouro_transport_step_failed(base, loop, "_write_ready",
-                                                NULL);
+            result =
+                ouro_transport_step_failed(base, loop, "_write_ready", NULL);
         }
         Py_DECREF(loop);
     }
@@ -453,7 +451,8 @@ ouro_tcp_write(PyObject *object, PyObject *data)
         return -1;
     }
     if (tcp_check_write(self, "Cannot call write() after write_eof()",
-                        "unable to write; sendfile is in progress") < 0) {
+                        "unable to write; sendfile is in progress")
+        < 0) {
         return -1;
     }
     if (is_bytes) {
@@ -465,8 +464,7 @@ ouro_tcp_write(PyObject *object, PyObject *data)
         return ouro_transport_fatal(st, &self->base,
                                     "Fatal write error on socket transport");
     }
-    int result =
-        tcp_write_bytes(st, self, data, view.buf, (size_t)view.len);
+    int result = tcp_write_bytes(st, self, data, view.buf, (size_t)view.len);
     PyBuffer_Release(&view);
     return result;
 }
@@ -476,10 +474,9 @@ static PyObject *
 join_pieces(ouro_state *st, PyObject *pieces)
 {
     PyObject *empty = PyBytes_FromStringAndSize(NULL, 0);
-    PyObject *joined = empty == NULL
-                           ? NULL
-                           : PyObject_CallMethodOneArg(empty, st->str.join,
-                                                       pieces);
+    PyObject *joined =
+        empty == NULL ? NULL
+                      : PyObject_CallMethodOneArg(empty, st->str.join, pieces);
     Py_XDECREF(empty);
     PyObject *list = joined == NULL ? NULL : PyList_New(1);
     if (list == NULL) {
@@ -512,8 +509,7 @@ pieces_as_bytes(ouro_state *st, PyObject *given)
         return pieces;
     }
     for (i = 0; views && i < count; i++) {
-        PyObject *view =
-            PyMemoryView_FromObject(PyList_GET_ITEM(pieces, i));
+        PyObject *view = PyMemoryView_FromObject(PyList_GET_ITEM(pieces, i));
         if (view == NULL || PyList_SetItem(pieces, i, view) < 0) {
             Py_DECREF(pieces);
             return NULL;
@@ -537,7 +533,8 @@ tcp_write_pieces(ouro_state *st, TcpObject *self, PyObject *pieces)
         PyObject *piece = PyList_GET_ITEM(pieces, i);
         if (PyBytes_GET_SIZE(piece) > 0
             && tcp_keep(self, piece, PyBytes_AS_STRING(piece),
-                        (size_t)PyBytes_GET_SIZE(piece)) < 0) {
+                        (size_t)PyBytes_GET_SIZE(piece))
+                   < 0) {
             return -1;
         }
     }
@@ -557,8 +554,7 @@ ouro_tcp_writelines(PyObject *object, PyObject *list)
     TcpObject *self = ouro_tcp(object);
     ouro_state *st = ouro_state_of(object);
     if (st->has.minor >= 12) {
-        if (tcp_check_write(self,
-                            "Cannot call writelines() after write_eof()",
+        if (tcp_check_write(self, "Cannot call writelines() after write_eof()",
                             "unable to writelines; sendfile is in progress")
             < 0) {
             return -1;
@@ -576,7 +572,8 @@ ouro_tcp_writelines(PyObject *object, PyObject *list)
     /* (3.11 joins the pieces first, then calls write().) */
     if (st->has.minor >= 12
         || tcp_check_write(self, "Cannot call write() after write_eof()",
-                           "unable to write; sendfile is in progress") == 0) {
+                           "unable to write; sendfile is in progress")
+               == 0) {
         result = tcp_write_pieces(st, self, pieces);
     }
     Py_DECREF(pieces);
@@ -616,10 +613,9 @@ ouro_tcp_make_empty_waiter(TcpObject *self)
         return NULL;
     }
     PyObject *loop = self->base.loop;
-    PyObject *waiter =
-        loop == NULL ? PyErr_Format(PyExc_RuntimeError,
-                                    "the transport is closed")
-                     : ouro_create_future(st, loop);
+    PyObject *waiter = loop == NULL ? PyErr_Format(PyExc_RuntimeError,
+                                                   "the transport is closed")
+                                    : ouro_create_future(st, loop);
     if (waiter == NULL) {
         return NULL;
     }

@@ -21,7 +21,7 @@ tcp_init(PyObject *object, PyObject *args, PyObject *kwargs)
     }
     PyObject *extra = a[4] == Py_None ? NULL : a[4];
     return ouro_tcp_start(ouro_state_of(object), ouro_tcp(object), a[0], a[1],
-                     a[2], a[3], extra, a[5]);
+                          a[2], a[3], extra, a[5]);
 }
 
 /* ---- extra information ------------------------------------------------- */
@@ -209,7 +209,7 @@ tcp_set_protocol(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     return protocol == NULL
                ? NULL
                : none_or_error(ouro_transport_set_protocol(
-                     ouro_state_of(self), ouro_transport(self), protocol));
+                   ouro_state_of(self), ouro_transport(self), protocol));
 }
 
 static PyObject *
@@ -248,8 +248,8 @@ tcp_set_write_buffer_limits(PyObject *self, PyObject *const *args,
         || ouro_transport_set_limits(ouro_transport(self), a[0], a[1]) < 0) {
         return NULL;
     }
-    return none_or_error(ouro_transport_maybe_pause(ouro_state_of(self),
-                                                    ouro_transport(self)));
+    return none_or_error(
+        ouro_transport_maybe_pause(ouro_state_of(self), ouro_transport(self)));
 }
 
 /* ---- what asyncio's own parts call ------------------------------------- */
@@ -284,17 +284,17 @@ tcp_add_reader(PyObject *self, PyObject *const *Py_UNUSED(args),
 static PyObject *
 tcp_call_connection_lost(PyObject *self, PyObject *exc)
 {
-    return none_or_error(ouro_transport_call_lost(
-        ouro_state_of(self), ouro_transport(self),
-        exc == Py_None ? NULL : exc));
+    return none_or_error(
+        ouro_transport_call_lost(ouro_state_of(self), ouro_transport(self),
+                                 exc == Py_None ? NULL : exc));
 }
 
 static PyObject *
 tcp_force_close(PyObject *self, PyObject *exc)
 {
-    return none_or_error(ouro_transport_force_close(
-        ouro_state_of(self), ouro_transport(self),
-        exc == Py_None ? NULL : exc));
+    return none_or_error(
+        ouro_transport_force_close(ouro_state_of(self), ouro_transport(self),
+                                   exc == Py_None ? NULL : exc));
 }
 
 static PyObject *
@@ -310,12 +310,11 @@ tcp_reset_empty_waiter(PyObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-#define FAST(function) (PyCFunction)(void (*)(void))function
-#define KEYWORDS (METH_FASTCALL | METH_KEYWORDS)
+#define FAST(function) (PyCFunction)(void (*)(void)) function
+#define KEYWORDS       (METH_FASTCALL | METH_KEYWORDS)
 
 static PyMethodDef tcp_methods[] = {
-    {"get_extra_info", FAST(tcp_get_extra_info), KEYWORDS,
-     get_extra_info_doc},
+    {"get_extra_info", FAST(tcp_get_extra_info), KEYWORDS, get_extra_info_doc},
     {"write", FAST(tcp_write), KEYWORDS, write_doc},
     {"writelines", FAST(tcp_writelines), KEYWORDS, writelines_doc},
     {"write_eof", tcp_write_eof, METH_NOARGS,
@@ -395,7 +394,10 @@ tcp_get_sendfile_compatible(PyObject *self, void *Py_UNUSED(closure))
     return mode;
 }
 
-#define MEMBER(name, type, field)                                                 {name, type, offsetof(TransportObject, field), READONLY, NULL}
+#define MEMBER(name, type, field)                                             \
+    {                                                                         \
+        name, type, offsetof(TransportObject, field), READONLY, NULL          \
+    }
 
 static PyMemberDef tcp_members[] = {
     MEMBER("_loop", T_OBJECT, loop),
@@ -424,8 +426,7 @@ static PyGetSetDef tcp_getset[] = {
     {"_sock", tcp_get_sock, NULL, NULL, NULL},
     {"_start_tls_compatible", tcp_get_start_tls_compatible, NULL, NULL, NULL},
     {"_sendfile_compatible", tcp_get_sendfile_compatible, NULL, NULL, NULL},
-    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL,
-     NULL},
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
     {NULL},
 };
 
@@ -449,8 +450,7 @@ tcp_repr(PyObject *object)
         ou_io *io = base->native
                         ? &base->io
                         : ou_io_find(ouro_transport_engine(base), base->fd);
-        unsigned interest =
-            io != NULL && ou_io_started(io) ? io->interest : 0;
+        unsigned interest = io != NULL && ou_io_started(io) ? io->interest : 0;
         repr = PyUnicode_FromFormat(
             "<%U%s fd=%d read=%s write=<%s, bufsize=%zu>>", name, state,
             base->fd, interest & OU_IN ? "polling" : "idle",

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "loop/sockwatch.h"
 #include "task/future.h"
 #include "task/registry.h"
 
@@ -103,7 +104,8 @@ ouro_transport_socket_extra(ouro_state *st, TransportObject *self,
     Py_DECREF(shown);
     if (result < 0
         || extra_address(extra, st->str.sockname, self->sock,
-                         st->str.getsockname) < 0) {
+                         st->str.getsockname)
+               < 0) {
         return -1;
     }
     int present = PyDict_Contains(extra, st->str.peername);
@@ -129,8 +131,9 @@ ouro_transport_attach(ouro_state *st, TransportObject *self, PyObject *server)
 
 /* loop.call_soon(self.<method>, *args) */
 int
-ouro_transport_call_soon(ouro_state *st, TransportObject *self, PyObject *object,
-                 PyObject *method, PyObject *a, PyObject *b)
+ouro_transport_call_soon(ouro_state *st, TransportObject *self,
+                         PyObject *object, PyObject *method, PyObject *a,
+                         PyObject *b)
 {
     PyObject *callback = PyObject_GetAttr(object, method);
     if (callback == NULL) {
@@ -148,23 +151,24 @@ schedule_made_by_methods(ouro_state *st, TransportObject *self,
                          PyObject *waiter)
 {
     PyObject *object = (PyObject *)self;
-    if (ouro_transport_call_soon(st, self, self->protocol, st->str.connection_made,
-                         object, NULL) < 0) {
+    if (ouro_transport_call_soon(st, self, self->protocol,
+                                 st->str.connection_made, object, NULL)
+        < 0) {
         return -1;
     }
     PyObject *fd = PyLong_FromLong(self->fd);
     PyObject *ready = PyObject_GetAttr(object, st->str._read_ready);
     int result = -1;
     if (fd != NULL && ready != NULL) {
-        result = ouro_transport_call_soon(st, self, object, st->str._add_reader, fd,
-                                  ready);
+        result = ouro_transport_call_soon(st, self, object,
+                                          st->str._add_reader, fd, ready);
     }
     Py_XDECREF(fd);
     Py_XDECREF(ready);
     if (result == 0 && waiter != NULL) {
         result = ouro_transport_call_soon(st, self, st->stock.futures,
-                                  st->str._set_result_unless_cancelled,
-                                  waiter, Py_None);
+                                          st->str._set_result_unless_cancelled,
+                                          waiter, Py_None);
     }
     return result;
 }
@@ -207,13 +211,12 @@ watch_by_methods(ouro_state *st, TransportObject *self, unsigned direction,
     PyObject *fd = PyLong_FromLong(self->fd);
     PyObject *callback = NULL, *result = NULL;
     if (fd != NULL && on) {
-        callback = PyObject_GetAttr((PyObject *)self,
-                                    in ? st->str._read_ready
-                                       : st->str._write_ready);
+        callback = PyObject_GetAttr(
+            (PyObject *)self, in ? st->str._read_ready : st->str._write_ready);
         if (callback != NULL) {
             result = PyObject_CallMethodObjArgs(
-                self->loop, in ? st->str._add_reader : st->str._add_writer,
-                fd, callback, NULL);
+                self->loop, in ? st->str._add_reader : st->str._add_writer, fd,
+                callback, NULL);
         }
     }
     else if (fd != NULL) {
@@ -227,14 +230,14 @@ watch_by_methods(ouro_state *st, TransportObject *self, unsigned direction,
         return -1;
     }
     Py_DECREF(result);
-    self->watched = (uint8_t)(on ? self->watched | direction
-                                 : self->watched & ~direction);
+    self->watched =
+        (uint8_t)(on ? self->watched | direction : self->watched & ~direction);
     return 0;
 }
 
 int
-ouro_transport_watch(ouro_state *st, TransportObject *self,
-                     unsigned direction, bool on, ou_trigger trigger)
+ouro_transport_watch(ouro_state *st, TransportObject *self, unsigned direction,
+                     bool on, ou_trigger trigger)
 {
     if (self->loop == NULL) {
         return 0;
@@ -245,8 +248,8 @@ ouro_transport_watch(ouro_state *st, TransportObject *self,
                    : 0;
     }
     ou_loop *engine = ouro_transport_engine(self);
-    unsigned interest = on ? self->io.interest | direction
-                           : self->io.interest & ~direction;
+    unsigned interest =
+        on ? self->io.interest | direction : self->io.interest & ~direction;
     int result = 0;
     if (ou_io_started(&self->io)) {
         if (interest != self->io.interest) {
@@ -255,6 +258,11 @@ ouro_transport_watch(ouro_state *st, TransportObject *self,
     }
     else if (on) {
         result = ou_io_start(engine, &self->io, self->fd, interest, trigger);
+        if (result == -EEXIST
+            && ouro_sockwatch_release(self->loop, self->fd)) {
+            result =
+                ou_io_start(engine, &self->io, self->fd, interest, trigger);
+        }
         if (result == -EEXIST) {
             /* Somebody else's watch: the methods know how to replace it. */
             self->native = false;
@@ -289,8 +297,7 @@ int
 ouro_transport_set_protocol(ouro_state *st, TransportObject *self,
                             PyObject *protocol)
 {
-    int buffered =
-        PyObject_IsInstance(protocol, st->stock.BufferedProtocol);
+    int buffered = PyObject_IsInstance(protocol, st->stock.BufferedProtocol);
     if (buffered < 0) {
         return -1;
     }
@@ -414,22 +421,21 @@ transport_made(ouro_state *st, TransportObject *self)
             ouro_transport_leave(entered);
         }
         else {
-            result = ouro_transport_step_failed(self, self->loop, "_add_reader",
-                                      NULL);
+            result = ouro_transport_step_failed(self, self->loop,
+                                                "_add_reader", NULL);
         }
     }
     Py_XDECREF(context);
     /* What leaves the loop does not keep the other steps from being done. */
     PyObject *exception = PyErr_GetRaisedException();
-    if (!self->closing && !self->paused
-        && self->kind->begin_reading(self) < 0
-        && ouro_transport_step_failed(self, self->loop, "_add_reader",
-                                      NULL) < 0) {
+    if (!self->closing && !self->paused && self->kind->begin_reading(self) < 0
+        && ouro_transport_step_failed(self, self->loop, "_add_reader", NULL)
+               < 0) {
         result = -1;
     }
     if (wake_waiter(st, self) < 0
-        && ouro_transport_step_failed(self, self->loop, "_add_reader",
-                                      NULL) < 0) {
+        && ouro_transport_step_failed(self, self->loop, "_add_reader", NULL)
+               < 0) {
         result = -1;
     }
     if (exception != NULL) {

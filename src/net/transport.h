@@ -43,16 +43,16 @@ struct TransportObject {
     PyObject *dict;
     PyObject *weakrefs;
     const transport_kind *kind;
-    PyObject *loop;     /* NULL: the connection is lost */
-    PyObject *protocol; /* NULL likewise */
+    PyObject *loop;          /* NULL: the connection is lost */
+    PyObject *protocol;      /* NULL likewise */
     const protocol_ops *ops; /* the protocol's, or NULL */
-    PyObject *sock;     /* the file object, or NULL: the fd is all there is */
-    PyObject *server;   /* or NULL */
-    server_client client; /* our place in the server's list */
-    PyObject *context;  /* what the protocol is called in by I/O jobs */
+    PyObject *sock;   /* the file object, or NULL: the fd is all there is */
+    PyObject *server; /* or NULL */
+    server_client client;   /* our place in the server's list */
+    PyObject *context;      /* what the protocol is called in by I/O jobs */
     PyObject *step_context; /* what it is called in by made or lost */
-    PyObject *waiter;   /* to be woken after connection_made(), or NULL */
-    PyObject *lost_with; /* connection_lost()'s argument, or NULL */
+    PyObject *waiter;       /* to be woken after connection_made(), or NULL */
+    PyObject *lost_with;    /* connection_lost()'s argument, or NULL */
     ou_io io;
     ou_job made; /* connection_made(), begin to read, wake the waiter */
     ou_job lost; /* connection_lost() */
@@ -60,12 +60,12 @@ struct TransportObject {
     unsigned conn_lost; /* as asyncio's _conn_lost */
     size_t high;        /* bytes */
     size_t low;
-    bool native;   /* watched by the engine, not by loop._add_reader() */
+    bool native;     /* watched by the engine, not by loop._add_reader() */
     uint8_t watched; /* OU_IN | OU_OUT, by loop._add_reader() or _writer() */
-    bool open;     /* the descriptor has not been closed by us */
+    bool open;       /* the descriptor has not been closed by us */
     bool closing;
-    bool paused;   /* reading is */
-    bool buffered; /* the protocol is a BufferedProtocol */
+    bool paused;    /* reading is */
+    bool buffered;  /* the protocol is a BufferedProtocol */
     bool connected; /* _protocol_connected */
     bool protocol_paused;
 };

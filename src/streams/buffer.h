@@ -10,9 +10,9 @@
 #include <stddef.h>
 
 typedef struct stream_buffer {
+    size_t tail; /* behind the last byte; 0: there is none */
+    size_t head; /* the first that has not been read */
     char *memory;
-    size_t head; /* the first byte that has not been read */
-    size_t tail; /* behind the last */
     size_t capacity;
 } stream_buffer;
 

@@ -8,7 +8,8 @@
 #include "streams/common.h"
 
 typedef struct FlowObject {
-    PyObject_HEAD PyObject *dict;
+    PyObject_HEAD
+    PyObject *dict;
     PyObject *weakrefs;
     PyObject *loop;
     PyObject *drain_waiters; /* a deque; NULL: nobody has waited yet */

@@ -28,7 +28,8 @@ report_failed(ouro_state *st, PyObject *loop, PyObject *exc,
 
 /* The done callback of the handler's task. */
 typedef struct HandlerCallback {
-    PyObject_HEAD PyObject *protocol;
+    PyObject_HEAD
+    PyObject *protocol;
     PyObject *transport;
 } HandlerCallback;
 

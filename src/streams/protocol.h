@@ -7,12 +7,12 @@
 
 struct StreamProtocolObject {
     FlowObject flow;
+    PyObject *rooted;        /* the reader, while somebody waits for it */
     PyObject *reader_ref;    /* a weak reference, NULL: None */
     StreamReaderObject *fed; /* it, if it is ours and we are its feeder; not
                                 owned: who goes first unlinks the two */
     PyObject *strong_reader; /* until a server's connection is made; NULL: no
                                 such attribute */
-    PyObject *rooted;        /* the reader, while somebody waits for it */
     PyObject *source_traceback;
     PyObject *writer; /* _stream_writer; NULL: no such attribute */
     PyObject *task;

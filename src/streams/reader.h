@@ -17,26 +17,28 @@
 
 typedef struct StreamProtocolObject StreamProtocolObject;
 
+/* What each wake-up looks at comes first, close together. */
 typedef struct StreamReaderObject {
-    PyObject_HEAD PyObject *dict;
-    PyObject *weakrefs;
-    PyObject *loop;
-    PyObject *transport; /* NULL: None */
-    PyObject *exception; /* NULL: None */
-    PyObject *source_traceback;
+    PyObject_HEAD
+    PyObject *dict;
     PyObject *waiter;    /* a future, NULL: None */
     AwaitObject *parked; /* the coroutine of ours that waits for `waiter` */
     /* The protocol that feeds this reader keeps it alive while somebody
      * waits.  Not owned: the protocol takes itself out. */
     StreamProtocolObject *feeder;
-    PyObject *limit_object; /* _limit if it is no int, else NULL */
-    Py_ssize_t limit;       /* bytes, see ouro_reader_set_limit() */
-    Py_ssize_t high;        /* pause the transport when more is buffered */
-    stream_buffer buffer;
+    char eof;
+    char paused;       /* we have paused the transport */
     PyObject *storage; /* the bytearray in place of `buffer`, once _buffer has
                           been looked at */
-    char eof;
-    char paused; /* we have paused the transport */
+    stream_buffer buffer;
+    PyObject *loop;
+    PyObject *exception;    /* NULL: None */
+    PyObject *transport;    /* NULL: None */
+    Py_ssize_t limit;       /* bytes; see `_limit` */
+    Py_ssize_t high;        /* pause the transport when more is buffered */
+    PyObject *limit_object; /* _limit if it is no int, else NULL */
+    PyObject *source_traceback;
+    PyObject *weakrefs;
 } StreamReaderObject;
 
 /* An instance of our StreamReader or of a subclass. */

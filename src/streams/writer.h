@@ -6,7 +6,8 @@
 #include "streams/common.h"
 
 typedef struct StreamWriterObject {
-    PyObject_HEAD PyObject *dict;
+    PyObject_HEAD
+    PyObject *dict;
     PyObject *weakrefs;
     PyObject *transport;
     PyObject *protocol;

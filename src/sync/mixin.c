@@ -101,33 +101,38 @@ super_repr(PyObject *self, PyTypeObject *class)
     return repr;
 }
 
+/* f', waiters:{len}' behind the text, which is consumed. */
+static PyObject *
+add_length(PyObject *text, ouro_ring *waiters)
+{
+    PyObject *result = NULL;
+    Py_ssize_t length = ouro_ring_length(waiters);
+    if (length >= 0) {
+        result = PyUnicode_FromFormat("%U, waiters:%zd", text, length);
+    }
+    Py_DECREF(text);
+    return result;
+}
+
 PyObject *
 ouro_waiters_repr(void *self, PyTypeObject *class, PyObject *extra,
                   ouro_ring *waiters)
 {
     PyObject *repr = NULL, *inner = NULL, *result = NULL;
     int waiting = extra == NULL ? -1 : ouro_ring_truth(waiters);
-    if (waiting < 0) {
-        goto done;
+    if (waiting > 0) {
+        extra = add_length(extra, waiters);
     }
-    if (waiting) {
-        Py_ssize_t length = ouro_ring_length(waiters);
-        if (length < 0) {
-            goto done;
-        }
-        Py_SETREF(extra,
-                  PyUnicode_FromFormat("%U, waiters:%zd", extra, length));
+    if (waiting >= 0 && extra != NULL) {
+        repr = super_repr(self, class);
     }
-    repr = super_repr(self, class);
-    if (extra == NULL || repr == NULL) {
-        goto done;
+    if (repr != NULL) {
+        /* res[1:-1] */
+        inner = PySequence_GetSlice(repr, 1, PyObject_Size(repr) - 1);
     }
-    /* res[1:-1] */
-    inner = PySequence_GetSlice(repr, 1, PyObject_Size(repr) - 1);
     if (inner != NULL) {
         result = PyUnicode_FromFormat("<%S [%U]>", inner, extra);
     }
-done:
     Py_XDECREF(extra);
     Py_XDECREF(repr);
     Py_XDECREF(inner);

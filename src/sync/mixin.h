@@ -18,7 +18,8 @@
 #include "sync/ring.h"
 
 typedef struct LoopBoundObject {
-    PyObject_HEAD PyObject *dict;
+    PyObject_HEAD
+    PyObject *dict;
     PyObject *weakrefs;
     ouro_state *st; /* that of the type's module */
     PyObject *loop; /* _loop; NULL: None */

@@ -142,8 +142,7 @@ ouro_anyfuture_set_result(ouro_state *st, PyObject *fut, PyObject *value)
     if (Py_TYPE(fut) == st->types.Future) {
         return ouro_future_set_result((FutureObject *)fut, value);
     }
-    return discard(
-        PyObject_CallMethodOneArg(fut, st->str.set_result, value));
+    return discard(PyObject_CallMethodOneArg(fut, st->str.set_result, value));
 }
 
 int

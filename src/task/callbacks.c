@@ -117,11 +117,12 @@ callback_context(ou_job *job)
 }
 
 static const waiter_kind callback_kind = {
-    .job = {
-        .run = callback_run,
-        .drop = callback_drop,
-        .visit = callback_visit,
-    },
+    .job =
+        {
+            .run = callback_run,
+            .drop = callback_drop,
+            .visit = callback_visit,
+        },
     .callable = callback_callable,
     .context = callback_context,
 };
@@ -224,8 +225,8 @@ ouro_future_add_job(ouro_state *st, FutureObject *fut, ou_job *job)
 }
 
 int
-ouro_future_add_callback(ouro_state *st, FutureObject *fut,
-                         PyObject *function, PyObject *context)
+ouro_future_add_callback(ouro_state *st, FutureObject *fut, PyObject *function,
+                         PyObject *context)
 {
     callback *node = callback_new(function, context);
     return node == NULL ? -1 : ouro_future_add_job(st, fut, &node->job);
@@ -448,8 +449,7 @@ waiter_callable_dealloc(PyObject *self)
 static PyMemberDef waiter_callable_members[] = {
     {"__qualname__", T_OBJECT, offsetof(WaiterCallable, qualname), READONLY,
      NULL},
-    {"__name__", T_OBJECT, offsetof(WaiterCallable, qualname), READONLY,
-     NULL},
+    {"__name__", T_OBJECT, offsetof(WaiterCallable, qualname), READONLY, NULL},
     {NULL},
 };
 

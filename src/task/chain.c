@@ -67,8 +67,8 @@ leave_task(ouro_state *st, PyObject *loop)
 static int
 call_soon_threadsafe(ouro_state *st, PyObject *const *args, size_t nargs)
 {
-    PyObject *handle = PyObject_VectorcallMethod(
-        st->str.call_soon_threadsafe, args, nargs, NULL);
+    PyObject *handle = PyObject_VectorcallMethod(st->str.call_soon_threadsafe,
+                                                 args, nargs, NULL);
     Py_XDECREF(handle);
     return handle == NULL ? -1 : 0;
 }
@@ -142,12 +142,13 @@ destination_visit(ou_job *job, void *visitor)
 }
 
 static const waiter_kind destination_waiter = {
-    .job = {
-        .run = destination_run,
-        .drop = destination_drop,
-        .hold = destination_hold,
-        .visit = destination_visit,
-    },
+    .job =
+        {
+            .run = destination_run,
+            .drop = destination_drop,
+            .hold = destination_hold,
+            .visit = destination_visit,
+        },
     .qualname = "_chain_future.<locals>._call_check_cancel",
 };
 
@@ -206,12 +207,13 @@ deliver_visit(ou_job *job, void *visitor)
 }
 
 static const waiter_kind deliver_waiter = {
-    .job = {
-        .run = deliver_run,
-        .drop = deliver_drop,
-        .hold = deliver_hold,
-        .visit = deliver_visit,
-    },
+    .job =
+        {
+            .run = deliver_run,
+            .drop = deliver_drop,
+            .hold = deliver_hold,
+            .visit = deliver_visit,
+        },
     .qualname = "_chain_future.<locals>._set_state",
 };
 
@@ -310,12 +312,13 @@ source_visit(ou_job *job, void *visitor)
 }
 
 static const waiter_kind source_waiter = {
-    .job = {
-        .run = source_run,
-        .drop = source_drop,
-        .hold = source_hold,
-        .visit = source_visit,
-    },
+    .job =
+        {
+            .run = source_run,
+            .drop = source_drop,
+            .hold = source_hold,
+            .visit = source_visit,
+        },
     .qualname = "_chain_future.<locals>._call_set_state",
 };
 
@@ -428,8 +431,7 @@ check_concurrent(ouro_state *st, PyObject *future)
     int truth = PyObject_IsInstance(future, st->stock.concurrent_Future);
     if (truth == 0) {
         PyErr_Format(PyExc_AssertionError,
-                     "concurrent.futures.Future is expected, got %R",
-                     future);
+                     "concurrent.futures.Future is expected, got %R", future);
     }
     return truth > 0 ? 0 : -1;
 }

@@ -7,8 +7,7 @@
 
 /* futures._chain_future(source, destination): the outcome of source becomes
  * that of destination; cancelling destination cancels source. 0/-1. */
-int ouro_chain_future(ouro_state *st, PyObject *source,
-                      PyObject *destination);
+int ouro_chain_future(ouro_state *st, PyObject *source, PyObject *destination);
 
 /* asyncio.wrap_future(future, loop=loop): a new reference.  loop may be
  * NULL. */

@@ -34,10 +34,10 @@ struct CompletedObject {
     PyObject_HEAD
     PyObject *dict;
     PyObject *weakrefs;
-    PyObject *fs;      /* the arguments, until started */
+    PyObject *fs; /* the arguments, until started */
     PyObject *timeout;
-    PyObject *queue;   /* _done: a Queue; NULL until started */
-    PyObject *handle;  /* _timeout_handle, or NULL */
+    PyObject *queue;  /* _done: a Queue; NULL until started */
+    PyObject *handle; /* _timeout_handle, or NULL */
     completed_slot *slots;
     Py_ssize_t count;
     Py_ssize_t pending; /* how many slots are */
@@ -77,8 +77,7 @@ future_done(ouro_state *st, completed_slot *slot)
     if (self->pending > 0 || self->handle == NULL) {
         return 0;
     }
-    PyObject *result =
-        PyObject_CallMethodNoArgs(self->handle, st->str.cancel);
+    PyObject *result = PyObject_CallMethodNoArgs(self->handle, st->str.cancel);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }
@@ -150,12 +149,13 @@ slot_visit(ou_job *job, void *visitor)
 }
 
 static const waiter_kind completed_waiter = {
-    .job = {
-        .run = slot_run,
-        .drop = slot_drop,
-        .hold = slot_hold,
-        .visit = slot_visit,
-    },
+    .job =
+        {
+            .run = slot_run,
+            .drop = slot_drop,
+            .hold = slot_hold,
+            .visit = slot_visit,
+        },
     .qualname = "_AsCompletedIterator._handle_completion",
 };
 
@@ -250,9 +250,8 @@ completed_start(ouro_state *st, CompletedObject *self)
     if (loop == NULL) {
         return -1;
     }
-    PyObject *futures = check_running(st) < 0
-                            ? NULL
-                            : futures_of(st, self->fs, loop);
+    PyObject *futures =
+        check_running(st) < 0 ? NULL : futures_of(st, self->fs, loop);
     int result = futures == NULL ? -1 : watch_all(st, self, futures);
     Py_XDECREF(futures);
     if (result == 0) {
@@ -349,9 +348,8 @@ static PyObject *
 iterator_next(PyObject *object)
 {
     CompletedObject *self = as_completed_object(object);
-    return self->left == 0
-               ? NULL
-               : hand_out(ouro_state_of(object), self, &wait_kind);
+    return self->left == 0 ? NULL
+                           : hand_out(ouro_state_of(object), self, &wait_kind);
 }
 
 static PyObject *
@@ -365,8 +363,7 @@ static PyObject *
 iterator_anext(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                PyObject *kwnames)
 {
-    if (ouro_parse_none("_AsCompletedIterator.__anext__", args, nargs,
-                        kwnames)
+    if (ouro_parse_none("_AsCompletedIterator.__anext__", args, nargs, kwnames)
         < 0) {
         return NULL;
     }
@@ -389,8 +386,7 @@ generator_start(ouro_state *st, CompletedObject *self)
         single = ouro_iscoroutine(st, self->fs);
     }
     if (single > 0) {
-        PyErr_Format(PyExc_TypeError,
-                     "expect an iterable of futures, not %s",
+        PyErr_Format(PyExc_TypeError, "expect an iterable of futures, not %s",
                      _PyType_Name(Py_TYPE(self->fs)));
     }
     return single != 0 ? -1 : completed_start(st, self);
@@ -527,15 +523,17 @@ static PyMethodDef generator_methods[] = {
 };
 
 #define COMPLETED_MEMBERS                                                     \
-    {"__dictoffset__", T_PYSSIZET, offsetof(CompletedObject, dict),          \
-     READONLY, NULL},                                                         \
-    {"__weaklistoffset__", T_PYSSIZET,                                       \
-     offsetof(CompletedObject, weakrefs), READONLY, NULL}
+    {"__dictoffset__", T_PYSSIZET, offsetof(CompletedObject, dict), READONLY, \
+     NULL},                                                                   \
+    {                                                                         \
+        "__weaklistoffset__", T_PYSSIZET,                                     \
+            offsetof(CompletedObject, weakrefs), READONLY, NULL               \
+    }
 
 static PyMemberDef iterator_members[] = {
     {"_done", T_OBJECT, offsetof(CompletedObject, queue), READONLY, NULL},
-    {"_timeout_handle", T_OBJECT, offsetof(CompletedObject, handle),
-     READONLY, NULL},
+    {"_timeout_handle", T_OBJECT, offsetof(CompletedObject, handle), READONLY,
+     NULL},
     {"_todo_left", T_PYSSIZET, offsetof(CompletedObject, left), READONLY,
      NULL},
     COMPLETED_MEMBERS,
@@ -674,8 +672,8 @@ int
 ouro_completed_setup(PyObject *module, ouro_state *st)
 {
     bool object = st->has.task.completed_object;
-    if (ouro_add_type(module, object ? &iterator_spec : &generator_spec,
-                      NULL, object, &st->types.Completed)
+    if (ouro_add_type(module, object ? &iterator_spec : &generator_spec, NULL,
+                      object, &st->types.Completed)
             < 0
         || (object
             && ouro_add_async_methods(st, st->types.Completed,

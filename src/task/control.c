@@ -27,8 +27,7 @@ The number of task steps so far that the engine ran directly.");
 static PyObject *
 control_fast_steps(PyObject *module, PyObject *unused)
 {
-    return PyLong_FromUnsignedLongLong(
-        ouro_module_state(module)->fast_steps);
+    return PyLong_FromUnsignedLongLong(ouro_module_state(module)->fast_steps);
 }
 
 static PyMethodDef control_functions[] = {

@@ -28,8 +28,8 @@ static int
 copy_traceback(PyObject *from, PyObject *to)
 {
     PyObject *traceback = PyException_GetTraceback(from);
-    int result = PyException_SetTraceback(
-        to, traceback != NULL ? traceback : Py_None);
+    int result =
+        PyException_SetTraceback(to, traceback != NULL ? traceback : Py_None);
     Py_XDECREF(traceback);
     return result;
 }
@@ -136,12 +136,10 @@ copy_snapshot(ouro_state *st, PyObject *snapshot, PyObject *dest)
     }
     truth = PyObject_IsTrue(cancelled);
     if (truth != 0) {
-        return truth < 0 || ouro_anyfuture_cancel(st, dest, NULL) < 0 ? -1
-                                                                      : 0;
+        return truth < 0 || ouro_anyfuture_cancel(st, dest, NULL) < 0 ? -1 : 0;
     }
-    return exception != Py_None
-               ? set_converted(st, dest, exception)
-               : ouro_anyfuture_set_result(st, dest, result);
+    return exception != Py_None ? set_converted(st, dest, exception)
+                                : ouro_anyfuture_set_result(st, dest, result);
 }
 
 /* The state of dest, before: 1 to go on, 0 if it was cancelled, -1. */
@@ -189,9 +187,8 @@ ouro_copy_future_state(ouro_state *st, PyObject *source, PyObject *dest)
     }
     int cancelled = ouro_anyfuture_cancelled(st, source);
     if (cancelled != 0) {
-        return cancelled < 0 || ouro_anyfuture_cancel(st, dest, NULL) < 0
-                   ? -1
-                   : 0;
+        return cancelled < 0 || ouro_anyfuture_cancel(st, dest, NULL) < 0 ? -1
+                                                                          : 0;
     }
     return set_outcome(st, source, dest);
 }
@@ -288,8 +285,8 @@ copy_future_state(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse(&signature, args, nargs, kwnames, given) < 0) {
         return NULL;
     }
-    return none_if(ouro_copy_future_state(ouro_module_state(module),
-                                          given[0], given[1]));
+    return none_if(
+        ouro_copy_future_state(ouro_module_state(module), given[0], given[1]));
 }
 
 PyDoc_STRVAR(set_concurrent_future_state_doc,
@@ -315,7 +312,9 @@ set_concurrent_future_state(PyObject *module, PyObject *const *args,
 }
 
 #define FUNCTION(name, function, doc)                                         \
-    {name, _PyCFunction_CAST(function), METH_FASTCALL | METH_KEYWORDS, doc}
+    {                                                                         \
+        name, _PyCFunction_CAST(function), METH_FASTCALL | METH_KEYWORDS, doc \
+    }
 
 static PyMethodDef copystate_functions[] = {
     FUNCTION("_set_result_unless_cancelled", set_result_unless_cancelled,

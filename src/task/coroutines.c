@@ -15,8 +15,7 @@ ouro_iscoroutine(ouro_state *st, PyObject *object)
         return 0;
     }
     if (st->has.task.iscoroutine_generators) {
-        int generator =
-            PyObject_IsInstance(object, (PyObject *)&PyGen_Type);
+        int generator = PyObject_IsInstance(object, (PyObject *)&PyGen_Type);
         if (generator != 0) {
             return generator;
         }
@@ -83,8 +82,8 @@ PyDoc_STRVAR(iscoroutinefunction_doc, "iscoroutinefunction(func)\n--\n\n\
 Return True if func is a decorated coroutine function.");
 
 static PyObject *
-iscoroutinefunction(PyObject *module, PyObject *const *args,
-                    Py_ssize_t nargs, PyObject *kwnames)
+iscoroutinefunction(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                    PyObject *kwnames)
 {
     static const ouro_signature signature = {
         .qualname = "iscoroutinefunction",
@@ -99,8 +98,8 @@ iscoroutinefunction(PyObject *module, PyObject *const *args,
             && warn_deprecated() < 0)) {
         return NULL;
     }
-    int truth = truth_of(PyObject_CallOneArg(
-        st->stock.inspect_iscoroutinefunction, function));
+    int truth = truth_of(
+        PyObject_CallOneArg(st->stock.inspect_iscoroutinefunction, function));
     if (truth == 0) {
         truth = has_mark(st, function);
     }

@@ -71,8 +71,7 @@ ouro_leave_entered(LoopCore *loop)
     PyObject *entered = loop->entered;
     loop->entered = NULL;
     int result = 0;
-    if (PyDict_DelItem(loop->st->stock._current_tasks, (PyObject *)loop)
-        < 0) {
+    if (PyDict_DelItem(loop->st->stock._current_tasks, (PyObject *)loop) < 0) {
         /* Somebody has called _leave_task() for us. */
         if (PyErr_ExceptionMatches(PyExc_KeyError)) {
             PyErr_Clear();
@@ -132,8 +131,7 @@ current_task(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
     PyObject *loop;
-    if (ouro_parse(&current_task_signature, args, nargs, kwnames, &loop)
-        < 0) {
+    if (ouro_parse(&current_task_signature, args, nargs, kwnames, &loop) < 0) {
         return NULL;
     }
     return ouro_current_task(ouro_module_state(module),

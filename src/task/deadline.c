@@ -143,8 +143,8 @@ call_later(ouro_state *st, PyObject *loop, PyObject *delay, PyObject *fut,
         return NULL;
     }
     PyObject *args[] = {loop, delay, callback, fut, value};
-    PyObject *handle = PyObject_VectorcallMethod(
-        st->str.call_later, args, value != NULL ? 5 : 4, NULL);
+    PyObject *handle = PyObject_VectorcallMethod(st->str.call_later, args,
+                                                 value != NULL ? 5 : 4, NULL);
     Py_DECREF(callback);
     return handle;
 }

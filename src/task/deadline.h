@@ -10,9 +10,8 @@
  * loop.call_later(delay, callback, fut[, value]) with the function of that
  * name in asyncio's module (value NULL: None, and not passed).  A new
  * reference to a timer, or to the handle; NULL with an exception. */
-PyObject *ouro_deadline_start(ouro_state *st, PyObject *loop,
-                              PyObject *delay, PyObject *fut,
-                              PyObject *value, PyObject *module,
+PyObject *ouro_deadline_start(ouro_state *st, PyObject *loop, PyObject *delay,
+                              PyObject *fut, PyObject *value, PyObject *module,
                               PyObject *callback);
 
 /* It is not needed any more; NULL does nothing. 0/-1.  The caller's

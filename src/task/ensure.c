@@ -70,8 +70,8 @@ named(ouro_state *st, PyObject *task, PyObject *name)
 /* What loop.create_task() comes to with our own factory: up to 3.13 the name
  * is set afterwards, in 3.13 even if there is none. */
 static PyObject *
-create_eagerly(ouro_state *st, PyObject *loop, PyObject *coro,
-               PyObject *name, PyObject *context)
+create_eagerly(ouro_state *st, PyObject *loop, PyObject *coro, PyObject *name,
+               PyObject *context)
 {
     if (st->has.task.factory_eager_start) {
         return ouro_task_new(st, coro, loop, name, context, true);
@@ -81,8 +81,8 @@ create_eagerly(ouro_state *st, PyObject *loop, PyObject *coro,
 }
 
 static PyObject *
-create_directly(ouro_state *st, PyObject *loop, PyObject *coro,
-                PyObject *name, PyObject *context)
+create_directly(ouro_state *st, PyObject *loop, PyObject *coro, PyObject *name,
+                PyObject *context)
 {
     return ((LoopCore *)loop)->eager_factory
                ? create_eagerly(st, loop, coro, name, context)
@@ -112,8 +112,8 @@ create_by_method(ouro_state *st, PyObject *loop, PyObject *coro,
     for (Py_ssize_t i = 0; i < given; i++) {
         PyTuple_SET_ITEM(keywords, i, Py_NewRef(keys[i]));
     }
-    PyObject *task = PyObject_VectorcallMethod(st->str.create_task, args, 2,
-                                               keywords);
+    PyObject *task =
+        PyObject_VectorcallMethod(st->str.create_task, args, 2, keywords);
     Py_DECREF(keywords);
     return task;
 }
@@ -168,8 +168,7 @@ ouro_create_task_kwargs(ouro_state *st, PyObject *loop, PyObject *coro,
     }
     PyObject *method = PyObject_GetAttr(loop, st->str.create_task);
     PyObject *args = method == NULL ? NULL : PyTuple_Pack(1, coro);
-    PyObject *task =
-        args == NULL ? NULL : PyObject_Call(method, args, kwargs);
+    PyObject *task = args == NULL ? NULL : PyObject_Call(method, args, kwargs);
     Py_XDECREF(method);
     Py_XDECREF(args);
     return task;
@@ -221,9 +220,8 @@ as_coroutine(ouro_state *st, PyObject *object, bool *ret_close)
                         "An asyncio.Future, a coroutine or an awaitable is "
                         "required");
     }
-    return answer <= 0
-               ? NULL
-               : (PyObject *)ouro_await_new(st, &wrap_kind, object);
+    return answer <= 0 ? NULL
+                       : (PyObject *)ouro_await_new(st, &wrap_kind, object);
 }
 
 static void
@@ -262,8 +260,7 @@ check_same_loop(ouro_state *st, PyObject *fut, PyObject *loop)
 PyObject *
 ouro_ensure_future(ouro_state *st, PyObject *object, PyObject *loop)
 {
-    int isfuture =
-        PyCoro_CheckExact(object) ? 0 : ouro_isfuture(st, object);
+    int isfuture = PyCoro_CheckExact(object) ? 0 : ouro_isfuture(st, object);
     if (isfuture != 0) {
         return isfuture < 0 || check_same_loop(st, object, loop) < 0
                    ? NULL
@@ -348,8 +345,8 @@ create_task(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
 
 /* 3.14: the keywords go on as they came. */
 static PyObject *
-create_task_kwargs(PyObject *module, PyObject *const *args,
-                   Py_ssize_t nargs, PyObject *kwnames)
+create_task_kwargs(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                   PyObject *kwnames)
 {
     static const ouro_signature signature = {
         .qualname = "create_task",

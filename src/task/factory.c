@@ -102,8 +102,7 @@ factory_call(PyObject *pair, PyObject *const *args, Py_ssize_t nargs,
     if (is_plain(st, constructor, kwnames)) {
         return ouro_task_new(st, given[1], given[0], NULL, NULL, true);
     }
-    PyObject *kwargs =
-        constructor_keywords(st, args + nargs, kwnames, given);
+    PyObject *kwargs = constructor_keywords(st, args + nargs, kwnames, given);
     if (kwargs == NULL) {
         return NULL;
     }
@@ -117,9 +116,11 @@ factory_call(PyObject *pair, PyObject *const *args, Py_ssize_t nargs,
 Make a task that starts at once, inside of its creator."
 
 #define FACTORY(parameters)                                                   \
-    {"factory", _PyCFunction_CAST(factory_call),                              \
-     METH_FASTCALL | METH_KEYWORDS,                                           \
-     "factory(loop, coro, *, " parameters ")\n" FACTORY_DOC}
+    {                                                                         \
+        "factory", _PyCFunction_CAST(factory_call),                           \
+            METH_FASTCALL | METH_KEYWORDS,                                    \
+            "factory(loop, coro, *, " parameters ")\n" FACTORY_DOC            \
+    }
 
 static PyMethodDef *
 factory_def(ouro_state *st)
@@ -187,8 +188,7 @@ create_eager_task_factory(PyObject *module, PyObject *const *args,
 }
 
 static PyMethodDef factory_functions[] = {
-    {"create_eager_task_factory",
-     _PyCFunction_CAST(create_eager_task_factory),
+    {"create_eager_task_factory", _PyCFunction_CAST(create_eager_task_factory),
      METH_FASTCALL | METH_KEYWORDS, create_eager_task_factory_doc},
     {NULL},
 };
@@ -203,8 +203,7 @@ ouro_factory_setup(PyObject *module, ouro_state *st)
     if (factory == NULL) {
         return -1;
     }
-    int result =
-        PyModule_AddObjectRef(module, "eager_task_factory", factory);
+    int result = PyModule_AddObjectRef(module, "eager_task_factory", factory);
     Py_DECREF(factory);
     return result < 0 ? -1 : PyModule_AddFunctions(module, factory_functions);
 }

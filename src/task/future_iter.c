@@ -26,8 +26,7 @@ ouro_future_await(PyObject *self)
             return NULL;
         }
     }
-    ((FutureIterObject *)iter)->future =
-        (FutureObject *)Py_NewRef(self);
+    ((FutureIterObject *)iter)->future = (FutureObject *)Py_NewRef(self);
     PyObject_GC_Track(iter);
     return iter;
 }
@@ -169,10 +168,9 @@ static PyObject *
 iter_throw(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     if (nargs < 1 || nargs > 3) {
-        PyErr_Format(PyExc_TypeError,
-                     "throw expected at %s argument%s, got %zd",
-                     nargs < 1 ? "least 1" : "most 3", nargs < 1 ? "" : "s",
-                     nargs);
+        PyErr_Format(
+            PyExc_TypeError, "throw expected at %s argument%s, got %zd",
+            nargs < 1 ? "least 1" : "most 3", nargs < 1 ? "" : "s", nargs);
         return NULL;
     }
     if (nargs > 1

@@ -55,16 +55,14 @@ set_exception_of(ouro_state *st, GatherObject *outer, PyObject *exception)
 static PyObject *
 cancellation_as_result(ouro_state *st, PyObject *child)
 {
-    PyObject *message =
-        PyObject_GetAttr(child, st->str._cancel_message);
+    PyObject *message = PyObject_GetAttr(child, st->str._cancel_message);
     if (message == Py_None) {
         Py_SETREF(message, PyUnicode_FromString(""));
     }
     if (message == NULL) {
         return NULL;
     }
-    PyObject *error =
-        PyObject_CallOneArg(st->stock.CancelledError, message);
+    PyObject *error = PyObject_CallOneArg(st->stock.CancelledError, message);
     Py_DECREF(message);
     return error;
 }
@@ -95,8 +93,7 @@ outcomes_of(ouro_state *st, PyObject *children)
     Py_ssize_t count = PyTuple_GET_SIZE(children);
     PyObject *results = PyList_New(count);
     for (Py_ssize_t i = 0; results != NULL && i < count; i++) {
-        PyObject *outcome =
-            child_outcome(st, PyTuple_GET_ITEM(children, i));
+        PyObject *outcome = child_outcome(st, PyTuple_GET_ITEM(children, i));
         if (outcome == NULL) {
             Py_CLEAR(results);
             break;
@@ -121,8 +118,7 @@ gather_finish(ouro_state *st, GatherObject *outer)
     PyObject *results = outcomes_of(st, children);
     if (results != NULL && outer->cancel_requested && count > 0) {
         PyObject *last = PyTuple_GET_ITEM(children, count - 1);
-        result =
-            set_exception_of(st, outer, make_cancelled_error(st, last));
+        result = set_exception_of(st, outer, make_cancelled_error(st, last));
     }
     else if (results != NULL) {
         result = ouro_future_set_result(&outer->fut, results);
@@ -175,9 +171,7 @@ gather_child_done(ouro_state *st, GatherObject *outer, PyObject *child)
             return failed < 0 ? -1 : 0;
         }
     }
-    return outer->finished == outer->slot_count
-               ? gather_finish(st, outer)
-               : 0;
+    return outer->finished == outer->slot_count ? gather_finish(st, outer) : 0;
 }
 
 /* ---- the slots --------------------------------------------------------- */
@@ -224,12 +218,13 @@ slot_visit(ou_job *job, void *visitor)
 }
 
 static const waiter_kind gather_waiter = {
-    .job = {
-        .run = slot_run,
-        .drop = slot_drop,
-        .hold = slot_hold,
-        .visit = slot_visit,
-    },
+    .job =
+        {
+            .run = slot_run,
+            .drop = slot_drop,
+            .hold = slot_hold,
+            .visit = slot_visit,
+        },
     .qualname = "gather.<locals>._done_callback",
 };
 
@@ -264,8 +259,8 @@ gather_dealloc(PyObject *self)
         return;
     }
     PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(self, gather_dealloc)
-    if (outer->fut.weakrefs != NULL) {
+    Py_TRASHCAN_BEGIN(self, gather_dealloc) if (outer->fut.weakrefs != NULL)
+    {
         PyObject_ClearWeakRefs(self);
     }
     gather_clear(self);
@@ -312,16 +307,15 @@ gather_cancel(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyMethodDef gather_methods[] = {
-    {"cancel", _PyCFunction_CAST(gather_cancel),
-     METH_FASTCALL | METH_KEYWORDS, cancel_doc},
+    {"cancel", _PyCFunction_CAST(gather_cancel), METH_FASTCALL | METH_KEYWORDS,
+     cancel_doc},
     {NULL},
 };
 
 static PyMemberDef gather_members[] = {
-    {"_children", T_OBJECT, offsetof(GatherObject, children), READONLY,
+    {"_children", T_OBJECT, offsetof(GatherObject, children), READONLY, NULL},
+    {"_cancel_requested", T_BOOL, offsetof(GatherObject, cancel_requested), 0,
      NULL},
-    {"_cancel_requested", T_BOOL, offsetof(GatherObject, cancel_requested),
-     0, NULL},
     {NULL},
 };
 
@@ -402,8 +396,7 @@ disable_destroy_warning(ouro_state *st, PyObject *fut)
 
 /* The future for one argument, and a slot in it. A new reference. */
 static PyObject *
-add_child(ouro_state *st, GatherObject *outer, PyObject *arg,
-          PyObject **loop)
+add_child(ouro_state *st, GatherObject *outer, PyObject *arg, PyObject **loop)
 {
     PyObject *fut = ouro_ensure_future(st, arg, *loop);
     if (fut == NULL) {
@@ -419,9 +412,8 @@ add_child(ouro_state *st, GatherObject *outer, PyObject *arg,
     ou_job_init(&slot->job, &gather_waiter.job);
     slot->outer = outer;
     slot->child = Py_NewRef(fut);
-    int done = st->has.gather_finishes_at_once
-                   ? ouro_anyfuture_done(st, fut)
-                   : 0;
+    int done =
+        st->has.gather_finishes_at_once ? ouro_anyfuture_done(st, fut) : 0;
     if (done < 0) {
         goto error;
     }
@@ -470,8 +462,7 @@ settle_done_children(ouro_state *st, GatherObject *outer)
 {
     for (Py_ssize_t i = 0; i < outer->slot_count; i++) {
         gather_slot *slot = &outer->slots[i];
-        if (!slot->watched
-            && gather_child_done(st, outer, slot->child) < 0) {
+        if (!slot->watched && gather_child_done(st, outer, slot->child) < 0) {
             return -1;
         }
     }
@@ -569,8 +560,8 @@ static PyMethodDef gather_functions[] = {
 int
 ouro_gather_setup(PyObject *module, ouro_state *st)
 {
-    if (ouro_add_type(module, &gather_spec, (PyObject *)st->types.Future,
-                      true, &st->types.GatheringFuture)
+    if (ouro_add_type(module, &gather_spec, (PyObject *)st->types.Future, true,
+                      &st->types.GatheringFuture)
         < 0) {
         return -1;
     }

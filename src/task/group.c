@@ -61,8 +61,7 @@ bool
 ouro_group_is_base_error(PyObject *exception)
 {
     return PyErr_GivenExceptionMatches(exception, PyExc_SystemExit)
-           || PyErr_GivenExceptionMatches(exception,
-                                          PyExc_KeyboardInterrupt);
+           || PyErr_GivenExceptionMatches(exception, PyExc_KeyboardInterrupt);
 }
 
 int
@@ -82,8 +81,7 @@ ouro_group_abort(ouro_state *st, GroupObject *group)
     for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(tasks); i++) {
         PyObject *task = PyList_GET_ITEM(tasks, i);
         int done = ouro_anyfuture_done(st, task);
-        if (done < 0
-            || (!done && ouro_anyfuture_cancel(st, task, NULL) < 0)) {
+        if (done < 0 || (!done && ouro_anyfuture_cancel(st, task, NULL) < 0)) {
             result = -1;
         }
     }
@@ -104,8 +102,7 @@ report_orphan(ouro_state *st, GroupObject *group, PyObject *task,
         message == NULL
             ? NULL
             : Py_BuildValue("{OOOOOO}", st->str.message, message,
-                            st->str.exception, exception, st->str.task,
-                            task);
+                            st->str.exception, exception, st->str.task, task);
     Py_XDECREF(message);
     return ouro_loop_call_exception_handler(st, group->loop, context);
 }
@@ -114,8 +111,7 @@ static int
 child_failed(ouro_state *st, GroupObject *group, PyObject *task,
              PyObject *exception)
 {
-    if (group->errors == NULL
-        && (group->errors = PyList_New(0)) == NULL) {
+    if (group->errors == NULL && (group->errors = PyList_New(0)) == NULL) {
         return -1;
     }
     if (PyList_Append(group->errors, exception) < 0) {
@@ -129,9 +125,8 @@ child_failed(ouro_state *st, GroupObject *group, PyObject *task,
     }
     int parent_done = ouro_anyfuture_done(st, group->parent);
     if (parent_done != 0) {
-        return parent_done < 0
-                   ? -1
-                   : report_orphan(st, group, task, exception);
+        return parent_done < 0 ? -1
+                               : report_orphan(st, group, task, exception);
     }
     if (group->aborting || group->parent_cancel_requested) {
         return 0;
@@ -166,9 +161,8 @@ child_done(ouro_state *st, GroupObject *group, PyObject *task)
     if (exception == NULL) {
         return -1;
     }
-    int result = exception == Py_None
-                     ? 0
-                     : child_failed(st, group, task, exception);
+    int result =
+        exception == Py_None ? 0 : child_failed(st, group, task, exception);
     Py_DECREF(exception);
     return result;
 }
@@ -203,12 +197,13 @@ child_visit(ou_job *job, void *visitor)
 }
 
 static const waiter_kind group_waiter = {
-    .job = {
-        .run = child_run,
-        .drop = child_drop,
-        .hold = child_hold,
-        .visit = child_visit,
-    },
+    .job =
+        {
+            .run = child_run,
+            .drop = child_drop,
+            .hold = child_hold,
+            .visit = child_visit,
+        },
     .qualname = "TaskGroup._on_task_done",
 };
 
@@ -353,8 +348,7 @@ group_create_task_kwargs(PyObject *self, PyObject *const *args,
     if (kwargs == NULL) {
         return NULL;
     }
-    PyObject *task =
-        ouro_create_task_kwargs(st, group->loop, coro, kwargs);
+    PyObject *task = ouro_create_task_kwargs(st, group->loop, coro, kwargs);
     Py_DECREF(kwargs);
     if (task != NULL && adopt(st, group, task) < 0) {
         Py_CLEAR(task);
@@ -526,9 +520,9 @@ static PyMethodDef create_task_kwargs_method = {
 Create a new task in this group and return it.\n\n\
 Similar to `asyncio.create_task`."};
 
-static PyMethodDef cancel_method = {
-    "cancel", _PyCFunction_CAST(group_cancel),
-    METH_FASTCALL | METH_KEYWORDS, group_cancel_doc};
+static PyMethodDef cancel_method = {"cancel", _PyCFunction_CAST(group_cancel),
+                                    METH_FASTCALL | METH_KEYWORDS,
+                                    group_cancel_doc};
 
 static PyGetSetDef group_getset[] = {
     {"_tasks", get_tasks, NULL, NULL, NULL},
@@ -536,9 +530,13 @@ static PyGetSetDef group_getset[] = {
 };
 
 #define GROUP_OBJECT(name, member)                                            \
-    {name, T_OBJECT, offsetof(GroupObject, member), READONLY, NULL}
+    {                                                                         \
+        name, T_OBJECT, offsetof(GroupObject, member), READONLY, NULL         \
+    }
 #define GROUP_BOOL(name, member)                                              \
-    {name, T_BOOL, offsetof(GroupObject, member), 0, NULL}
+    {                                                                         \
+        name, T_BOOL, offsetof(GroupObject, member), 0, NULL                  \
+    }
 
 static PyMemberDef group_members[] = {
     GROUP_OBJECT("_loop", loop),
@@ -570,16 +568,11 @@ a task will cancel all remaining tasks and wait for them to exit.\n\
 The exceptions are then combined and raised as an `ExceptionGroup`.");
 
 static PyType_Slot group_slots[] = {
-    {Py_tp_doc, (void *)group_doc},
-    {Py_tp_new, group_new},
-    {Py_tp_init, group_init},
-    {Py_tp_dealloc, group_dealloc},
-    {Py_tp_traverse, group_traverse},
-    {Py_tp_clear, group_clear},
-    {Py_tp_repr, group_repr},
-    {Py_tp_getset, group_getset},
-    {Py_tp_members, group_members},
-    {0, NULL},
+    {Py_tp_doc, (void *)group_doc},   {Py_tp_new, group_new},
+    {Py_tp_init, group_init},         {Py_tp_dealloc, group_dealloc},
+    {Py_tp_traverse, group_traverse}, {Py_tp_clear, group_clear},
+    {Py_tp_repr, group_repr},         {Py_tp_getset, group_getset},
+    {Py_tp_members, group_members},   {0, NULL},
 };
 
 static PyType_Spec group_spec = {
@@ -610,8 +603,8 @@ ouro_group_setup(PyObject *module, ouro_state *st)
         return -1;
     }
     bool kwargs = st->has.task.group_kwargs && !st->has.task.group_name;
-    if (add_method(st->types.TaskGroup, kwargs ? &create_task_kwargs_method
-                                               : &create_task_method)
+    if (add_method(st->types.TaskGroup,
+                   kwargs ? &create_task_kwargs_method : &create_task_method)
             < 0
         || (st->has.task.group_cancel
             && add_method(st->types.TaskGroup, &cancel_method) < 0)) {

@@ -14,8 +14,7 @@ group_enter(ouro_state *st, GroupObject *group)
                      "TaskGroup %R has already been entered", group);
         return -1;
     }
-    if (group->loop == NULL
-        && (group->loop = ouro_running_loop(st)) == NULL) {
+    if (group->loop == NULL && (group->loop = ouro_running_loop(st)) == NULL) {
         return -1;
     }
     PyObject *parent = ouro_current_task(st, group->loop);
@@ -136,9 +135,9 @@ raise_errors(GroupObject *group)
 {
     PyObject *errors = group->errors;
     group->errors = NULL;
-    PyObject *error = PyObject_CallFunction(
-        PyExc_BaseExceptionGroup, "sO", "unhandled errors in a TaskGroup",
-        errors);
+    PyObject *error =
+        PyObject_CallFunction(PyExc_BaseExceptionGroup, "sO",
+                              "unhandled errors in a TaskGroup", errors);
     Py_DECREF(errors);
     if (error != NULL) {
         PyException_SetCause(error, NULL);
@@ -156,8 +155,7 @@ has_errors(GroupObject *group)
 static int
 add_block_error(GroupObject *group, PyObject *exception)
 {
-    if (group->errors == NULL
-        && (group->errors = PyList_New(0)) == NULL) {
+    if (group->errors == NULL && (group->errors = PyList_New(0)) == NULL) {
         return -1;
     }
     return PyList_Append(group->errors, exception);
@@ -183,8 +181,7 @@ exit_end(ouro_state *st, GroupObject *group, AwaitObject *coro)
         ouro_raise(group->base_error);
         return -1;
     }
-    if (st->has.group_uncancels_late
-        && uncancel_parent(st, group, coro) < 0) {
+    if (st->has.group_uncancels_late && uncancel_parent(st, group, coro) < 0) {
         return -1;
     }
     if (coro->c != NULL && !has_errors(group)) {
@@ -313,8 +310,7 @@ group_aenter(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse(&aenter_signature, args, nargs, kwnames, NULL) < 0) {
         return NULL;
     }
-    return (PyObject *)ouro_await_new(ouro_state_of(self), &enter_kind,
-                                      self);
+    return (PyObject *)ouro_await_new(ouro_state_of(self), &enter_kind, self);
 }
 
 PyDoc_STRVAR(aexit_doc, "__aexit__($self, /, et, exc, tb)\n--\n\n\
@@ -336,8 +332,7 @@ group_aexit(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse(&aexit_signature, args, nargs, kwnames, given) < 0) {
         return NULL;
     }
-    AwaitObject *coro =
-        ouro_await_new(ouro_state_of(self), &exit_kind, self);
+    AwaitObject *coro = ouro_await_new(ouro_state_of(self), &exit_kind, self);
     if (coro != NULL) {
         coro->a = Py_NewRef(given[0]);
         coro->b = Py_NewRef(given[1]);

@@ -51,8 +51,8 @@ ouro_loop_call_soon(ouro_state *st, PyObject *loop, PyObject *callback,
             return -1;
         }
     }
-    PyObject *handle = PyObject_VectorcallMethod(st->str.call_soon, args,
-                                                 nargs, keywords);
+    PyObject *handle =
+        PyObject_VectorcallMethod(st->str.call_soon, args, nargs, keywords);
     Py_XDECREF(keywords);
     if (handle == NULL) {
         return -1;

@@ -20,8 +20,8 @@ typedef struct loop_ops {
      * does ("Exception in callback ..."), with a Handle made on demand.
      * args: a tuple or NULL.  0, or -1 if the exception leaves the loop
      * (SystemExit, KeyboardInterrupt); it is then still set. */
-    int (*callback_failed)(PyObject *loop, PyObject *callback,
-                           PyObject *args, PyObject *context);
+    int (*callback_failed)(PyObject *loop, PyObject *callback, PyObject *args,
+                           PyObject *context);
     /* Queue a job from any thread, on a loop that is fast. */
     void (*post)(PyObject *loop, ou_job *job);
 } loop_ops;
@@ -39,8 +39,8 @@ typedef struct LoopCore {
     bool debug;
     bool has_task_factory;
     bool eager_factory; /* and it is one of ours: ouro_is_eager_factory() */
-    bool opened;  /* the engine is usable */
-    bool running; /* run_forever() is on the stack */
+    bool opened;        /* the engine is usable */
+    bool running;       /* run_forever() is on the stack */
     /* Our task that is entered as the current one in asyncio's registry
      * though no step runs: the next step overwrites it, anything else leaves
      * it first (registry.h). Owned. */

@@ -198,8 +198,7 @@ add_live(ouro_state *st, PyObject *result, PyObject *tasks, PyObject *loop)
 }
 
 static int
-add_live_of(ouro_state *st, PyObject *result, PyObject *tasks,
-            PyObject *loop)
+add_live_of(ouro_state *st, PyObject *result, PyObject *tasks, PyObject *loop)
 {
     PyObject *copy = PySequence_List(tasks);
     if (copy == NULL) {

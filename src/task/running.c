@@ -14,18 +14,16 @@ static PyObject *
 current_holder(ouro_state *st)
 {
     PyObject *dict = PyThreadState_GetDict();
-    return dict == NULL
-               ? NULL
-               : PyDict_GetItemWithError(
-                   dict, st->str.__asyncio_running_event_loop__);
+    return dict == NULL ? NULL
+                        : PyDict_GetItemWithError(
+                            dict, st->str.__asyncio_running_event_loop__);
 }
 
 /* The remembered loop, borrowed, if it is running in this thread. */
 static PyObject *
 remembered(ouro_state *st)
 {
-    if (st->running_holder == NULL
-        || current_holder(st) != st->running_holder
+    if (st->running_holder == NULL || current_holder(st) != st->running_holder
         || ou_loop_forked(ouro_loop_engine(st->running_loop))) {
         return NULL;
     }
@@ -43,8 +41,7 @@ ouro_forget_running_loop(ouro_state *st)
 static void
 remember(ouro_state *st, PyObject *loop)
 {
-    PyObject *holder = st->has.running_loop_holder
-                               && ouro_loop_check(st, loop)
+    PyObject *holder = st->has.running_loop_holder && ouro_loop_check(st, loop)
                                && ((LoopCore *)loop)->running
                            ? current_holder(st)
                            : NULL;
@@ -135,8 +132,7 @@ get_event_loop(PyObject *module, PyObject *unused)
 }
 
 static PyMethodDef running_functions[] = {
-    {"get_running_loop", get_running_loop, METH_NOARGS,
-     get_running_loop_doc},
+    {"get_running_loop", get_running_loop, METH_NOARGS, get_running_loop_doc},
     {"_get_running_loop", get_running_loop_or_none, METH_NOARGS,
      get_running_loop_or_none_doc},
     {"get_event_loop", get_event_loop, METH_NOARGS, get_event_loop_doc},

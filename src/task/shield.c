@@ -106,12 +106,13 @@ inner_visit(ou_job *job, void *visitor)
 }
 
 static const waiter_kind inner_waiter = {
-    .job = {
-        .run = inner_run,
-        .drop = inner_drop,
-        .hold = inner_hold,
-        .visit = inner_visit,
-    },
+    .job =
+        {
+            .run = inner_run,
+            .drop = inner_drop,
+            .hold = inner_hold,
+            .visit = inner_visit,
+        },
     .qualname = "shield.<locals>._inner_done_callback",
 };
 
@@ -163,12 +164,13 @@ outer_visit(ou_job *job, void *visitor)
 }
 
 static const waiter_kind outer_waiter = {
-    .job = {
-        .run = outer_run,
-        .drop = outer_drop,
-        .hold = outer_hold,
-        .visit = outer_visit,
-    },
+    .job =
+        {
+            .run = outer_run,
+            .drop = outer_drop,
+            .hold = outer_hold,
+            .visit = outer_visit,
+        },
     .qualname = "shield.<locals>._outer_done_callback",
 };
 
@@ -235,8 +237,7 @@ shield_pending(ouro_state *st, PyObject *inner)
     }
     PyObject *outer = ouro_create_future(st, loop);
     Py_DECREF(loop);
-    ShieldObject *self =
-        outer == NULL ? NULL : shield_new(st, inner, outer);
+    ShieldObject *self = outer == NULL ? NULL : shield_new(st, inner, outer);
     if (self == NULL) {
         Py_XDECREF(outer);
         return NULL;

@@ -35,8 +35,7 @@ check_nan(ouro_state *st, PyObject *delay)
         return -1;
     }
     if (isnan(seconds)) {
-        PyErr_SetString(PyExc_ValueError,
-                        "Invalid delay: NaN (not a number)");
+        PyErr_SetString(PyExc_ValueError, "Invalid delay: NaN (not a number)");
         return -1;
     }
     return 0;
@@ -52,9 +51,9 @@ sleep_wait(ouro_state *st, AwaitObject *self, PyObject **ret)
     self->step = SLEEP_WAITING;
     self->c = ouro_create_future(st, loop);
     if (self->c != NULL) {
-        self->b = ouro_deadline_start(
-            st, loop, self->owner, self->c, self->a, st->stock.futures,
-            st->str._set_result_unless_cancelled);
+        self->b = ouro_deadline_start(st, loop, self->owner, self->c, self->a,
+                                      st->stock.futures,
+                                      st->str._set_result_unless_cancelled);
     }
     Py_DECREF(loop);
     if (self->b == NULL) {

@@ -110,8 +110,8 @@ now_waiting(ouro_state *st, TaskObject *task, PyObject *fut)
     }
     future_extras *extras = task->fut.extras;
     PyObject *message = extras != NULL ? extras->cancel_message : NULL;
-    int cancelled = ouro_anyfuture_cancel(
-        st, fut, message != NULL ? message : Py_None);
+    int cancelled =
+        ouro_anyfuture_cancel(st, fut, message != NULL ? message : Py_None);
     if (cancelled > 0) {
         task->must_cancel = false;
     }
@@ -147,8 +147,8 @@ add_wakeup(ouro_state *st, TaskObject *task, PyObject *fut)
     PyObject *result = NULL;
     if (wakeup != NULL && keywords != NULL) {
         PyObject *args[] = {fut, wakeup, task->context};
-        result = PyObject_VectorcallMethod(st->str.add_done_callback, args,
-                                           2, keywords);
+        result = PyObject_VectorcallMethod(st->str.add_done_callback, args, 2,
+                                           keywords);
     }
     Py_XDECREF(wakeup);
     Py_XDECREF(keywords);
@@ -158,8 +158,7 @@ add_wakeup(ouro_state *st, TaskObject *task, PyObject *fut)
 
 /* Something with a true or false _asyncio_future_blocking was yielded. */
 static int
-wait_for_theirs(ouro_state *st, TaskObject *task, PyObject *fut,
-                int blocking)
+wait_for_theirs(ouro_state *st, TaskObject *task, PyObject *fut, int blocking)
 {
     PyObject *loop = ouro_anyfuture_loop(st, fut);
     if (loop == NULL) {
@@ -202,8 +201,7 @@ handle_yielded(ouro_state *st, TaskObject *task, PyObject *yielded)
     if (blocking != NULL && blocking != Py_None) {
         int truth = PyObject_IsTrue(blocking);
         Py_DECREF(blocking);
-        return truth < 0 ? -1
-                         : wait_for_theirs(st, task, yielded, truth);
+        return truth < 0 ? -1 : wait_for_theirs(st, task, yielded, truth);
     }
     Py_XDECREF(blocking);
     if (PyGen_CheckExact(yielded)) {
@@ -218,8 +216,7 @@ handle_yielded(ouro_state *st, TaskObject *task, PyObject *yielded)
 /* ---- the step ---------------------------------------------------------- */
 
 static PySendResult
-throw_into(ouro_state *st, PyObject *coro, PyObject *exception,
-           PyObject **ret)
+throw_into(ouro_state *st, PyObject *coro, PyObject *exception, PyObject **ret)
 {
     *ret = PyObject_CallMethodOneArg(coro, st->str.throw, exception);
     if (*ret != NULL) {
@@ -250,8 +247,7 @@ cancellation_to_throw(ouro_state *st, TaskObject *task, PyObject *exception)
 {
     task->must_cancel = false;
     if (exception != NULL
-        && PyErr_GivenExceptionMatches(exception,
-                                       st->stock.CancelledError)) {
+        && PyErr_GivenExceptionMatches(exception, st->stock.CancelledError)) {
         return Py_NewRef(exception);
     }
     return ouro_future_cancelled_error(st, &task->fut);
@@ -458,21 +454,21 @@ task_job_context(ou_job *job)
 static void
 task_job_approach(const ou_job *job)
 {
-    const TaskObject *task =
-        OURO_CONTAINER_OF(job, const TaskObject, job);
+    const TaskObject *task = OURO_CONTAINER_OF(job, const TaskObject, job);
     __builtin_prefetch(task->coro);
     __builtin_prefetch(task->context);
     __builtin_prefetch(task->waiter);
 }
 
 const waiter_kind ouro_task_waiter = {
-    .job = {
-        .approach = task_job_approach,
-        .run = task_run,
-        .drop = task_job_drop,
-        .hold = task_job_hold,
-        .visit = task_job_visit,
-    },
+    .job =
+        {
+            .approach = task_job_approach,
+            .run = task_run,
+            .drop = task_job_drop,
+            .hold = task_job_hold,
+            .visit = task_job_visit,
+        },
     .callable = task_job_callable,
     .context = task_job_context,
 };
@@ -491,8 +487,7 @@ ouro_task_schedule(ouro_state *st, TaskObject *task, PyObject *exception)
     if (callable == NULL) {
         return -1;
     }
-    int result =
-        ouro_loop_call_soon(st, loop, callable, NULL, task->context);
+    int result = ouro_loop_call_soon(st, loop, callable, NULL, task->context);
     Py_DECREF(callable);
     return result;
 }
@@ -506,8 +501,7 @@ sole_waiting_task(ouro_state *st, FutureObject *fut)
 {
     ou_job *job = fut->callbacks.head;
     if (job == NULL || ou_queue_next(job) != NULL
-        || job->kind != &ouro_task_waiter.job
-        || !ouro_loop_fast(st, fut->loop)
+        || job->kind != &ouro_task_waiter.job || !ouro_loop_fast(st, fut->loop)
         || !ou_loop_idle(ouro_loop_engine(fut->loop))) {
         return NULL;
     }
@@ -518,9 +512,8 @@ int
 ouro_future_set_result_now(FutureObject *fut, PyObject *result)
 {
     ouro_state *st = ouro_state_of((PyObject *)fut);
-    TaskObject *task = fut->state == FUTURE_PENDING
-                           ? sole_waiting_task(st, fut)
-                           : NULL;
+    TaskObject *task =
+        fut->state == FUTURE_PENDING ? sole_waiting_task(st, fut) : NULL;
     if (task == NULL) {
         return ouro_future_set_result(fut, result);
     }

@@ -35,8 +35,7 @@ find_future_features(ouro_features *has)
     ouro_task_features *task = &has->task;
     has->wraps_stopiteration =
         futures("_PyFuture.set_exception", "RuntimeError");
-    task->refuses_second_init =
-        futures("_PyFuture.__init__", "RuntimeError");
+    task->refuses_second_init = futures("_PyFuture.__init__", "RuntimeError");
     task->chain_asks_running_loop =
         futures("_chain_future", "_get_running_loop");
     task->chain_snapshots = futures("_copy_future_state", "_get_snapshot");
@@ -66,12 +65,12 @@ find_task_features(ouro_features *has)
     task->factory_name = tasks("eager_task_factory", "name");
     task->factory_kwargs = tasks("eager_task_factory", "kwargs");
     task->factory_eager_start = tasks("eager_task_factory", "eager_start");
-    task->race_by_callbacks = ouro_probe(
-        "asyncio.staggered", "staggered_race", "on_completed_fut");
+    task->race_by_callbacks =
+        ouro_probe("asyncio.staggered", "staggered_race", "on_completed_fut");
     task->wrapper_is_generator = has->minor < 12;
     task->iscoroutine_generators = has->minor < 12;
-    task->deprecates_iscoroutinefunction = ouro_probe(
-        "asyncio.coroutines", "iscoroutinefunction", "_deprecated");
+    task->deprecates_iscoroutinefunction =
+        ouro_probe("asyncio.coroutines", "iscoroutinefunction", "_deprecated");
 }
 
 static void
@@ -92,8 +91,7 @@ find_group_features(ouro_features *has)
         ouro_probe_exists("asyncio.taskgroups", "TaskGroup._aexit");
     task->group_cancel =
         ouro_probe_exists("asyncio.taskgroups", "TaskGroup.cancel");
-    task->group_keeps_cancellation =
-        group_exit("pending_cancellation_error");
+    task->group_keeps_cancellation = group_exit("pending_cancellation_error");
     task->group_passes_exit = group_exit("GeneratorExit");
 }
 

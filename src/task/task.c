@@ -33,8 +33,8 @@ take_name(ouro_state *st, TaskObject *task, PyObject *name)
         task->number = ++st->task_names;
     }
     else {
-        text = PyUnicode_CheckExact(name) ? Py_NewRef(name)
-                                          : PyObject_Str(name);
+        text =
+            PyUnicode_CheckExact(name) ? Py_NewRef(name) : PyObject_Str(name);
         if (text == NULL) {
             return -1;
         }
@@ -237,10 +237,10 @@ task_finalize(PyObject *self)
     if (destroyed_while_pending(task)) {
         ouro_state *st = ouro_state_of(self);
         PyObject *pending = PyErr_GetRaisedException();
-        PyObject *message = PyUnicode_FromString(
-            "Task was destroyed but it is pending!");
-        PyObject *context = ouro_future_error_context(
-            st, &task->fut, message, st->str.task);
+        PyObject *message =
+            PyUnicode_FromString("Task was destroyed but it is pending!");
+        PyObject *context =
+            ouro_future_error_context(st, &task->fut, message, st->str.task);
         if (ouro_loop_call_exception_handler(st, task->fut.loop, context)
             < 0) {
             PyErr_WriteUnraisable(self);
@@ -262,14 +262,12 @@ task_dealloc(PyObject *self)
         return;
     }
     PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(self, task_dealloc)
-    ouro_registry_remove(task);
+    Py_TRASHCAN_BEGIN(self, task_dealloc) ouro_registry_remove(task);
     if (task->fut.weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
     task_clear(self);
-    if (!exact
-        || !ouro_freelist_push(&st->free_tasks, self, FREE_TASKS_MAX)) {
+    if (!exact || !ouro_freelist_push(&st->free_tasks, self, FREE_TASKS_MAX)) {
         type->tp_free(self);
     }
     Py_DECREF(type);
@@ -398,8 +396,7 @@ Returns the remaining number of cancellation requests.");
 static PyObject *
 task_uncancel(PyObject *self, PyObject *unused)
 {
-    return PyLong_FromLong(
-        uncancel(ouro_state_of(self), (TaskObject *)self));
+    return PyLong_FromLong(uncancel(ouro_state_of(self), (TaskObject *)self));
 }
 
 static int
@@ -458,8 +455,8 @@ PyDoc_STRVAR(set_name_doc, "set_name($self, value, /)\n--\n\n"
 static PyObject *
 task_set_name(PyObject *self, PyObject *value)
 {
-    PyObject *name = PyUnicode_CheckExact(value) ? Py_NewRef(value)
-                                                 : PyObject_Str(value);
+    PyObject *name =
+        PyUnicode_CheckExact(value) ? Py_NewRef(value) : PyObject_Str(value);
     if (name == NULL) {
         return NULL;
     }
@@ -506,9 +503,8 @@ task_get_stack(PyObject *self, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     ouro_state *st = ouro_state_of(self);
-    return PyObject_CallMethodObjArgs(st->stock.base_tasks,
-                                      st->str._task_get_stack, self, limit,
-                                      NULL);
+    return PyObject_CallMethodObjArgs(
+        st->stock.base_tasks, st->str._task_get_stack, self, limit, NULL);
 }
 
 PyDoc_STRVAR(print_stack_doc,
@@ -602,13 +598,12 @@ add_versioned_methods(ouro_state *st)
     if (!st->has.eager_tasks) {
         return 0;
     }
-    PyObject *method =
-        PyDescr_NewMethod(st->types.Task, &get_context_method);
+    PyObject *method = PyDescr_NewMethod(st->types.Task, &get_context_method);
     if (method == NULL) {
         return -1;
     }
-    int result = PyDict_SetItemString(st->types.Task->tp_dict, "get_context",
-                                      method);
+    int result =
+        PyDict_SetItemString(st->types.Task->tp_dict, "get_context", method);
     Py_DECREF(method);
     PyType_Modified(st->types.Task);
     return result;
@@ -620,8 +615,8 @@ ouro_task_setup(PyObject *module, ouro_state *st)
     PyType_Spec spec = {
         .name = "ouro.Task",
         .basicsize = sizeof(TaskObject),
-        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
-                 | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE
+                 | Py_TPFLAGS_IMMUTABLETYPE,
         .slots = task_slots,
     };
     if (ouro_task_callables_setup(module, st) < 0) {

@@ -70,7 +70,6 @@ PyObject *ouro_create_task_kwargs(ouro_state *st, PyObject *loop,
 int ouro_patched_task_type(ouro_state *st, PyObject **ret);
 
 /* asyncio.ensure_future(object, loop=loop): a new reference to the future. */
-PyObject *ouro_ensure_future(ouro_state *st, PyObject *object,
-                             PyObject *loop);
+PyObject *ouro_ensure_future(ouro_state *st, PyObject *object, PyObject *loop);
 
 #endif

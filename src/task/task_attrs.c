@@ -50,8 +50,8 @@ PyGetSetDef ouro_task_getset[] = {
     {"_coro", get_coro, NULL, NULL, NULL},
     {"_fut_waiter", get_fut_waiter, NULL, NULL, NULL},
     {"_must_cancel", get_must_cancel, NULL, NULL, NULL},
-    {"_log_destroy_pending", get_log_destroy_pending,
-     set_log_destroy_pending, NULL, NULL},
+    {"_log_destroy_pending", get_log_destroy_pending, set_log_destroy_pending,
+     NULL, NULL},
     {NULL},
 };
 
@@ -60,6 +60,6 @@ PyObject *
 ouro_task_repr(PyObject *self)
 {
     ouro_state *st = ouro_state_of(self);
-    return PyObject_CallMethodOneArg(st->stock.base_tasks,
-                                     st->str._task_repr, self);
+    return PyObject_CallMethodOneArg(st->stock.base_tasks, st->str._task_repr,
+                                     self);
 }

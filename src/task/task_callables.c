@@ -26,8 +26,7 @@ callable_new(PyTypeObject *type, TaskObject *task, PyObject *exception)
 }
 
 PyObject *
-ouro_task_step_callable(ouro_state *st, TaskObject *task,
-                        PyObject *exception)
+ouro_task_step_callable(ouro_state *st, TaskObject *task, PyObject *exception)
 {
     return callable_new(st->types.TaskStep, task, exception);
 }
@@ -107,8 +106,7 @@ wakeup_call(PyObject *self, PyObject *args, PyObject *kwargs)
     if (callable->task == NULL) {
         Py_RETURN_NONE;
     }
-    return done(
-        ouro_task_wakeup(ouro_state_of(self), callable->task, fut));
+    return done(ouro_task_wakeup(ouro_state_of(self), callable->task, fut));
 }
 
 /* Each request makes a new view; views of one task are the same callback, and
@@ -126,8 +124,7 @@ wakeup_compare(PyObject *self, PyObject *other, int op)
     if ((op != Py_EQ && op != Py_NE) || Py_TYPE(self) != Py_TYPE(other)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    bool same =
-        ((TaskCallable *)self)->task == ((TaskCallable *)other)->task;
+    bool same = ((TaskCallable *)self)->task == ((TaskCallable *)other)->task;
     return PyBool_FromLong(same == (op == Py_EQ));
 }
 
@@ -185,8 +182,8 @@ static PyType_Slot wakeup_slots[] = {
 };
 
 static const unsigned long callable_flags =
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
-    | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE;
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION
+    | Py_TPFLAGS_IMMUTABLETYPE;
 
 int
 ouro_task_callables_setup(PyObject *module, ouro_state *st)
@@ -206,6 +203,5 @@ ouro_task_callables_setup(PyObject *module, ouro_state *st)
     if (ouro_add_type(module, &step, NULL, false, &st->types.TaskStep) < 0) {
         return -1;
     }
-    return ouro_add_type(module, &wakeup, NULL, false,
-                         &st->types.TaskWakeup);
+    return ouro_add_type(module, &wakeup, NULL, false, &st->types.TaskWakeup);
 }

@@ -13,8 +13,7 @@ extern const waiter_kind ouro_task_waiter;
 int ouro_task_step(ouro_state *st, TaskObject *task, PyObject *exception);
 
 /* Schedule the next step, throwing `exception` (may be NULL). 0 or -1. */
-int ouro_task_schedule(ouro_state *st, TaskObject *task,
-                       PyObject *exception);
+int ouro_task_schedule(ouro_state *st, TaskObject *task, PyObject *exception);
 
 /* The callables that stand for step and wake-up on other loops. */
 PyObject *ouro_task_step_callable(ouro_state *st, TaskObject *task,

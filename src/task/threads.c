@@ -100,9 +100,9 @@ submit_report(ouro_state *st, SubmitObject *self)
         return -1;
     }
     PyErr_SetRaisedException(error);
-    int result = ((LoopCore *)self->loop)
-                     ->ops->callback_failed(self->loop, callable, NULL,
-                                            self->context);
+    int result =
+        ((LoopCore *)self->loop)
+            ->ops->callback_failed(self->loop, callable, NULL, self->context);
     Py_DECREF(callable);
     return result;
 }
@@ -114,8 +114,7 @@ submit_run(ou_job *job)
     SubmitObject *self = submit_of(job);
     ouro_state *st = ouro_state_of((PyObject *)self);
     bool direct = self->context != NULL;
-    int result =
-        direct ? ouro_leave_task_fast((LoopCore *)self->loop) : 0;
+    int result = direct ? ouro_leave_task_fast((LoopCore *)self->loop) : 0;
     if (result == 0) {
         result = submit_in_context(st, self);
     }
@@ -148,12 +147,13 @@ submit_visit(ou_job *job, void *visitor)
 }
 
 static const waiter_kind submit_job = {
-    .job = {
-        .run = submit_run,
-        .drop = submit_drop,
-        .hold = submit_hold,
-        .visit = submit_visit,
-    },
+    .job =
+        {
+            .run = submit_run,
+            .drop = submit_drop,
+            .hold = submit_hold,
+            .visit = submit_visit,
+        },
     .qualname = "run_coroutine_threadsafe.<locals>.callback",
 };
 
@@ -318,8 +318,8 @@ run_in_executor(ouro_state *st, AwaitObject *self)
     PyObject *future = NULL, *call = call_in_context(st, self);
     if (call != NULL) {
         PyObject *args[] = {loop, Py_None, call};
-        future = PyObject_VectorcallMethod(st->str.run_in_executor, args, 3,
-                                           NULL);
+        future =
+            PyObject_VectorcallMethod(st->str.run_in_executor, args, 3, NULL);
         Py_DECREF(call);
     }
     Py_DECREF(loop);
@@ -393,10 +393,9 @@ to_thread(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse(&signature, args, nargs, kwnames, &func) < 0) {
         return NULL;
     }
-    return (PyObject *)to_thread_new(ouro_module_state(module), func,
-                                     args + 1, nargs - 1,
-                                     ouro_keywords(&signature, args + nargs,
-                                                   kwnames));
+    return (PyObject *)to_thread_new(
+        ouro_module_state(module), func, args + 1, nargs - 1,
+        ouro_keywords(&signature, args + nargs, kwnames));
 }
 
 /* ---- module functions -------------------------------------------------- */
@@ -415,8 +414,7 @@ static const ouro_async_def threads_coroutines[] = {
 int
 ouro_threads_setup(PyObject *module, ouro_state *st)
 {
-    if (ouro_add_type(module, &submit_spec, NULL, false, &st->types.Submit)
-            < 0
+    if (ouro_add_type(module, &submit_spec, NULL, false, &st->types.Submit) < 0
         || PyModule_AddFunctions(module, threads_functions) < 0) {
         return -1;
     }

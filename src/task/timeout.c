@@ -50,8 +50,8 @@ timeout_run(ou_job *job)
         LoopCore *core = (LoopCore *)loop;
         result = ouro_leave_task_fast(core);
         if (result < 0 || timeout_fire(core->st, self) < 0) {
-            result = core->ops->callback_failed(loop, (PyObject *)self, NULL,
-                                                NULL);
+            result =
+                core->ops->callback_failed(loop, (PyObject *)self, NULL, NULL);
         }
         Py_DECREF(loop);
     }
@@ -148,8 +148,7 @@ timeout_arm_by_method(ouro_state *st, TimeoutObject *self, PyObject *loop)
     }
     PyObject *args[] = {loop, over ? callback : self->when, callback};
     PyObject *handler = PyObject_VectorcallMethod(
-        over ? st->str.call_soon : st->str.call_at, args, over ? 2 : 3,
-        NULL);
+        over ? st->str.call_soon : st->str.call_at, args, over ? 2 : 3, NULL);
     Py_DECREF(callback);
     if (handler == NULL) {
         return -1;
@@ -235,7 +234,7 @@ timeout_reschedule_method(PyObject *self, PyObject *const *args,
     PyObject *when;
     if (ouro_parse(&reschedule_signature, args, nargs, kwnames, &when) < 0
         || ouro_timeout_reschedule(ouro_state_of(self), (TimeoutObject *)self,
-                              when)
+                                   when)
                < 0) {
         return NULL;
     }
@@ -363,9 +362,8 @@ static PyObject *
 get_state(PyObject *self, void *unused)
 {
     ouro_state *st = ouro_state_of(self);
-    return PyObject_GetAttrString(
-        st->stock.timeout_State,
-        state_names[((TimeoutObject *)self)->state]);
+    return PyObject_GetAttrString(st->stock.timeout_State,
+                                  state_names[((TimeoutObject *)self)->state]);
 }
 
 static PyObject *
@@ -537,10 +535,10 @@ ouro_timeout_setup(PyObject *module, ouro_state *st)
 {
     if (ouro_add_type(module, &timeout_spec, NULL, true, &st->types.Timeout)
             < 0
-        || ouro_add_async_methods(
-               st, st->types.Timeout,
-               st->has.minor >= 14 ? ouro_timeout_async_methods
-                                   : ouro_timeout_async_methods_3_13)
+        || ouro_add_async_methods(st, st->types.Timeout,
+                                  st->has.minor >= 14
+                                      ? ouro_timeout_async_methods
+                                      : ouro_timeout_async_methods_3_13)
                < 0) {
         return -1;
     }

@@ -54,8 +54,7 @@ insert_timeout_error(ouro_state *st, PyObject *exception)
     PyObject *current = Py_NewRef(exception);
     PyObject *context;
     while ((context = PyException_GetContext(current)) != NULL) {
-        if (!PyErr_GivenExceptionMatches(context,
-                                         st->stock.CancelledError)) {
+        if (!PyErr_GivenExceptionMatches(context, st->stock.CancelledError)) {
             Py_SETREF(current, context);
             continue;
         }
@@ -85,8 +84,7 @@ insert_timeout_errors(ouro_state *st, PyObject *exception)
     if (group <= 0) {
         return group;
     }
-    PyObject *members =
-        PyObject_GetAttr(exception, st->str.exceptions);
+    PyObject *members = PyObject_GetAttr(exception, st->str.exceptions);
     if (members == NULL) {
         return -1;
     }
@@ -105,8 +103,8 @@ raise_timeout_error(PyObject *cause)
 {
     PyObject *error = PyObject_CallNoArgs(PyExc_TimeoutError);
     if (error != NULL) {
-        PyException_SetCause(
-            error, cause == Py_None ? NULL : Py_NewRef(cause));
+        PyException_SetCause(error,
+                             cause == Py_None ? NULL : Py_NewRef(cause));
         ouro_raise(error);
         Py_DECREF(error);
     }
@@ -164,8 +162,7 @@ static await_status
 exit_poll(AwaitObject *coro, PyObject **ret)
 {
     ouro_state *st = ouro_state_of((PyObject *)coro);
-    if (timeout_exit(st, (TimeoutObject *)coro->owner, coro->a, coro->b)
-        < 0) {
+    if (timeout_exit(st, (TimeoutObject *)coro->owner, coro->a, coro->b) < 0) {
         return AWAIT_ERROR;
     }
     *ret = Py_NewRef(Py_None);
@@ -201,8 +198,7 @@ timeout_aenter(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse(&aenter_signature, args, nargs, kwnames, NULL) < 0) {
         return NULL;
     }
-    return (PyObject *)ouro_await_new(ouro_state_of(self), &enter_kind,
-                                      self);
+    return (PyObject *)ouro_await_new(ouro_state_of(self), &enter_kind, self);
 }
 
 /* (From 3.14 it is type[BaseException] that the annotation says.) */
@@ -231,8 +227,7 @@ timeout_aexit(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse(&aexit_signature, args, nargs, kwnames, given) < 0) {
         return NULL;
     }
-    AwaitObject *coro =
-        ouro_await_new(ouro_state_of(self), &exit_kind, self);
+    AwaitObject *coro = ouro_await_new(ouro_state_of(self), &exit_kind, self);
     if (coro != NULL) {
         coro->a = Py_NewRef(given[0]);
         coro->b = Py_NewRef(given[1]);

@@ -112,12 +112,13 @@ slot_visit(ou_job *job, void *visitor)
 }
 
 static const waiter_kind wait_waiter = {
-    .job = {
-        .run = slot_run,
-        .drop = slot_drop,
-        .hold = slot_hold,
-        .visit = slot_visit,
-    },
+    .job =
+        {
+            .run = slot_run,
+            .drop = slot_drop,
+            .hold = slot_hold,
+            .visit = slot_visit,
+        },
     .qualname = "_wait.<locals>._on_completion",
 };
 
@@ -186,8 +187,7 @@ static int
 parse_until(ouro_state *st, PyObject *value, wait_until *ret)
 {
     PyObject *const known[] = {st->str.FIRST_COMPLETED,
-                               st->str.FIRST_EXCEPTION,
-                               st->str.ALL_COMPLETED};
+                               st->str.FIRST_EXCEPTION, st->str.ALL_COMPLETED};
     for (int i = 0; i < 3; i++) {
         int same = PyObject_RichCompareBool(value, known[i], Py_EQ);
         if (same != 0) {
@@ -216,8 +216,7 @@ check_collection(ouro_state *st, PyObject *fs)
     }
     int any = PyObject_IsTrue(fs);
     if (any == 0) {
-        PyErr_SetString(PyExc_ValueError,
-                        "Set of Tasks/Futures is empty.");
+        PyErr_SetString(PyExc_ValueError, "Set of Tasks/Futures is empty.");
     }
     return any <= 0 ? -1 : 0;
 }
@@ -289,9 +288,9 @@ wait_begin_on(ouro_state *st, AwaitObject *coro, PyObject *loop,
         return -1;
     }
     if (coro->a != Py_None) {
-        self->deadline = ouro_deadline_start(
-            st, loop, coro->a, self->waiter, NULL, st->stock.tasks,
-            st->str._release_waiter);
+        self->deadline =
+            ouro_deadline_start(st, loop, coro->a, self->waiter, NULL,
+                                st->stock.tasks, st->str._release_waiter);
         if (self->deadline == NULL) {
             return -1;
         }
@@ -308,17 +307,15 @@ wait_begin(ouro_state *st, AwaitObject *coro)
         return -1;
     }
     Py_SETREF(coro->owner, PySet_New(coro->owner));
-    PyObject *list =
-        coro->owner == NULL ? NULL : PySequence_List(coro->owner);
+    PyObject *list = coro->owner == NULL ? NULL : PySequence_List(coro->owner);
     if (list == NULL) {
         return -1;
     }
     int result = check_members(st, list);
     if (result == 0) {
         PyObject *loop = ouro_running_loop(st);
-        result = loop == NULL
-                     ? -1
-                     : wait_begin_on(st, coro, loop, list, until);
+        result =
+            loop == NULL ? -1 : wait_begin_on(st, coro, loop, list, until);
         Py_XDECREF(loop);
     }
     Py_DECREF(list);
@@ -433,8 +430,8 @@ task_wait(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     AwaitObject *coro = ouro_await_new(st, &wait_kind, given[0]);
     if (coro != NULL) {
         coro->a = Py_NewRef(given[1] != NULL ? given[1] : Py_None);
-        coro->b = Py_NewRef(given[2] != NULL ? given[2]
-                                             : st->str.ALL_COMPLETED);
+        coro->b =
+            Py_NewRef(given[2] != NULL ? given[2] : st->str.ALL_COMPLETED);
     }
     return (PyObject *)coro;
 }
@@ -447,8 +444,7 @@ static const ouro_async_def wait_functions[] = {
 int
 ouro_wait_setup(PyObject *module, ouro_state *st)
 {
-    if (ouro_add_type(module, &wait_spec, NULL, false, &st->types.Wait)
-        < 0) {
+    if (ouro_add_type(module, &wait_spec, NULL, false, &st->types.Wait) < 0) {
         return -1;
     }
     return ouro_add_async_functions(st, module, wait_functions);

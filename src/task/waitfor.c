@@ -80,12 +80,13 @@ release_visit(ou_job *job, void *visitor)
 }
 
 static const waiter_kind release_waiter = {
-    .job = {
-        .run = release_run,
-        .drop = release_drop,
-        .hold = release_hold,
-        .visit = release_visit,
-    },
+    .job =
+        {
+            .run = release_run,
+            .drop = release_drop,
+            .hold = release_hold,
+            .visit = release_visit,
+        },
     .qualname = "_release_waiter",
 };
 
@@ -470,8 +471,7 @@ static const ouro_async_def waitfor_functions[] = {
 int
 ouro_waitfor_setup(PyObject *module, ouro_state *st)
 {
-    if (ouro_add_type(module, &release_spec, NULL, false,
-                      &st->types.Release)
+    if (ouro_add_type(module, &release_spec, NULL, false, &st->types.Release)
         < 0) {
         return -1;
     }

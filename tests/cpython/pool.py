@@ -23,10 +23,12 @@ LOG_TAIL = 6000     # characters of what a worker that died had written
 
 @dataclasses.dataclass
 class Outcome:
-    outcome: str            # pass, skip, fail, error, hang, crash, missing
+    # pass, skip; fail, error, hang, crash, missing, unloadable
+    outcome: str
     detail: str = ""
     seconds: float = 0
     flaky: bool = False     # failed, then passed alone
+    final: bool = False     # it would be the same alone
 
     @property
     def bad(self):
@@ -167,13 +169,14 @@ async def run_job(job, timeout):
         workers.append(worker)
         outcomes.update(worker.outcomes)
         if job.modules[0] not in worker.listed:
-            lost = Outcome("error", f"cannot be loaded\n{worker.log}")
+            lost = Outcome("unloadable", worker.log, final=True)
             return {**dict.fromkeys(left, lost), **outcomes}, workers
         there = set(worker.listed[job.modules[0]]["ids"])
         for test in left:
             if test not in there:
-                outcomes[test] = Outcome("missing", "there is no such test "
-                                                    f"under {job.impl}")
+                outcomes[test] = Outcome(
+                    "missing", f"there is no such test under {job.impl}",
+                    final=True)
         left = [test for test in left if test not in outcomes]
         if left and worker.end == "done":
             outcomes.update(dict.fromkeys(left, _not_started(worker)))

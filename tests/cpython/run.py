@@ -203,14 +203,14 @@ class Run:
             for test, outcome in outcomes.items():
                 if outcome.outcome == "pass":
                     ours = self.outcomes[test]
-                    ours.outcome = "missing"
+                    ours.outcome, ours.final = "missing", True
                     ours.detail = f"asyncio does not skip it: {ours.detail}"
         self.version = version
 
     async def _again(self):
         """Failed tests once more, each alone."""
         bad = [test for test, outcome in self.outcomes.items()
-               if outcome.bad and outcome.outcome != "missing"]
+               if outcome.bad and not outcome.final]
         jobs = [self._job(test.partition(".")[0], [test]) for test in bad]
         for outcomes in await asyncio.gather(*map(self._run, jobs)):
             for test, outcome in outcomes.items():
@@ -220,10 +220,15 @@ class Run:
 
     def report(self, title):
         counts = collections.defaultdict(collections.Counter)
+        unloadable = False
         for test, outcome in sorted(self.outcomes.items()):
             layer = counts[self.layers.of(test)]
             layer["failed" if outcome.bad else
                   "skipped" if outcome.outcome == "skip" else "passed"] += 1
+            if outcome.outcome == "unloadable":
+                if unloadable:
+                    continue    # said once: it will be the same for all
+                unloadable = True
             if outcome.bad:
                 print(f"{outcome.outcome}: {test}")
                 print(outcome.detail if self.options.verbose

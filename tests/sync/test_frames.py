@@ -4,11 +4,12 @@ import asyncio
 import os
 import sys
 
-import ouro
 import pytest
 from test_interface import MAKE
 from test_overriding import USE, use_queue
 from worlds import NAMES, NATIVE
+
+import ouro
 
 FOLDERS = tuple(os.path.dirname(os.path.abspath(module.__file__)) + os.sep
                 for module in (asyncio, ouro))

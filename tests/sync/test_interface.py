@@ -14,9 +14,10 @@ import types
 import unittest.mock
 import weakref
 
-import ouro
 import pytest
 from worlds import NAMES, NATIVE, STOCK, describe, plain
+
+import ouro
 
 KITS = [STOCK, NATIVE]
 MAKE = {
@@ -425,11 +426,12 @@ def test_driven_by_hand(name):
         async def drive(k, end=end):
             it = block(k, name)
             coro = getattr(it, WAITS[name])()
-            coro.send(None)
+            waiter = coro.send(None)
             result = outcome(lambda: eval(
                 f"coro.{end}", {"coro": coro, "asyncio": asyncio}))
             again = outcome(lambda: coro.send(None))
-            return result, again, plain(repr(it))
+            return (result, again, plain(repr(it)), waiter.done(),
+                    waiter.cancelled())
         run(drive)
 
 

@@ -20,7 +20,6 @@ from hypothesis.stateful import (  # noqa: E402
     RuleBasedStateMachine,
     initialize,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -37,50 +36,43 @@ counts = st.integers(-1, 3)
 class Machine(RuleBasedStateMachine):
     """The steps that are the same for all primitives."""
 
-    world = "native"
-    twin = None
+    twin = None         # set for the test
     actions = []        # (coroutine function, strategies of its arguments)
     operations = []     # (function, ...) the same
 
-    @precondition(lambda self: self.twin)
-    @rule(data=st.data())
-    def start(self, data):
-        self.twin.do("start", *self.draw(data, self.actions))
+    @rule(data=st.data(), times=st.integers(1, 3))
+    def start(self, data, times):
+        what = self.draw(data, self.actions)
+        for _ in range(times):
+            self.twin.do("start", *what)
 
-    @precondition(lambda self: self.twin and self.operations)
     @rule(data=st.data())
     def now(self, data):
         self.twin.do("now", *self.draw(data, self.operations))
 
-    @precondition(lambda self: self.twin and self.operations)
     @rule(data=st.data())
     def soon(self, data):
         self.twin.do("soon", *self.draw(data, self.operations))
 
-    @precondition(lambda self: self.twin)
-    @rule(number=st.integers(0, 20), soon=st.booleans(),
+    @rule(number=st.integers(0, 35), soon=st.booleans(),
           message=st.sampled_from([None, None, "first", 7]))
     def cancel(self, number, soon, message):
         self.twin.do("cancel", number, message, soon)
 
-    @precondition(lambda self: self.twin)
     @rule()
     def turn(self):
         self.twin.do("turn")
 
-    @precondition(lambda self: self.twin)
     @rule()
     def another_turn(self):
         self.twin.do("turn")
 
     @invariant()
     def same(self):
-        if self.twin:
-            self.twin.compare()
+        self.twin.compare()
 
     def teardown(self):
-        if self.twin:
-            self.twin.close()
+        self.twin.end()
 
     def draw(self, data, table):
         function, *strategies = data.draw(st.sampled_from(table))
@@ -127,7 +119,7 @@ class LockMachine(Machine):
 
     @initialize()
     def make(self):
-        self.twin = Twin(self.world, lambda kit: kit.Lock())
+        self.twin.make(lambda kit: kit.Lock())
 
 
 class SemaphoreMachine(Machine):
@@ -136,8 +128,7 @@ class SemaphoreMachine(Machine):
 
     @initialize(value=small, bounded=st.booleans())
     def make(self, value, bounded):
-        self.twin = Twin(
-            self.world,
+        self.twin.make(
             lambda kit: (kit.BoundedSemaphore if bounded
                          else kit.Semaphore)(value))
 
@@ -160,7 +151,7 @@ class EventMachine(Machine):
 
     @initialize()
     def make(self):
-        self.twin = Twin(self.world, lambda kit: kit.Event())
+        self.twin.make(lambda kit: kit.Event())
 
 
 async def wait_with_lock(it, log, turns):
@@ -209,8 +200,7 @@ class ConditionMachine(Machine):
 
     @initialize(own=st.booleans())
     def make(self, own):
-        self.twin = Twin(
-            self.world,
+        self.twin.make(
             lambda kit: kit.Condition(kit.Lock() if own else None))
 
 
@@ -232,7 +222,7 @@ class BarrierMachine(Machine):
 
     @initialize(parties=st.integers(1, 3))
     def make(self, parties):
-        self.twin = Twin(self.world, lambda kit: kit.Barrier(parties))
+        self.twin.make(lambda kit: kit.Barrier(parties))
 
 
 async def get(it, log):
@@ -291,8 +281,8 @@ class QueueMachine(Machine):
 
     @initialize(maxsize=small)
     def make(self, maxsize):
-        self.twin = Twin(self.world,
-                         lambda kit: getattr(kit, self.kind)(maxsize))
+        self.twin.make(
+            lambda kit: getattr(kit, self.kind)(maxsize))
 
 
 class PriorityQueueMachine(QueueMachine):
@@ -311,5 +301,10 @@ MACHINES = [LockMachine, EventMachine, ConditionMachine, SemaphoreMachine,
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda m: m.__name__)
 @pytest.mark.parametrize("world", WORLDS)
 def test_same_as_asyncio(machine, world):
-    chosen = type(machine.__name__, (machine,), {"world": world})
-    run_state_machine_as_test(chosen, settings=SETTINGS)
+    twin = Twin(world)
+    try:
+        run_state_machine_as_test(
+            type(machine.__name__, (machine,), {"twin": twin}),
+            settings=SETTINGS)
+    finally:
+        twin.close()

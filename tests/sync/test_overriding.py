@@ -8,10 +8,11 @@ import asyncio
 import heapq
 import unittest.mock
 
-import ouro
 import pytest
 from test_interface import KITS, MAKE, outcome, run
 from worlds import NAMES, NATIVE
+
+import ouro
 
 OVERRIDABLE = {
     "Lock": ["_get_loop", "_wake_up_first", "acquire", "release", "locked"],
@@ -251,7 +252,7 @@ def test_patched_on_the_mixin():
         assert calls == ["_get_loop"]
 
 
-# ---- subclasses as programs have them ----------------------------------------
+# ---- subclasses as programs have them --------------------------------------
 
 
 def subclasses(k):
