@@ -1,18 +1,21 @@
 """Making connections, compared with asyncio's ways and words."""
 
 import asyncio
-import errno
 import gc
 import os
 import socket
 import sys
-import threading
 import time
 import warnings
 
 import pytest
-from networlds import (Recorder, StockLoop, Subclass, WORLDS, receive, run,
-                       same, until)
+from networlds import (
+    WORLDS,
+    Recorder,
+    StockLoop,
+    same,
+    until,
+)
 
 import ouro
 

@@ -11,8 +11,7 @@ import sys
 import warnings
 
 import pytest
-from networlds import (Recorder, StockLoop, WORLDS, receive, run, same,
-                       until)
+from networlds import WORLDS, Recorder, StockLoop, receive, run, same, until
 
 import ouro
 

@@ -8,8 +8,15 @@ import socket
 import ssl
 
 import pytest
-from networlds import (Recorder, connect, each_family, receive, same,
-                       socket_pair, until)
+from networlds import (
+    Recorder,
+    connect,
+    each_family,
+    receive,
+    same,
+    socket_pair,
+    until,
+)
 
 import ouro
 

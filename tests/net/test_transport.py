@@ -12,11 +12,21 @@ import warnings
 import weakref
 
 import pytest
-from networlds import (Recorder, StockLoop, WORLDS, connect, each_family,
-                    receive, receive_some, run, same, socket_pair, until)
+from networlds import (
+    WORLDS,
+    Recorder,
+    StockLoop,
+    connect,
+    each_family,
+    receive,
+    receive_some,
+    run,
+    same,
+    socket_pair,
+    until,
+)
 
 import ouro
-
 
 # ---- life and death ---------------------------------------------------------
 

@@ -11,7 +11,7 @@ import sys
 import warnings
 
 import pytest
-from worlds import STOCK, WORLDS, run
+from streamworlds import STOCK, WORLDS, run
 
 SCENARIOS = []
 LINES = [b"x" * (n % 50) + b"\n" for n in range(500)]

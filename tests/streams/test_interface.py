@@ -5,8 +5,9 @@ import inspect
 import sys
 from unittest import mock
 
-import ouro
 import pytest
+
+import ouro
 
 CLASSES = ["StreamReader", "StreamWriter", "StreamReaderProtocol"]
 FUNCTIONS = ["open_connection", "start_server", "open_unix_connection",

@@ -7,8 +7,9 @@ import sys
 import warnings
 import weakref
 
-import ouro
 import pytest
+
+import ouro
 
 LOOPS = [ouro.Loop, asyncio.SelectorEventLoop]
 

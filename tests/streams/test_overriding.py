@@ -4,8 +4,9 @@ import asyncio
 import socket
 from unittest import mock
 
-import ouro
 import pytest
+
+import ouro
 
 LOOPS = [ouro.Loop, asyncio.SelectorEventLoop]
 

@@ -5,9 +5,9 @@ import os
 import sys
 
 import pytest
+from syncworlds import NAMES, NATIVE
 from test_interface import MAKE
 from test_overriding import USE, use_queue
-from worlds import NAMES, NATIVE
 
 import ouro
 

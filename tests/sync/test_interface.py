@@ -15,7 +15,7 @@ import unittest.mock
 import weakref
 
 import pytest
-from worlds import NAMES, NATIVE, STOCK, describe, plain
+from syncworlds import NAMES, NATIVE, STOCK, describe, plain
 
 import ouro
 

@@ -23,7 +23,7 @@ from hypothesis.stateful import (  # noqa: E402
     rule,
     run_state_machine_as_test,
 )
-from worlds import WORLDS, Twin  # noqa: E402
+from syncworlds import WORLDS, Twin  # noqa: E402
 
 SHUTDOWN = sys.version_info >= (3, 13)
 SETTINGS = settings(max_examples=int(os.environ.get("EXAMPLES", 40)),

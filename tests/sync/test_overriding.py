@@ -9,8 +9,8 @@ import heapq
 import unittest.mock
 
 import pytest
+from syncworlds import NAMES, NATIVE
 from test_interface import KITS, MAKE, outcome, run
-from worlds import NAMES, NATIVE
 
 import ouro
 

@@ -9,6 +9,7 @@ permit or a notification if a waiter is cancelled in the turn of its wake-up.
 import itertools
 
 import pytest
+from syncworlds import Twin
 from test_models import (
     SHUTDOWN,
     abort,
@@ -31,7 +32,6 @@ from test_models import (
     wait_with_lock,
     waiters,
 )
-from worlds import Twin
 
 TURN = ("turn",)
 CANCEL = [("cancel", number, None, False) for number in (0, 1)]
