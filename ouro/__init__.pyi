@@ -39,6 +39,7 @@ from . import (
     unix_events as unix_events,
 )
 from ._run import Loop as Loop, new_event_loop as new_event_loop, run as run
+from asyncio.taskgroups import TaskGroup as TaskGroup
 from asyncio import *  # type: ignore[assignment]  # (what is above stays)
 
 __version__: str

@@ -1,4 +1,4 @@
-/* create_server.c - create_server(): sockets bound to every address that the
+/* createserver.c - create_server(): sockets bound to every address that the
  * hosts resolve to, and a Server over them.
  */
 #include "base/rooms.h"

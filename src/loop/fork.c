@@ -1,5 +1,7 @@
 /* fork.c - what of a loop must not go on in the child of a fork.
  *
+ * What transports have gathered leaves before the fork, or both processes
+ * would send it.
  * The engine notices by itself that its descriptors are the parent's.  Left
  * is the interpreter's wake-up descriptor: signals of the child would arrive
  * in the parent.  asyncio takes it back itself from 3.12 on.
@@ -22,20 +24,40 @@ after_fork_in_child(PyObject *module, PyObject *ignored)
     return result;
 }
 
-static PyMethodDef function = {"_after_fork_in_child", after_fork_in_child,
-                               METH_NOARGS, NULL};
-
-int
-ouro_fork_setup(PyObject *module, ouro_state *st)
+static PyObject *
+before_fork(PyObject *module, PyObject *ignored)
 {
-    if (st->has.minor >= 12) {
-        return 0;
+    ouro_state *st = ouro_module_state(module);
+    PyObject *loop;
+    if (st->stock.signal == NULL) {
+        Py_RETURN_NONE; /* the module has been cleared */
     }
+    if (ouro_running_loop_or_null(st, &loop) < 0) {
+        return NULL;
+    }
+    int result = 0;
+    if (loop != NULL && ouro_loop_check(st, loop)) {
+        result = ou_loop_run_deferred(ouro_loop_engine(loop));
+    }
+    Py_XDECREF(loop);
+    if (result < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef before = {"_before_fork", before_fork, METH_NOARGS, NULL};
+static PyMethodDef after = {"_after_fork_in_child", after_fork_in_child,
+                            METH_NOARGS, NULL};
+
+/* os.register_at_fork(**{when: function}) */
+static int
+register_hook(PyObject *module, const char *when, PyMethodDef *function)
+{
     PyObject *os = PyImport_ImportModule("os");
-    PyObject *hook = PyCFunction_NewEx(&function, module, NULL);
+    PyObject *hook = PyCFunction_NewEx(function, module, NULL);
     PyObject *empty = PyTuple_New(0);
-    PyObject *kwargs =
-        hook != NULL ? Py_BuildValue("{sO}", "after_in_child", hook) : NULL;
+    PyObject *kwargs = hook != NULL ? Py_BuildValue("{sO}", when, hook) : NULL;
     PyObject *add =
         os != NULL ? PyObject_GetAttrString(os, "register_at_fork") : NULL;
     PyObject *result = NULL;
@@ -49,4 +71,15 @@ ouro_fork_setup(PyObject *module, ouro_state *st)
     Py_XDECREF(os);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
+}
+
+int
+ouro_fork_setup(PyObject *module, ouro_state *st)
+{
+    if (register_hook(module, "before", &before) < 0) {
+        return -1;
+    }
+    return st->has.minor >= 12
+               ? 0
+               : register_hook(module, "after_in_child", &after);
 }
