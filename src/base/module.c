@@ -48,6 +48,7 @@ static const setup_function rooms[] = {
     ouro_sockwatch_setup,
     ouro_sockops_setup,
     ouro_sockconnect_setup,
+    ouro_sock_sendfile_setup,
     /* sync */
     ouro_mixin_setup,
     ouro_lock_setup,
@@ -58,6 +59,7 @@ static const setup_function rooms[] = {
     ouro_queue_setup,
     /* net */
     ouro_tcp_setup,
+    ouro_sendfile_setup,
     ouro_borrow_setup, /* after all that adds methods to the loop */
     /* streams */
     ouro_streams_setup,

@@ -68,6 +68,7 @@ typedef struct ouro_types {
     PyTypeObject *Listener;
     PyTypeObject *SockWatch;
     PyTypeObject *SocketTransport;
+    PyTypeObject *SendfileProtocol;
     /* streams */
     PyTypeObject *StreamReader;
     PyTypeObject *StreamWriter;
@@ -345,6 +346,7 @@ typedef struct ouro_imports {
     X(_remove_writer)                                                         \
     X(_transports)                                                            \
     X(_write_ready)                                                           \
+    X(sock_sendfile)                                                          \
     X(connect)                                                                \
     X(remove_reader)                                                          \
     X(_unix_server_sockets)                                                   \
