@@ -5,9 +5,8 @@ import os
 import sys
 
 import pytest
+from synccompare import MAKE, USE
 from syncworlds import NAMES, NATIVE
-from test_interface import MAKE
-from test_overriding import USE, use_queue
 
 import ouro
 
@@ -39,8 +38,7 @@ async def turns(count=8):
 
 async def many(it, name):
     """The operations of the tests of overriding, with ouro's own tasks."""
-    use = USE.get(name, use_queue)
-    await use(it)
+    await USE[name](it)
 
 
 async def cancelled(it, name):

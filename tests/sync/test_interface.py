@@ -15,22 +15,11 @@ import unittest.mock
 import weakref
 
 import pytest
-from syncworlds import NAMES, NATIVE, STOCK, describe, plain
+from synccompare import MAKE, outcome, run, same
+from syncworlds import NAMES, NATIVE, describe, plain
 
 import ouro
 
-KITS = [STOCK, NATIVE]
-MAKE = {
-    "Lock": "k.Lock()",
-    "Event": "k.Event()",
-    "Condition": "k.Condition()",
-    "Semaphore": "k.Semaphore(2)",
-    "BoundedSemaphore": "k.BoundedSemaphore(2)",
-    "Barrier": "k.Barrier(2)",
-    "Queue": "k.Queue(2)",
-    "PriorityQueue": "k.PriorityQueue(2)",
-    "LifoQueue": "k.LifoQueue(2)",
-}
 PUBLIC = {name: [member for member in dir(getattr(asyncio, name))
                  if not member.startswith("_")
                  or member in ("__aenter__", "__aexit__")]
@@ -54,32 +43,6 @@ class Odd:
         return False
 
     __hash__ = None
-
-
-def outcome(function):
-    try:
-        return plain(repr(function()))
-    except BaseException as error:
-        return "raises " + plain(describe(error))
-
-
-def same(function):
-    """function(kit) has the same outcome for asyncio's kit and ours."""
-    stock, native = (outcome(lambda kit=kit: function(kit)) for kit in KITS)
-    assert native == stock
-    return stock
-
-
-def run(function):
-    """The same of an async function, each on a loop of its own."""
-    def call(kit):
-        loop = asyncio.SelectorEventLoop() if kit is STOCK else ouro.Loop()
-        try:
-            return loop.run_until_complete(
-                asyncio.wait_for(function(kit), 5))
-        finally:
-            loop.close()
-    return same(call)
 
 
 def close(value):

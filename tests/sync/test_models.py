@@ -6,14 +6,13 @@ of a wake-up, and twice.  After every step both worlds must have the same
 trace: the order of wake-ups, results, exceptions and messages, and the repr.
 """
 
-import asyncio
 import os
-import sys
 
 import pytest
 
 hypothesis = pytest.importorskip("hypothesis")
 
+import syncactions as do  # noqa: E402
 from hypothesis import settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from hypothesis.stateful import (  # noqa: E402
@@ -25,7 +24,7 @@ from hypothesis.stateful import (  # noqa: E402
 )
 from syncworlds import WORLDS, Twin  # noqa: E402
 
-SHUTDOWN = sys.version_info >= (3, 13)
+# (EXAMPLES=2000 is for a long look.)
 SETTINGS = settings(max_examples=int(os.environ.get("EXAMPLES", 40)),
                     stateful_step_count=40, deadline=None,
                     derandomize=True)
@@ -79,43 +78,9 @@ class Machine(RuleBasedStateMachine):
         return function, *map(data.draw, strategies)
 
 
-# ---- what is done with them ------------------------------------------------
-
-
-async def acquire(it, log):
-    return await it.acquire()
-
-
-async def hold(it, log, turns):
-    async with it as value:
-        log("has", value)
-        for _ in range(turns):
-            await asyncio.sleep(0)
-
-
-async def wait(it, log):
-    return await it.wait()
-
-
-def release(it):
-    return it.release()
-
-
-def locked(it):
-    return it.locked()
-
-
-def waiters(it):
-    """Look at the line: from then on, it is a deque."""
-    line = it._waiters
-    if line is None:
-        return None
-    return type(line).__name__, [(w.done(), w.cancelled()) for w in line]
-
-
 class LockMachine(Machine):
-    actions = [(acquire,), (hold, small)]
-    operations = [(release,), (locked,), (waiters,)]
+    actions = [(do.acquire,), (do.hold, small)]
+    operations = [(do.release,), (do.locked,), (do.waiters,)]
 
     @initialize()
     def make(self):
@@ -123,8 +88,8 @@ class LockMachine(Machine):
 
 
 class SemaphoreMachine(Machine):
-    actions = [(acquire,), (hold, small)]
-    operations = [(release,), (locked,), (waiters,)]
+    actions = [(do.acquire,), (do.hold, small)]
+    operations = [(do.release,), (do.locked,), (do.waiters,)]
 
     @initialize(value=small, bounded=st.booleans())
     def make(self, value, bounded):
@@ -133,70 +98,21 @@ class SemaphoreMachine(Machine):
                          else kit.Semaphore)(value))
 
 
-def set_event(it):
-    return it.set()
-
-
-def clear(it):
-    return it.clear()
-
-
-def is_set(it):
-    return it.is_set()
-
-
 class EventMachine(Machine):
-    actions = [(wait,)]
-    operations = [(set_event,), (clear,), (is_set,), (waiters,)]
+    actions = [(do.wait,)]
+    operations = [(do.set_event,), (do.clear,), (do.is_set,), (do.waiters,)]
 
     @initialize()
     def make(self):
         self.twin.make(lambda kit: kit.Event())
 
 
-async def wait_with_lock(it, log, turns):
-    async with it:
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        log("waits")
-        value = await it.wait()
-        log("woken", value)
-        for _ in range(turns):
-            await asyncio.sleep(0)
-
-
-async def wait_for(it, log, times):
-    """True when it has been asked a number of times."""
-    asked = []
-
-    def predicate():
-        asked.append(0)
-        return len(asked) > times
-
-    async with it:
-        value = await it.wait_for(predicate)
-        log("held", value, len(asked))
-
-
-async def notify(it, log, count):
-    async with it:
-        return it.notify(count)
-
-
-async def notify_all(it, log):
-    async with it:
-        return it.notify_all()
-
-
-def notify_now(it, count):
-    return it.notify(count)
-
-
 class ConditionMachine(Machine):
-    actions = [(acquire,), (hold, small), (wait,), (wait_with_lock, small),
-               (wait_with_lock, small), (wait_for, small), (notify, counts),
-               (notify_all,)]
-    operations = [(release,), (locked,), (waiters,), (notify_now, counts)]
+    actions = [(do.acquire,), (do.hold, small), (do.wait,),
+               (do.wait_with_lock, small), (do.wait_with_lock, small),
+               (do.wait_for, small), (do.notify, counts), (do.notify_all,)]
+    operations = [(do.release,), (do.locked,), (do.waiters,),
+                  (do.notify_now, counts)]
 
     @initialize(own=st.booleans())
     def make(self, own):
@@ -204,80 +120,25 @@ class ConditionMachine(Machine):
             lambda kit: kit.Condition(kit.Lock() if own else None))
 
 
-async def reset(it, log):
-    return await it.reset()
-
-
-async def abort(it, log):
-    return await it.abort()
-
-
-def barrier_state(it):
-    return it._state.value, it._count, it.n_waiting, it.parties, it.broken
-
-
 class BarrierMachine(Machine):
-    actions = [(wait,), (wait,), (hold, small), (reset,), (abort,)]
-    operations = [(barrier_state,)]
+    actions = [(do.wait,), (do.wait,), (do.hold, small), (do.reset,),
+               (do.abort,)]
+    operations = [(do.barrier_state,)]
 
     @initialize(parties=st.integers(1, 3))
     def make(self, parties):
         self.twin.make(lambda kit: kit.Barrier(parties))
 
 
-async def get(it, log):
-    return await it.get()
-
-
-async def put(it, log, item):
-    return await it.put(item)
-
-
-async def join(it, log):
-    return await it.join()
-
-
-def get_nowait(it):
-    return it.get_nowait()
-
-
-def put_nowait(it, item):
-    return it.put_nowait(item)
-
-
-def task_done(it):
-    return it.task_done()
-
-
-def sizes(it):
-    return it.qsize(), it.empty(), it.full(), it.maxsize, str(it)
-
-
-def look_inside(it):
-    return (type(it._queue).__name__, list(it._queue),
-            it._unfinished_tasks, it._finished.is_set())
-
-
-def lines(it):
-    return [[(w.done(), w.cancelled()) for w in line]
-            for line in (it._getters, it._putters)]
-
-
-def throw_away(it):
-    return it._queue.clear()
-
-
-def shutdown(it, immediate):
-    return it.shutdown(immediate)
-
-
 class QueueMachine(Machine):
     kind = "Queue"
-    actions = [(get,), (get,), (put, small), (put, small), (join,)]
-    operations = [(get_nowait,), (put_nowait, small), (task_done,), (sizes,),
-                  (look_inside,), (lines,), (throw_away,)]
-    if SHUTDOWN:
-        operations.append((shutdown, st.booleans()))
+    actions = [(do.get,), (do.get,), (do.put, small), (do.put, small),
+               (do.join,)]
+    operations = [(do.get_nowait,), (do.put_nowait, small), (do.task_done,),
+                  (do.sizes,), (do.look_inside,), (do.lines,),
+                  (do.throw_away,)]
+    if do.SHUTDOWN:
+        operations.append((do.shutdown, st.booleans()))
 
     @initialize(maxsize=small)
     def make(self, maxsize):

@@ -9,8 +9,7 @@ permit or a notification if a waiter is cancelled in the turn of its wake-up.
 import itertools
 
 import pytest
-from syncworlds import Twin
-from test_models import (
+from syncactions import (
     SHUTDOWN,
     abort,
     acquire,
@@ -32,6 +31,7 @@ from test_models import (
     wait_with_lock,
     waiters,
 )
+from syncworlds import Twin
 
 TURN = ("turn",)
 CANCEL = [("cancel", number, None, False) for number in (0, 1)]
@@ -66,9 +66,11 @@ SCHEDULES = {
         lambda kit: kit.BoundedSemaphore(2),
         [start(acquire)] * 5 + [TURN],
         [TURN, *CANCEL, now(release), soon(release)], 5),
+    # Who comes while the first is on its way waits, though permits are left.
     "semaphore with permits for those to come": (
         lambda kit: kit.Semaphore(0),
-        [start(acquire), TURN, *[now(release)] * 3],
+        [start(acquire), TURN, start(acquire), start(acquire),
+         *[now(release)] * 3],
         [TURN, *CANCEL, start(acquire), now(release)], 5),
     "event": (
         lambda kit: kit.Event(), [start(wait)] * 3 + [TURN],
