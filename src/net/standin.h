@@ -1,0 +1,47 @@
+/* standin.h - the protocol that stands in for the application's while a file
+ * is sent over a transport block by block.
+ */
+#ifndef OURO_STANDIN_H
+#define OURO_STANDIN_H
+
+#include "base/ouro.h"
+
+typedef struct SendfileProtocol {
+    PyObject_HEAD
+    PyObject *loop;
+    PyObject *transport;
+    PyObject *protocol; /* the application's */
+    PyObject *ready;    /* a future while writing is paused, or NULL */
+    bool resume_reading;
+    bool resume_writing;
+} SendfileProtocol;
+
+/* Take the place of the transport's protocol, with reading paused. */
+SendfileProtocol *ouro_standin_new(ouro_state *st, PyObject *loop,
+                                   PyObject *transport);
+
+/* Give the application's protocol its place back. 0 or -1. */
+int ouro_standin_restore(ouro_state *st, SendfileProtocol *self);
+
+int ouro_standin_setup(PyObject *module, ouro_state *st);
+
+/* object.<method>() for its effect. 0 or -1. */
+static inline int
+ouro_call_method(PyObject *object, const char *method)
+{
+    PyObject *result = PyObject_CallMethod(object, method, NULL);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* object.<method>() as a truth value. -1: exception. */
+static inline int
+ouro_ask_method(PyObject *object, const char *method)
+{
+    PyObject *result = PyObject_CallMethod(object, method, NULL);
+    int truth = result == NULL ? -1 : PyObject_IsTrue(result);
+    Py_XDECREF(result);
+    return truth;
+}
+
+#endif
