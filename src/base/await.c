@@ -281,6 +281,7 @@ body_drive(AwaitObject *self, await_status status, PyObject **ret)
         PyObject *awaitable, *value;
         switch (status) {
         case AWAIT_ERROR:
+            *ret = NULL; /* maybe what was delegated to before, and freed */
             return finish_with_error(self);
         case AWAIT_RETURN:
             return finish(self, PYGEN_RETURN);

@@ -86,15 +86,11 @@ loop_finalizer_hook(PyObject *op, PyObject *agen)
 }
 
 static int
-set_hooks(PyObject *firstiter, PyObject *finalizer)
+set_hooks(ouro_state *st, PyObject *firstiter, PyObject *finalizer)
 {
-    PyObject *set = PySys_GetObject("set_asyncgen_hooks"); /* borrowed */
-    if (set == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "lost sys.set_asyncgen_hooks");
-        return -1;
-    }
     PyObject *args[] = {firstiter, finalizer};
-    PyObject *result = PyObject_Vectorcall(set, args, 2, NULL);
+    PyObject *result =
+        PyObject_Vectorcall(st->stock.set_asyncgen_hooks, args, 2, NULL);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }
@@ -103,12 +99,7 @@ int
 ouro_asyncgens_enter(LoopObject *self)
 {
     ouro_state *st = self->core.st;
-    PyObject *get = PySys_GetObject("get_asyncgen_hooks"); /* borrowed */
-    if (get == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "lost sys.get_asyncgen_hooks");
-        return -1;
-    }
-    PyObject *old = PyObject_CallNoArgs(get);
+    PyObject *old = PyObject_CallNoArgs(st->stock.get_asyncgen_hooks);
     if (old == NULL) {
         return -1;
     }
@@ -119,7 +110,7 @@ ouro_asyncgens_enter(LoopObject *self)
     PyObject *finalizer =
         PyObject_GetAttr(op, st->str._asyncgen_finalizer_hook);
     int result = firstiter != NULL && finalizer != NULL
-                     ? set_hooks(firstiter, finalizer)
+                     ? set_hooks(st, firstiter, finalizer)
                      : -1;
     Py_XDECREF(finalizer);
     Py_XDECREF(firstiter);
@@ -130,13 +121,14 @@ int
 ouro_asyncgens_leave(LoopObject *self)
 {
     PyObject *old = self->old_agen_hooks;
-    self->old_agen_hooks = NULL;
-    int result = 0;
-    if (old != NULL && PyTuple_Check(old) && PyTuple_GET_SIZE(old) == 2) {
-        result = set_hooks(PyTuple_GET_ITEM(old, 0), PyTuple_GET_ITEM(old, 1));
+    if (old != NULL && PyTuple_Check(old) && PyTuple_GET_SIZE(old) == 2
+        && set_hooks(self->core.st, PyTuple_GET_ITEM(old, 0),
+                     PyTuple_GET_ITEM(old, 1))
+               < 0) {
+        return -1;
     }
-    Py_XDECREF(old);
-    return result;
+    Py_CLEAR(self->old_agen_hooks);
+    return 0;
 }
 
 /* ---- shutdown ---------------------------------------------------------- */

@@ -31,22 +31,47 @@ ends_the_run(ouro_state *st, PyObject *fut)
     return leaves;
 }
 
-/* The done callback of the future that run_until_complete() waits for. */
+/* futures._get_loop(fut).stop(); a plain loop of ours needs no call, which
+ * might fail. */
+static int
+stop_loop_of(ouro_state *st, PyObject *fut)
+{
+    PyObject *loop = ouro_anyfuture_loop(st, fut);
+    if (loop == NULL) {
+        return -1;
+    }
+    int result = 0;
+    if (ouro_loop_check(st, loop) && ouro_loop_plain((LoopObject *)loop)) {
+        ((LoopObject *)loop)->stopping = true;
+    }
+    else {
+        result = call_no_result((LoopObject *)loop, st->str.stop);
+    }
+    Py_DECREF(loop);
+    return result;
+}
+
+/* The done callback of the future that run_until_complete() waits for.  For
+ * want of memory it is tried again: a loop that is not stopped waits for
+ * ever. */
 static PyObject *
 run_until_complete_cb(PyObject *module, PyObject *fut)
 {
     ouro_state *st = ouro_module_state(module);
     int ends = ends_the_run(st, fut);
+    if (ends < 0 && PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        PyErr_Clear();
+        ends = ends_the_run(st, fut);
+    }
     if (ends != 0) {
         return ends < 0 ? NULL : Py_NewRef(Py_None);
     }
-    PyObject *loop = ouro_anyfuture_loop(st, fut);
-    if (loop == NULL) {
-        return NULL;
+    int result = stop_loop_of(st, fut);
+    if (result < 0 && PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        PyErr_Clear();
+        result = stop_loop_of(st, fut);
     }
-    PyObject *result = PyObject_CallMethodNoArgs(loop, st->str.stop);
-    Py_DECREF(loop);
-    return result;
+    return result < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static int

@@ -177,15 +177,9 @@ loop_check_callback(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
 /* ---- origins of coroutines --------------------------------------------- */
 
 static int
-set_origin_depth(PyObject *depth)
+set_origin_depth(ouro_state *st, PyObject *depth)
 {
-    PyObject *set = /* borrowed */
-        PySys_GetObject("set_coroutine_origin_tracking_depth");
-    if (set == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "lost sys");
-        return -1;
-    }
-    PyObject *result = PyObject_CallOneArg(set, depth);
+    PyObject *result = PyObject_CallOneArg(st->stock.set_origin_depth, depth);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }
@@ -201,19 +195,18 @@ ouro_loop_track_origins(LoopObject *self, bool enabled)
     }
     int result = -1;
     if (enabled) {
-        PyObject *get = /* borrowed */
-            PySys_GetObject("get_coroutine_origin_tracking_depth");
-        PyObject *saved = get != NULL ? PyObject_CallNoArgs(get) : NULL;
+        PyObject *saved =
+            PyObject_CallNoArgs(self->core.st->stock.get_origin_depth);
         PyObject *depth = PyLong_FromLong(DEBUG_STACK_DEPTH);
         if (saved != NULL && depth != NULL) {
             Py_XSETREF(self->origin_depth, Py_NewRef(saved));
-            result = set_origin_depth(depth);
+            result = set_origin_depth(self->core.st, depth);
         }
         Py_XDECREF(saved);
         Py_XDECREF(depth);
     }
     else if (self->origin_depth != NULL) {
-        result = set_origin_depth(self->origin_depth);
+        result = set_origin_depth(self->core.st, self->origin_depth);
     }
     if (result == 0) {
         self->tracks_origins = enabled;

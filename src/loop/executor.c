@@ -211,6 +211,10 @@ ouro_executor_close(LoopObject *self)
     PyObject *executor = self->default_executor;
     self->default_executor = NULL;
     int result = shut_down(self->core.st, executor, Py_False);
+    if (result < 0 && PyErr_ExceptionMatches(PyExc_MemoryError)
+        && self->default_executor == NULL) {
+        self->default_executor = Py_NewRef(executor); /* for another try */
+    }
     Py_DECREF(executor);
     return result;
 }

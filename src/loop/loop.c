@@ -150,6 +150,43 @@ loop_running(LoopObject *self)
     return truth;
 }
 
+int
+ouro_loop_do_all(LoopObject *self, const loop_step *steps, size_t count)
+{
+    PyObject *first = PyErr_GetRaisedException();
+    for (size_t i = 0; i < count; i++) {
+        int result = steps[i](self);
+        if (result < 0 && PyErr_ExceptionMatches(PyExc_MemoryError)) {
+            PyErr_Clear();
+            result = steps[i](self);
+        }
+        if (result < 0) {
+            PyObject *error = PyErr_GetRaisedException();
+            if (first == NULL) {
+                first = error;
+            }
+            else {
+                Py_XDECREF(error);
+            }
+        }
+    }
+    PyErr_SetRaisedException(first);
+    return first == NULL ? 0 : -1;
+}
+
+static int
+step_leave_task(LoopObject *self)
+{
+    return ouro_leave_task_fast(&self->core);
+}
+
+static int
+step_close_engine(LoopObject *self)
+{
+    engine_close(self);
+    return 0;
+}
+
 static PyObject *
 loop_close(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
            PyObject *kwnames)
@@ -177,13 +214,11 @@ loop_close(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     }
     self->closed = true;
     ouro_loop_refresh(self);
-    int result = ouro_leave_task_fast(&self->core);
-    result |= ouro_queues_drop(self);
-    result |= ouro_executor_close(self);
-    engine_close(self);
-    result |= ouro_selector_close(self);
-    result |= ouro_signals_close(self);
-    if (result < 0) {
+    static const loop_step steps[] = {
+        step_leave_task,   ouro_queues_drop,    ouro_executor_close,
+        step_close_engine, ouro_selector_close, ouro_signals_close,
+    };
+    if (ouro_loop_do_all(self, steps, Py_ARRAY_LENGTH(steps)) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

@@ -168,6 +168,12 @@ int ouro_loop_turn(LoopObject *self);
 /* The engine's clock for what is not fast: self.time(), or a test's. */
 double ouro_loop_clock(void *self);
 
+/* Take the steps of a clean-up one after the other, whatever happens in them:
+ * no step is entered with an exception set, and the first that comes up is
+ * what is left in the end.  What fails for want of memory is tried again. */
+typedef int (*loop_step)(LoopObject *self);
+int ouro_loop_do_all(LoopObject *self, const loop_step *steps, size_t count);
+
 /* ---- what run_forever() and close() switch on and off ------------------- */
 
 /* Coroutine origins are tracked while a loop runs in debug mode. 0/-1. */

@@ -247,23 +247,35 @@ check_can_run(LoopObject *self)
     return 0;
 }
 
+static int
+step_leave_task(LoopObject *self)
+{
+    return ouro_leave_task_fast(&self->core);
+}
+
+static int
+step_unset_running(LoopObject *self)
+{
+    return set_running_loop(self->core.st, Py_None);
+}
+
+static int
+step_untrack_origins(LoopObject *self)
+{
+    return ouro_loop_track_origins(self, false);
+}
+
 /* Runs whether or not an exception is set, and keeps it. */
 static int
 run_cleanup(LoopObject *self)
 {
-    PyObject *error = PyErr_GetRaisedException();
-    int result = ouro_leave_task_fast(&self->core);
+    static const loop_step steps[] = {step_leave_task, step_unset_running,
+                                      step_untrack_origins,
+                                      ouro_asyncgens_leave};
     self->stopping = false;
     self->thread_id = 0;
     self->core.running = false;
-    result |= set_running_loop(self->core.st, Py_None);
-    result |= ouro_loop_track_origins(self, false);
-    result |= ouro_asyncgens_leave(self);
-    if (error != NULL) {
-        PyErr_SetRaisedException(error);
-        return -1;
-    }
-    return result;
+    return ouro_loop_do_all(self, steps, Py_ARRAY_LENGTH(steps));
 }
 
 static int

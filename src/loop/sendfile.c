@@ -132,8 +132,8 @@ check_number(PyObject *number, long least, const char *format)
         return -1;
     }
     PyObject *limit = PyLong_FromLong(least);
-    int less = limit == NULL ? -1
-                             : PyObject_RichCompareBool(number, limit, Py_LT);
+    int less =
+        limit == NULL ? -1 : PyObject_RichCompareBool(number, limit, Py_LT);
     Py_XDECREF(limit);
     if (less > 0) {
         PyErr_Format(PyExc_ValueError, format, number);
@@ -254,8 +254,7 @@ explain_copy_error(ouro_state *st, AwaitObject *op, bool waited)
 /* os.sendfile() until the socket takes no more: 1 at the end of the file or
  * of what was asked for. */
 static int
-copy_some(ouro_state *st, AwaitObject *op, int fd, bool waited,
-          PyObject **ret)
+copy_some(ouro_state *st, AwaitObject *op, int fd, bool waited, PyObject **ret)
 {
     Py_ssize_t count = copy_number(op, COPY_COUNT);
     PyObject *os = PyImport_ImportModule("os");
@@ -339,8 +338,7 @@ file_number(PyObject *file, PyObject **ret_fileno, PyObject **ret_size)
         Py_XDECREF(io);
         int missing =
             unsupported != NULL
-            && (PyErr_GivenExceptionMatches(exception,
-                                            PyExc_AttributeError)
+            && (PyErr_GivenExceptionMatches(exception, PyExc_AttributeError)
                 || PyErr_GivenExceptionMatches(exception, unsupported));
         Py_XDECREF(unsupported);
         if (missing) {
@@ -353,8 +351,7 @@ file_number(PyObject *file, PyObject **ret_fileno, PyObject **ret_size)
     }
     PyObject *os = PyImport_ImportModule("os");
     PyObject *status =
-        os == NULL ? NULL
-                   : PyObject_CallMethod(os, "fstat", "O", *ret_fileno);
+        os == NULL ? NULL : PyObject_CallMethod(os, "fstat", "O", *ret_fileno);
     *ret_size =
         status == NULL ? NULL : PyObject_GetAttrString(status, "st_size");
     Py_XDECREF(os);
@@ -389,16 +386,15 @@ native_start(ouro_state *st, AwaitObject *self, PyObject **ret)
         return AWAIT_ERROR;
     }
     await_status status = AWAIT_ERROR;
-    int empty =
-        count == Py_None ? PyObject_Not(size) : PyObject_Not(count);
+    int empty = count == Py_None ? PyObject_Not(size) : PyObject_Not(count);
     if (empty > 0) {
         *ret = Py_NewRef(zero);
         status = AWAIT_RETURN;
     }
     else if (empty == 0) {
-        PyObject *c = PyTuple_Pack(4, fileno,
-                                   ouro_frame_get(self, FILE_OFFSET),
-                                   count == Py_None ? zero : count, size);
+        PyObject *c =
+            PyTuple_Pack(4, fileno, ouro_frame_get(self, FILE_OFFSET),
+                         count == Py_None ? zero : count, size);
         AwaitObject *op =
             c == NULL ? NULL
                       : ouro_sockop_new(self->owner, &copy_kind,
@@ -501,8 +497,7 @@ fallback_begin(ouro_state *st, AwaitObject *self)
     PyObject *file = ouro_frame_get(self, FILE_FILE);
     Py_ssize_t offset =
         ouro_sendfile_number(ouro_frame_get(self, FILE_OFFSET));
-    Py_ssize_t count =
-        ouro_sendfile_number(ouro_frame_get(self, FILE_COUNT));
+    Py_ssize_t count = ouro_sendfile_number(ouro_frame_get(self, FILE_COUNT));
     if (PyErr_Occurred()) {
         return -1;
     }
@@ -533,9 +528,9 @@ fallback_end(AwaitObject *self)
     return self->n == 0
                ? 0
                : ouro_sendfile_seek(
-                     ouro_frame_get(self, FILE_FILE),
-                     ouro_sendfile_number(ouro_frame_get(self, FILE_OFFSET))
-                         + self->n);
+                   ouro_frame_get(self, FILE_FILE),
+                   ouro_sendfile_number(ouro_frame_get(self, FILE_OFFSET))
+                       + self->n);
 }
 
 static await_status
@@ -563,8 +558,8 @@ fallback_read(ouro_state *st, AwaitObject *self, PyObject **ret)
     }
     ouro_frame_set(self, FALLBACK_BLOCK, block);
     self->step = STEP_READ;
-    *ret = ouro_sendfile_read(st, self->owner,
-                              ouro_frame_get(self, FILE_FILE), block);
+    *ret = ouro_sendfile_read(st, self->owner, ouro_frame_get(self, FILE_FILE),
+                              block);
     return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
 }
 
@@ -577,11 +572,10 @@ fallback_send(AwaitObject *self, PyObject **ret)
         return some < 0 ? AWAIT_ERROR : fallback_finish(self, ret);
     }
     Py_ssize_t size = PyNumber_AsSsize_t(self->value, PyExc_OverflowError);
-    PyObject *data =
-        size == -1 && PyErr_Occurred()
-            ? NULL
-            : PySequence_GetSlice(ouro_frame_get(self, FALLBACK_BLOCK), 0,
-                                  size);
+    PyObject *data = size == -1 && PyErr_Occurred()
+                         ? NULL
+                         : PySequence_GetSlice(
+                             ouro_frame_get(self, FALLBACK_BLOCK), 0, size);
     if (data == NULL) {
         return AWAIT_ERROR;
     }
@@ -658,11 +652,10 @@ sendfile_delegate(AwaitObject *self, const char *method, int step,
                   PyObject **ret)
 {
     self->step = step;
-    *ret = PyObject_CallMethod(self->owner, method, "OOOO",
-                               ouro_frame_get(self, FILE_SOCK),
-                               ouro_frame_get(self, FILE_FILE),
-                               ouro_frame_get(self, FILE_OFFSET),
-                               ouro_frame_get(self, FILE_COUNT));
+    *ret = PyObject_CallMethod(
+        self->owner, method, "OOOO", ouro_frame_get(self, FILE_SOCK),
+        ouro_frame_get(self, FILE_FILE), ouro_frame_get(self, FILE_OFFSET),
+        ouro_frame_get(self, FILE_COUNT));
     return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
 }
 
@@ -729,16 +722,15 @@ loop_sock_sendfile(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
     };
     PyObject *a[FILE_ALL_ARGS];
     PyObject *zero = PyLong_FromLong(0);
-    if (zero == NULL
-        || ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
+    if (zero == NULL || ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
         Py_XDECREF(zero);
         return NULL;
     }
     a[FILE_OFFSET] = a[FILE_OFFSET] == NULL ? zero : a[FILE_OFFSET];
     a[FILE_FALLBACK] = a[FILE_FALLBACK] == NULL ? Py_True : a[FILE_FALLBACK];
-    PyObject *coroutine = ouro_frame_new(
-        ouro_state_of(loop), &sendfile_kind, loop, a, FILE_ALL_ARGS,
-        FILE_ALL_ARGS);
+    PyObject *coroutine =
+        ouro_frame_new(ouro_state_of(loop), &sendfile_kind, loop, a,
+                       FILE_ALL_ARGS, FILE_ALL_ARGS);
     Py_DECREF(zero);
     return coroutine;
 }

@@ -480,7 +480,7 @@ ouro_signals_close(LoopObject *self)
                            : PyObject_Size(self->signal_handlers);
     if (count > 0) {
         PyObject *finalizing =
-            PyObject_CallNoArgs(PySys_GetObject("is_finalizing"));
+            PyObject_CallNoArgs(self->core.st->stock.is_finalizing);
         if (finalizing == NULL) {
             return -1;
         }

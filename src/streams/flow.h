@@ -10,11 +10,11 @@
 typedef struct FlowObject {
     PyObject_HEAD
     PyObject *dict;
-    PyObject *weakrefs;
-    PyObject *loop;
-    PyObject *drain_waiters; /* a deque; NULL: nobody has waited yet */
     char paused;
     char connection_lost;
+    PyObject *loop;
+    PyObject *drain_waiters; /* a deque; NULL: nobody has waited yet */
+    PyObject *weakrefs;
 } FlowObject;
 
 static inline FlowObject *
