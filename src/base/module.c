@@ -32,6 +32,7 @@ static const setup_function rooms[] = {
     ouro_coroutines_setup,
     ouro_threads_setup,
     ouro_completed_setup,
+    ouro_awaited_setup,
     ouro_factory_setup,
     ouro_control_setup,
     /* loop */

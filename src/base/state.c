@@ -40,6 +40,7 @@ static const import_entry imports[] = {
     IMPORT_OPTIONAL("_asyncio", "_swap_current_task", _swap_current_task),
     IMPORT_OPTIONAL("_asyncio", "_current_tasks", _current_tasks),
     IMPORT_OPTIONAL("_asyncio", "current_task", current_task),
+    IMPORT_OPTIONAL("_asyncio", "all_tasks", all_tasks),
     IMPORT("asyncio", NULL, asyncio),
     IMPORT("asyncio.coroutines", NULL, coroutines),
     IMPORT("asyncio.events", NULL, events),
@@ -65,6 +66,11 @@ static const import_entry imports[] = {
     IMPORT("traceback", NULL, traceback),
     IMPORT("signal", NULL, signal),
     IMPORT("selectors", "SelectorKey", SelectorKey),
+    IMPORT("sys", "get_asyncgen_hooks", get_asyncgen_hooks),
+    IMPORT("sys", "set_asyncgen_hooks", set_asyncgen_hooks),
+    IMPORT("sys", "get_coroutine_origin_tracking_depth", get_origin_depth),
+    IMPORT("sys", "set_coroutine_origin_tracking_depth", set_origin_depth),
+    IMPORT("sys", "is_finalizing", is_finalizing),
     IMPORT("collections.abc", "Coroutine", CoroutineABC),
     IMPORT("collections", "deque", deque),
     IMPORT("traceback", "extract_stack", extract_stack),
@@ -75,6 +81,9 @@ static const import_entry imports[] = {
     IMPORT("inspect", "isawaitable", isawaitable),
     IMPORT("inspect", "iscoroutinefunction", inspect_iscoroutinefunction),
     IMPORT("functools", "partial", partial),
+    IMPORT_OPTIONAL("_asyncio", "future_add_to_awaited_by", add_to_awaited_by),
+    IMPORT_OPTIONAL("_asyncio", "future_discard_from_awaited_by",
+                    discard_from_awaited_by),
     IMPORT("concurrent.futures", "Future", concurrent_Future),
     IMPORT("concurrent.futures", "CancelledError", concurrent_CancelledError),
     IMPORT("concurrent.futures", "InvalidStateError",
@@ -112,10 +121,43 @@ import_one(ouro_imports *stock, const import_entry *entry)
     return *slot == NULL ? -1 : 0;
 }
 
+/* From 3.14 the WeakSet of tasks that are not asyncio's own has no name: it
+ * is the one that _asyncio refers to.  A new reference, or NULL. */
+static PyObject *
+nameless_task_set(ouro_state *st)
+{
+    PyObject *gc = PyImport_ImportModule("gc");
+    PyObject *module = gc == NULL ? NULL : PyImport_ImportModule("_asyncio");
+    PyObject *all =
+        module == NULL ? NULL
+                       : PyObject_CallMethod(gc, "get_referents", "O", module);
+    PyObject *set = NULL;
+    for (Py_ssize_t i = 0;
+         all != NULL && set == NULL && i < PyList_GET_SIZE(all); i++) {
+        PyObject *object = PyList_GET_ITEM(all, i);
+        int found = PyObject_IsInstance(object, st->stock.WeakSet);
+        if (found < 0) {
+            break;
+        }
+        set = found ? Py_NewRef(object) : NULL;
+    }
+    if (set == NULL && !PyErr_Occurred()) {
+        PyErr_SetString(PyExc_RuntimeError, "asyncio has no set of tasks");
+    }
+    Py_XDECREF(all);
+    Py_XDECREF(module);
+    Py_XDECREF(gc);
+    return set;
+}
+
 /* asyncio keeps its set of all tasks under a name that differs by version. */
 static int
 import_task_sets(ouro_state *st)
 {
+    if (st->stock.all_tasks != NULL) {
+        st->stock.scheduled_tasks = nameless_task_set(st);
+        return st->stock.scheduled_tasks == NULL ? -1 : 0;
+    }
     const char *name = st->has.eager_tasks ? "_scheduled_tasks" : "_all_tasks";
     st->stock.scheduled_tasks = PyObject_GetAttrString(st->stock.tasks, name);
     if (st->stock.scheduled_tasks == NULL) {

@@ -97,6 +97,7 @@ typedef struct ouro_imports {
     PyObject *_swap_current_task; /* 3.12+, else NULL */
     PyObject *_current_tasks;     /* <= 3.13, else NULL */
     PyObject *current_task;       /* 3.12+, else NULL */
+    PyObject *all_tasks;          /* 3.14+: of asyncio itself, else NULL */
     PyObject *scheduled_tasks;    /* the WeakSet of all tasks */
     PyObject *eager_tasks;        /* 3.12+: the set, else NULL */
     /* asyncio's modules whose globals are looked up on each use */
@@ -121,7 +122,12 @@ typedef struct ouro_imports {
     PyObject *loop_attributes; /* dict: what our Loop was made with */
     PyObject *run_until_complete_cb;
     PyObject *signal_noop;
-    PyObject *SelectorKey; /* selectors.SelectorKey */
+    PyObject *SelectorKey;        /* selectors.SelectorKey */
+    PyObject *get_asyncgen_hooks; /* these five: sys' */
+    PyObject *set_asyncgen_hooks;
+    PyObject *get_origin_depth;
+    PyObject *set_origin_depth;
+    PyObject *is_finalizing;
     /* the standard library */
     PyObject *WeakSet;
     PyObject *WeakValueDictionary;
@@ -138,8 +144,10 @@ typedef struct ouro_imports {
     PyObject *iscoroutine;
     PyObject *isawaitable; /* inspect.isawaitable */
     PyObject *inspect_iscoroutinefunction;
-    PyObject *partial;           /* functools.partial */
-    PyObject *concurrent_Future; /* concurrent.futures.Future, */
+    PyObject *partial;                 /* functools.partial */
+    PyObject *add_to_awaited_by;       /* 3.14+, else NULL: */
+    PyObject *discard_from_awaited_by; /* of futures that are not ours */
+    PyObject *concurrent_Future;       /* concurrent.futures.Future, */
     PyObject *concurrent_CancelledError;
     PyObject *concurrent_InvalidStateError;
     /* sync */

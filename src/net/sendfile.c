@@ -68,8 +68,8 @@ native_lend(AwaitObject *self, bool lend)
     if (fd == NULL) {
         return -1;
     }
-    int result = register_transport(st, self->owner, fd,
-                                    lend ? NULL : transport);
+    int result =
+        register_transport(st, self->owner, fd, lend ? NULL : transport);
     Py_DECREF(fd);
     return result;
 }
@@ -121,8 +121,8 @@ static await_status
 native_send(AwaitObject *self, PyObject **ret)
 {
     ouro_state *st = ouro_state_of(self->owner);
-    PyObject *sock = PyObject_GetAttrString(
-        ouro_frame_get(self, SEND_TRANSPORT), "_sock");
+    PyObject *sock =
+        PyObject_GetAttrString(ouro_frame_get(self, SEND_TRANSPORT), "_sock");
     *ret = NULL;
     if (sock != NULL && native_lend(self, true) == 0) {
         self->step = NATIVE_SENT;
@@ -219,20 +219,18 @@ fallback_begin(ouro_state *st, AwaitObject *self)
 {
     PyObject *transport = ouro_frame_get(self, SEND_TRANSPORT);
     int seek = PyObject_IsTrue(ouro_frame_get(self, SEND_OFFSET));
-    PyObject *moved = seek <= 0
-                          ? NULL
-                          : PyObject_CallMethod(
-                                ouro_frame_get(self, SEND_FILE), "seek", "O",
-                                ouro_frame_get(self, SEND_OFFSET));
+    PyObject *moved =
+        seek <= 0
+            ? NULL
+            : PyObject_CallMethod(ouro_frame_get(self, SEND_FILE), "seek", "O",
+                                  ouro_frame_get(self, SEND_OFFSET));
     Py_XDECREF(moved);
     if (seek < 0 || (seek && moved == NULL)) {
         return -1;
     }
-    Py_ssize_t count =
-        ouro_sendfile_number(ouro_frame_get(self, SEND_COUNT));
-    PyObject *buffer = PyErr_Occurred()
-                           ? NULL
-                           : ouro_sendfile_buffer(count, BLOCK_SIZE);
+    Py_ssize_t count = ouro_sendfile_number(ouro_frame_get(self, SEND_COUNT));
+    PyObject *buffer =
+        PyErr_Occurred() ? NULL : ouro_sendfile_buffer(count, BLOCK_SIZE);
     if (buffer == NULL) {
         return -1;
     }
@@ -266,7 +264,7 @@ fallback_end(AwaitObject *self)
     }
     PyObject *exception = PyErr_GetRaisedException();
     int result = ouro_standin_restore(ouro_state_of(self->owner),
-                                 (SendfileProtocol *)standin);
+                                      (SendfileProtocol *)standin);
     if (result == 0) {
         PyErr_SetRaisedException(exception);
     }
@@ -303,8 +301,8 @@ fallback_read(ouro_state *st, AwaitObject *self, PyObject **ret)
     }
     ouro_frame_set(self, FALLBACK_BLOCK, block);
     self->step = FALLBACK_READ;
-    *ret = ouro_sendfile_read(st, self->owner,
-                              ouro_frame_get(self, SEND_FILE), block);
+    *ret = ouro_sendfile_read(st, self->owner, ouro_frame_get(self, SEND_FILE),
+                              block);
     return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
 }
 
@@ -332,11 +330,10 @@ fallback_drain(ouro_state *st, AwaitObject *self, PyObject **ret)
         return some < 0 ? AWAIT_ERROR : fallback_finish(self, ret);
     }
     Py_ssize_t size = PyNumber_AsSsize_t(self->value, PyExc_OverflowError);
-    PyObject *data =
-        size == -1 && PyErr_Occurred()
-            ? NULL
-            : PySequence_GetSlice(ouro_frame_get(self, FALLBACK_BLOCK), 0,
-                                  size);
+    PyObject *data = size == -1 && PyErr_Occurred()
+                         ? NULL
+                         : PySequence_GetSlice(
+                             ouro_frame_get(self, FALLBACK_BLOCK), 0, size);
     if (data == NULL) {
         return AWAIT_ERROR;
     }
@@ -394,8 +391,8 @@ static const await_kind fallback_kind = {
 };
 
 static PyObject *
-loop_sendfile_fallback(PyObject *loop, PyObject *const *args,
-                       Py_ssize_t nargs, PyObject *kwnames)
+loop_sendfile_fallback(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *kwnames)
 {
     static const ouro_signature signature = {
         .qualname = "BaseEventLoop._sendfile_fallback",
@@ -421,11 +418,10 @@ sendfile_delegate(AwaitObject *self, const char *method, int step,
                   PyObject **ret)
 {
     self->step = step;
-    *ret = PyObject_CallMethod(self->owner, method, "OOOO",
-                               ouro_frame_get(self, SEND_TRANSPORT),
-                               ouro_frame_get(self, SEND_FILE),
-                               ouro_frame_get(self, SEND_OFFSET),
-                               ouro_frame_get(self, SEND_COUNT));
+    *ret = PyObject_CallMethod(
+        self->owner, method, "OOOO", ouro_frame_get(self, SEND_TRANSPORT),
+        ouro_frame_get(self, SEND_FILE), ouro_frame_get(self, SEND_OFFSET),
+        ouro_frame_get(self, SEND_COUNT));
     return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
 }
 
@@ -443,8 +439,7 @@ static await_status
 sendfile_choose(AwaitObject *self, PyObject *modes, PyObject **ret)
 {
     PyObject *transport = ouro_frame_get(self, SEND_TRANSPORT);
-    PyObject *mode =
-        PyObject_GetAttrString(transport, "_sendfile_compatible");
+    PyObject *mode = PyObject_GetAttrString(transport, "_sendfile_compatible");
     if (mode == NULL) {
         if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
             return AWAIT_ERROR;
@@ -547,8 +542,7 @@ loop_sendfile(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
     };
     PyObject *a[SEND_ALL_ARGS];
     PyObject *zero = PyLong_FromLong(0);
-    if (zero == NULL
-        || ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
+    if (zero == NULL || ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
         Py_XDECREF(zero);
         return NULL;
     }

@@ -16,16 +16,16 @@ ouro_standin_new(ouro_state *st, PyObject *loop, PyObject *transport)
     self->loop = Py_NewRef(loop);
     self->transport = Py_NewRef(transport);
     self->protocol = PyObject_CallMethod(transport, "get_protocol", NULL);
-    int reading = self->protocol == NULL
-                      ? -1
-                      : ouro_ask_method(transport, "is_reading");
+    int reading =
+        self->protocol == NULL ? -1 : ouro_ask_method(transport, "is_reading");
     PyObject *paused =
         reading < 0 ? NULL
                     : PyObject_GetAttrString(transport, "_protocol_paused");
     int writing_paused = paused == NULL ? -1 : PyObject_IsTrue(paused);
     Py_XDECREF(paused);
     PyObject *set = NULL;
-    if (writing_paused >= 0 && ouro_call_method(transport, "pause_reading") == 0) {
+    if (writing_paused >= 0
+        && ouro_call_method(transport, "pause_reading") == 0) {
         self->resume_reading = reading;
         self->resume_writing = writing_paused;
         set = PyObject_CallMethod(transport, "set_protocol", "O", self);
@@ -114,8 +114,8 @@ standin_resume_writing(PyObject *object, PyObject *Py_UNUSED(ignored))
         Py_RETURN_NONE;
     }
     self->ready = NULL;
-    int result = ouro_anyfuture_set_result(ouro_state_of(object), ready,
-                                           Py_False);
+    int result =
+        ouro_anyfuture_set_result(ouro_state_of(object), ready, Py_False);
     Py_DECREF(ready);
     return result < 0 ? NULL : Py_NewRef(Py_None);
 }

@@ -361,14 +361,60 @@ ouro_future_callbacks(FutureObject *fut)
     return list;
 }
 
-/* ---- native waiters as callables --------------------------------------- */
-
 /* Holds one reference to the owner of a native waiter. */
 typedef struct WaiterCallable {
     PyObject_HEAD
     ou_job *job; /* NULL: has been called */
     PyObject *qualname;
 } WaiterCallable;
+
+/* ---- for whom ---------------------------------------------------------- */
+
+/* The native waiter that a job is, or stands for: as the callable that a
+ * future of another class got. */
+static ou_job *
+waiter_behind(ouro_state *st, ou_job *job)
+{
+    if (!is_callback(job)) {
+        return job;
+    }
+    PyObject *function = callback_of(job)->function;
+    return Py_TYPE(function) == st->types.WaiterCallable
+               ? ((WaiterCallable *)function)->job
+               : NULL;
+}
+
+static PyObject *
+awaiter_of(ouro_state *st, ou_job *job)
+{
+    if (is_callback(job)) {
+        PyObject *task = ouro_task_of_wakeup(st, callback_of(job)->function);
+        if (task != NULL) {
+            return task;
+        }
+    }
+    ou_job *waiter = waiter_behind(st, job);
+    if (waiter == NULL || waiter_kind_of(waiter)->awaiter == NULL) {
+        return NULL;
+    }
+    return waiter_kind_of(waiter)->awaiter(waiter);
+}
+
+PyObject *
+ouro_future_awaiters(ouro_state *st, FutureObject *fut)
+{
+    PyObject *list = PyList_New(0);
+    for (ou_job *job = fut->callbacks.head; list != NULL && job != NULL;
+         job = ou_queue_next(job)) {
+        PyObject *task = awaiter_of(st, job);
+        if (task != NULL && PyList_Append(list, task) < 0) {
+            Py_CLEAR(list);
+        }
+    }
+    return list;
+}
+
+/* ---- native waiters as callables --------------------------------------- */
 
 static PyObject *
 waiter_callable_call(PyObject *self, PyObject *args, PyObject *kwargs)

@@ -23,6 +23,9 @@ int ouro_future_schedule(FutureObject *fut);
 /* What _callbacks shows: a list of (callable, context), or None. */
 PyObject *ouro_future_callbacks(FutureObject *fut);
 
+/* The tasks for which somebody waits: a new list. */
+PyObject *ouro_future_awaiters(ouro_state *st, FutureObject *fut);
+
 int ouro_waiter_callable_setup(PyObject *module, ouro_state *st);
 
 #endif

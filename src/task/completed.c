@@ -38,6 +38,7 @@ struct CompletedObject {
     PyObject *timeout;
     PyObject *queue;  /* _done: a Queue; NULL until started */
     PyObject *handle; /* _timeout_handle, or NULL */
+    PyObject *task;   /* whose call it was (3.14+), or NULL */
     completed_slot *slots;
     Py_ssize_t count;
     Py_ssize_t pending; /* how many slots are */
@@ -148,6 +149,13 @@ slot_visit(ou_job *job, void *visitor)
     return 0;
 }
 
+static PyObject *
+slot_awaiter(ou_job *job)
+{
+    completed_slot *slot = slot_of(job);
+    return slot->pending ? slot->owner->task : NULL;
+}
+
 static const waiter_kind completed_waiter = {
     .job =
         {
@@ -157,6 +165,7 @@ static const waiter_kind completed_waiter = {
             .visit = slot_visit,
         },
     .qualname = "_AsCompletedIterator._handle_completion",
+    .awaiter = slot_awaiter,
 };
 
 /* ---- starting ---------------------------------------------------------- */
@@ -232,14 +241,14 @@ start_timer(ouro_state *st, CompletedObject *self, PyObject *loop)
 /* From 3.14 the caller must be a task's, or a callback's, for the sake of the
  * call graph. */
 static int
-check_running(ouro_state *st)
+check_running(ouro_state *st, CompletedObject *self)
 {
     if (!st->has.call_graph) {
         return 0;
     }
     PyObject *task = ouro_current_task(st, NULL);
     Py_XDECREF(task);
-    return task == NULL ? -1 : 0;
+    return task == NULL ? -1 : ouro_awaiting_task(st, &self->task);
 }
 
 static int
@@ -251,7 +260,7 @@ completed_start(ouro_state *st, CompletedObject *self)
         return -1;
     }
     PyObject *futures =
-        check_running(st) < 0 ? NULL : futures_of(st, self->fs, loop);
+        check_running(st, self) < 0 ? NULL : futures_of(st, self->fs, loop);
     int result = futures == NULL ? -1 : watch_all(st, self, futures);
     Py_XDECREF(futures);
     if (result == 0) {
@@ -469,6 +478,7 @@ completed_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->timeout);
     Py_VISIT(self->queue);
     Py_VISIT(self->handle);
+    Py_VISIT(self->task);
     for (Py_ssize_t i = 0; i < self->count; i++) {
         Py_VISIT(self->slots[i].fut);
     }
@@ -484,6 +494,7 @@ completed_clear(PyObject *object)
     Py_CLEAR(self->dict);
     Py_CLEAR(self->fs);
     Py_CLEAR(self->handle);
+    Py_CLEAR(self->task);
     return 0;
 }
 

@@ -116,6 +116,31 @@ ouro_current_task(ouro_state *st, PyObject *loop)
     return task != NULL ? task : Py_NewRef(Py_None);
 }
 
+int
+ouro_awaiting_task(ouro_state *st, PyObject **ret)
+{
+    *ret = NULL;
+    if (!st->has.call_graph) {
+        return 0;
+    }
+    PyObject *loop;
+    if (ouro_running_loop_or_null(st, &loop) < 0) {
+        return -1;
+    }
+    PyObject *task =
+        loop == NULL ? Py_NewRef(Py_None) : ouro_current_task(st, loop);
+    Py_XDECREF(loop);
+    if (task == NULL) {
+        return -1;
+    }
+    if (task == Py_None) {
+        Py_DECREF(task);
+        return 0;
+    }
+    *ret = task;
+    return 0;
+}
+
 PyDoc_STRVAR(current_task_doc, "current_task(loop=None)\n--\n\n\
 Return the currently running task of the loop (default: the running one),\n\
 or None.");

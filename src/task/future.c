@@ -74,6 +74,11 @@ ouro_future_set_cancel_message(FutureObject *fut, PyObject *message)
 int
 ouro_future_init(ouro_state *st, FutureObject *fut, PyObject *loop)
 {
+    if (fut->loop != NULL && st->has.task.refuses_second_init) {
+        PyErr_Format(PyExc_RuntimeError, "%s object is already initialized",
+                     Py_TYPE(fut)->tp_name);
+        return -1;
+    }
     /* __init__ may be called again on a future that was used. */
     ou_queue_drop_all(&fut->callbacks);
     extras_free(fut);

@@ -25,8 +25,7 @@ typedef struct future_extras {
     PyObject *source_traceback; /* debug mode: where it was created */
     PyObject *cancel_message;
     PyObject *cancelled_exc;
-    PyObject *awaited_by; /* 3.14+: one future, or a set of them */
-    bool awaited_by_is_set;
+    PyObject *awaited_by; /* 3.14+: a set, of edges added by hand */
 } future_extras;
 
 typedef struct FutureObject {
@@ -59,6 +58,9 @@ typedef struct waiter_kind {
     PyObject *(*context)(ou_job *job);
     /* What reprs show for it, e.g. "gather.<locals>._done_callback". */
     const char *qualname;
+    /* The task for which it waits, borrowed, or NULL: an edge of 3.14's call
+     * graph.  The function may be NULL. */
+    PyObject *(*awaiter)(ou_job *job);
 } waiter_kind;
 
 /* Of a type of our own: nothing but cancel() is overridden. */
@@ -143,6 +145,9 @@ int ouro_watch(ouro_state *st, PyObject *fut, ou_job *waiter);
 /* Take such a waiter out again, if the future has not been done since;
  * remove_done_callback() of anybody's future. 0 or -1. */
 int ouro_unwatch(ouro_state *st, PyObject *fut, ou_job *waiter);
+
+/* The task that this callable wakes up, borrowed, or NULL if it is none. */
+PyObject *ouro_task_of_wakeup(ouro_state *st, PyObject *callable);
 
 /* The default callable of a waiter: calling it runs the job, once. */
 PyObject *ouro_waiter_callable(ouro_state *st, ou_job *waiter);

@@ -7,6 +7,7 @@
 #include "base/rooms.h"
 #include "task/callbacks.h"
 #include "task/future_impl.h"
+#include "task/registry.h"
 #include "task/task.h"
 
 typedef struct GatherObject GatherObject;
@@ -24,7 +25,8 @@ struct GatherObject {
     gather_slot *slots;
     Py_ssize_t slot_count;
     Py_ssize_t finished;
-    bool complete; /* gather() itself has succeeded */
+    PyObject *task; /* whose call it was (3.14+), or NULL */
+    bool complete;  /* gather() itself has succeeded */
     bool return_exceptions;
     bool cancel_requested;
 };
@@ -217,6 +219,13 @@ slot_visit(ou_job *job, void *visitor)
     return 0;
 }
 
+static PyObject *
+slot_awaiter(ou_job *job)
+{
+    GatherObject *outer = slot_of(job)->outer;
+    return outer->fut.state == FUTURE_PENDING ? outer->task : NULL;
+}
+
 static const waiter_kind gather_waiter = {
     .job =
         {
@@ -226,6 +235,7 @@ static const waiter_kind gather_waiter = {
             .visit = slot_visit,
         },
     .qualname = "gather.<locals>._done_callback",
+    .awaiter = slot_awaiter,
 };
 
 /* ---- the outer future -------------------------------------------------- */
@@ -235,6 +245,7 @@ gather_traverse(PyObject *self, visitproc visit, void *arg)
 {
     GatherObject *outer = (GatherObject *)self;
     Py_VISIT(outer->children);
+    Py_VISIT(outer->task);
     for (Py_ssize_t i = 0; i < outer->slot_count; i++) {
         Py_VISIT(outer->slots[i].child);
     }
@@ -247,6 +258,7 @@ static int
 gather_clear(PyObject *self)
 {
     Py_CLEAR(((GatherObject *)self)->children);
+    Py_CLEAR(((GatherObject *)self)->task);
     return ouro_future_clear(self);
 }
 
@@ -478,9 +490,10 @@ gather_all(ouro_state *st, PyObject *const *args, Py_ssize_t nargs,
         return NULL;
     }
     PyObject *loop = NULL;
-    int result = st->has.task.gather_on_running_loop
-                     ? ouro_running_loop_or_null(st, &loop)
-                     : 0;
+    int result = ouro_awaiting_task(st, &outer->task);
+    if (result == 0 && st->has.task.gather_on_running_loop) {
+        result = ouro_running_loop_or_null(st, &loop);
+    }
     if (result == 0) {
         result = add_children(st, outer, args, nargs, &loop);
     }

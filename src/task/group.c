@@ -196,6 +196,12 @@ child_visit(ou_job *job, void *visitor)
     return 0;
 }
 
+static PyObject *
+child_awaiter(ou_job *job)
+{
+    return child_of(job)->group->parent;
+}
+
 static const waiter_kind group_waiter = {
     .job =
         {
@@ -205,6 +211,7 @@ static const waiter_kind group_waiter = {
             .visit = child_visit,
         },
     .qualname = "TaskGroup._on_task_done",
+    .awaiter = child_awaiter,
 };
 
 static int

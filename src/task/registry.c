@@ -232,6 +232,12 @@ registry_all_tasks(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     if (loop == NULL) {
         return NULL;
     }
+    if (st->stock.all_tasks != NULL) {
+        /* It knows asyncio's own, and asks the extended set for ours. */
+        PyObject *all = PyObject_CallOneArg(st->stock.all_tasks, loop);
+        Py_DECREF(loop);
+        return all;
+    }
     PyObject *result = PySet_New(NULL);
     if (result == NULL
         || add_live_of(st, result, st->stock.scheduled_tasks, loop) < 0

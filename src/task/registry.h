@@ -40,6 +40,10 @@ int ouro_leave_task(ouro_state *st, PyObject *loop, PyObject *task);
  * the running one. */
 PyObject *ouro_current_task(ouro_state *st, PyObject *loop);
 
+/* For the call graph (3.14+): *ret is the running loop's current task, a new
+ * reference, or NULL if there is none. 0/-1; before 3.14 always NULL. */
+int ouro_awaiting_task(ouro_state *st, PyObject **ret);
+
 extern PyMethodDef ouro_current_functions[];
 
 #endif

@@ -2,6 +2,7 @@
  * but whose cancellation does not reach it. */
 #include "base/args.h"
 #include "base/rooms.h"
+#include "task/registry.h"
 #include "task/task.h"
 
 /* Watches both futures; each of the two jobs holds a reference. */
@@ -11,6 +12,7 @@ typedef struct ShieldObject {
     ou_job outer_done;
     PyObject *inner;
     PyObject *outer;
+    PyObject *task; /* whose call it was (3.14+), or NULL */
 } ShieldObject;
 
 /* ---- the inner future is done ------------------------------------------ */
@@ -105,6 +107,12 @@ inner_visit(ou_job *job, void *visitor)
     return 0;
 }
 
+static PyObject *
+inner_awaiter(ou_job *job)
+{
+    return shield_of_inner(job)->task;
+}
+
 static const waiter_kind inner_waiter = {
     .job =
         {
@@ -114,6 +122,7 @@ static const waiter_kind inner_waiter = {
             .visit = inner_visit,
         },
     .qualname = "shield.<locals>._inner_done_callback",
+    .awaiter = inner_awaiter,
 };
 
 /* ---- the outer future is done ------------------------------------------ */
@@ -182,6 +191,7 @@ shield_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(((ShieldObject *)self)->inner);
     Py_VISIT(((ShieldObject *)self)->outer);
+    Py_VISIT(((ShieldObject *)self)->task);
     return 0;
 }
 
@@ -193,6 +203,7 @@ shield_dealloc(PyObject *self)
     PyObject_GC_UnTrack(self);
     Py_CLEAR(((ShieldObject *)self)->inner);
     Py_CLEAR(((ShieldObject *)self)->outer);
+    Py_CLEAR(((ShieldObject *)self)->task);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -223,7 +234,11 @@ shield_new(ouro_state *st, PyObject *inner, PyObject *outer)
     ou_job_init(&self->outer_done, &outer_waiter.job);
     self->inner = Py_NewRef(inner);
     self->outer = Py_NewRef(outer);
+    self->task = NULL;
     PyObject_GC_Track((PyObject *)self);
+    if (ouro_awaiting_task(st, &self->task) < 0) {
+        Py_CLEAR(self);
+    }
     return self;
 }
 

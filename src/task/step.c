@@ -460,6 +460,12 @@ task_job_approach(const ou_job *job)
     __builtin_prefetch(task->waiter);
 }
 
+static PyObject *
+task_job_awaiter(ou_job *job)
+{
+    return (PyObject *)task_of(job);
+}
+
 const waiter_kind ouro_task_waiter = {
     .job =
         {
@@ -471,6 +477,7 @@ const waiter_kind ouro_task_waiter = {
         },
     .callable = task_job_callable,
     .context = task_job_context,
+    .awaiter = task_job_awaiter,
 };
 
 int

@@ -37,6 +37,14 @@ ouro_task_wakeup_callable(ouro_state *st, TaskObject *task)
     return callable_new(st->types.TaskWakeup, task, NULL);
 }
 
+PyObject *
+ouro_task_of_wakeup(ouro_state *st, PyObject *callable)
+{
+    return Py_TYPE(callable) == st->types.TaskWakeup
+               ? (PyObject *)((TaskCallable *)callable)->task
+               : NULL;
+}
+
 static int
 callable_traverse(PyObject *self, visitproc visit, void *arg)
 {

@@ -4,6 +4,7 @@
 #include "base/rooms.h"
 #include "task/coroutines.h"
 #include "task/deadline.h"
+#include "task/registry.h"
 
 typedef enum wait_until {
     FIRST_COMPLETED,
@@ -23,6 +24,7 @@ struct WaitObject {
     PyObject_HEAD
     PyObject *waiter;   /* the future that the coroutine waits for */
     PyObject *deadline; /* or NULL */
+    PyObject *task;     /* that waits (3.14+), or NULL */
     wait_slot *slots;
     Py_ssize_t count;
     Py_ssize_t left;
@@ -111,6 +113,12 @@ slot_visit(ou_job *job, void *visitor)
     return 0;
 }
 
+static PyObject *
+slot_awaiter(ou_job *job)
+{
+    return slot_of(job)->owner->task;
+}
+
 static const waiter_kind wait_waiter = {
     .job =
         {
@@ -120,6 +128,7 @@ static const waiter_kind wait_waiter = {
             .visit = slot_visit,
         },
     .qualname = "_wait.<locals>._on_completion",
+    .awaiter = slot_awaiter,
 };
 
 /* ---- the object -------------------------------------------------------- */
@@ -131,6 +140,7 @@ wait_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(wait->waiter);
     Py_VISIT(wait->deadline);
+    Py_VISIT(wait->task);
     for (Py_ssize_t i = 0; i < wait->count; i++) {
         Py_VISIT(wait->slots[i].fut);
     }
@@ -142,6 +152,7 @@ static int
 wait_clear(PyObject *self)
 {
     Py_CLEAR(((WaitObject *)self)->deadline);
+    Py_CLEAR(((WaitObject *)self)->task);
     return 0;
 }
 
@@ -151,7 +162,7 @@ wait_dealloc(PyObject *self)
     WaitObject *wait = (WaitObject *)self;
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    Py_CLEAR(wait->deadline);
+    wait_clear(self);
     Py_CLEAR(wait->waiter);
     for (Py_ssize_t i = 0; i < wait->count; i++) {
         Py_DECREF(wait->slots[i].fut);
@@ -295,7 +306,10 @@ wait_begin_on(ouro_state *st, AwaitObject *coro, PyObject *loop,
             return -1;
         }
     }
-    return watch_all(st, self, list);
+    return ouro_awaiting_task(st, &self->task) < 0
+                   || watch_all(st, self, list) < 0
+               ? -1
+               : 0;
 }
 
 static int

@@ -8,6 +8,7 @@
 #include "base/await.h"
 #include "base/rooms.h"
 #include "task/deadline.h"
+#include "task/registry.h"
 #include "task/timeout.h"
 
 /* The body's fields: owner the awaitable, then its future; a the timeout;
@@ -27,6 +28,7 @@ typedef struct ReleaseObject {
     PyObject_HEAD
     ou_job job;
     PyObject *waiter;
+    PyObject *task; /* that waits (3.14+), or NULL */
 } ReleaseObject;
 
 static ReleaseObject *
@@ -79,6 +81,12 @@ release_visit(ou_job *job, void *visitor)
     return 0;
 }
 
+static PyObject *
+release_awaiter(ou_job *job)
+{
+    return release_of(job)->task;
+}
+
 static const waiter_kind release_waiter = {
     .job =
         {
@@ -88,6 +96,7 @@ static const waiter_kind release_waiter = {
             .visit = release_visit,
         },
     .qualname = "_release_waiter",
+    .awaiter = release_awaiter,
 };
 
 static int
@@ -95,6 +104,7 @@ release_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(((ReleaseObject *)self)->waiter);
+    Py_VISIT(((ReleaseObject *)self)->task);
     return 0;
 }
 
@@ -106,6 +116,7 @@ release_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     Py_CLEAR(((ReleaseObject *)self)->waiter);
+    Py_CLEAR(((ReleaseObject *)self)->task);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -134,8 +145,9 @@ new_release(ouro_state *st, AwaitObject *coro, PyObject *loop)
         return NULL;
     }
     ou_job_init(&self->job, &release_waiter.job);
+    self->task = NULL;
     self->waiter = ouro_create_future(st, loop);
-    if (self->waiter == NULL) {
+    if (self->waiter == NULL || ouro_awaiting_task(st, &self->task) < 0) {
         PyObject_GC_Track((PyObject *)self);
         Py_DECREF(self);
         return NULL;
