@@ -3,11 +3,12 @@
 usage: dev_build.py TOP OUT MODE      MODE: plain | asan
 
 Objects go to OUT/obj, the package to OUT/ouro (Python files are links, so
-edits show at once).  An object is compiled again when its source, or any
-header of the tree, is newer.
+edits show at once).  An object is compiled again when its source, or a header
+that it includes, is newer: the compiler writes down which those are.
 """
 
 import concurrent.futures
+import os
 import pathlib
 import subprocess
 import sys
@@ -16,7 +17,18 @@ import sysconfig
 import flags
 
 MODES = {"plain": [*flags.OPTIMIZE, "-g"], "asan": flags.SANITIZE}
-COMMON = [*flags.STANDARD, "-fPIC", *flags.WARNINGS]
+COMMON = [*flags.STANDARD, "-fPIC", *flags.WARNINGS, "-MMD"]
+
+
+def is_stale(obj):
+    """Whether the object is missing or older than what it was made from."""
+    rule = obj.with_suffix(".d")
+    if not obj.exists() or not rule.exists():
+        return True
+    made = obj.stat().st_mtime
+    sources = rule.read_text().replace("\\\n", " ").split(":", 1)[1].split()
+    return any(not os.path.exists(name) or os.stat(name).st_mtime > made
+               for name in sources)
 
 
 def main():
@@ -24,15 +36,12 @@ def main():
     options = COMMON + MODES[sys.argv[3]]
     include = ["-I" + str(top / "src"),
                "-I" + sysconfig.get_paths()["include"]]
-    newest_header = max((h.stat().st_mtime for h in top.glob("src/**/*.h")),
-                        default=0)
     objects, stale = [], []
     for source in sorted(top.glob("src/**/*.c")):
         obj = out / "obj" / source.relative_to(top / "src").with_suffix(".o")
         obj.parent.mkdir(parents=True, exist_ok=True)
         objects.append(obj)
-        newest = max(source.stat().st_mtime, newest_header)
-        if not obj.exists() or obj.stat().st_mtime < newest:
+        if is_stale(obj):
             stale.append((source, obj))
 
     def compile_one(pair):
