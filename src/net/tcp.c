@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "net/methods.h"
 #include "sys/clock.h"
 
 enum {
@@ -49,64 +50,6 @@ tcp_begin_reading(TransportObject *base)
     return ouro_tcp_watch_read(ouro_state_of(self), ouro_tcp(self), true);
 }
 
-/* logger.debug(format, self) in debug mode. */
-static int
-tcp_debug(ouro_state *st, TcpObject *self, const char *format)
-{
-    int debug = ouro_loop_debug(st, self->base.loop);
-    if (debug <= 0) {
-        return debug;
-    }
-    PyObject *result =
-        PyObject_CallMethod(st->stock.logger, "debug", "sO", format, self);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
-}
-
-int
-ouro_tcp_pause_reading(PyObject *object)
-{
-    TcpObject *self = ouro_tcp(object);
-    if (self->base.closing || self->base.paused) {
-        return 0;
-    }
-    ouro_state *st = ouro_state_of(object);
-    self->base.paused = true;
-    if (self->base.loop == NULL) {
-        return 0;
-    }
-    if (ouro_tcp_watch_read(st, self, false) < 0) {
-        return -1;
-    }
-    return tcp_debug(st, self, "%r pauses reading");
-}
-
-int
-ouro_tcp_resume_reading(PyObject *object)
-{
-    TcpObject *self = ouro_tcp(object);
-    if (self->base.closing || !self->base.paused) {
-        return 0;
-    }
-    ouro_state *st = ouro_state_of(object);
-    self->base.paused = false;
-    if (self->base.loop == NULL) {
-        return 0;
-    }
-    if (self->base.native && self->base.ops == NULL) {
-        /* asyncio's new handle takes a copy of the context. */
-        PyObject *context = PyContext_CopyCurrent();
-        if (context == NULL) {
-            return -1;
-        }
-        Py_XSETREF(self->base.context, context);
-    }
-    if (ouro_tcp_watch_read(st, self, true) < 0) {
-        return -1;
-    }
-    return tcp_debug(st, self, "%r resumes reading");
-}
-
 /* ---- receiving --------------------------------------------------------- */
 
 /* Bytes have been received, as many as `got` of `wanted`: is there more? */
@@ -128,7 +71,7 @@ tcp_used(TcpObject *self, size_t got, size_t wanted)
 static int
 tcp_on_eof(ouro_state *st, TcpObject *self)
 {
-    if (tcp_debug(st, self, "%r received EOF") < 0) {
+    if (ouro_transport_debug(st, &self->base, "%r received EOF") < 0) {
         return -1;
     }
     const protocol_ops *ops = self->base.ops;

@@ -1,9 +1,9 @@
 /* tcp_type.c - the Python type of stream transports. */
 #include "net/tcp.h"
 
-#include "base/args.h"
 #include "base/rooms.h"
 #include "loop/netops.h"
+#include "net/methods.h"
 
 static int
 tcp_init(PyObject *object, PyObject *args, PyObject *kwargs)
@@ -75,26 +75,6 @@ tcp_get_extra_info(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
 
 /* ---- methods ----------------------------------------------------------- */
 
-/* The one argument of a method, by position or by its name. */
-static PyObject *
-one_argument(const ouro_signature *signature, PyObject *const *args,
-             Py_ssize_t nargs, PyObject *kwnames)
-{
-    if (nargs == 1 && kwnames == NULL) {
-        return args[0];
-    }
-    PyObject *argument;
-    return ouro_parse(signature, args, nargs, kwnames, &argument) < 0
-               ? NULL
-               : argument;
-}
-
-static PyObject *
-none_or_error(int result)
-{
-    return result < 0 ? NULL : Py_NewRef(Py_None);
-}
-
 PyDoc_STRVAR(write_doc,
 "write($self, data)\n--\n\n"
 "Send bytes. Does not block: what cannot be sent now is sent later.");
@@ -110,8 +90,9 @@ tcp_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         .required = 1,
         .names = {"data"},
     };
-    PyObject *data = one_argument(&signature, args, nargs, kwnames);
-    return data == NULL ? NULL : none_or_error(ouro_tcp_write(self, data));
+    PyObject *data = ouro_one_argument(&signature, args, nargs, kwnames);
+    return data == NULL ? NULL
+                        : ouro_none_or_error(ouro_tcp_write(self, data));
 }
 
 PyDoc_STRVAR(writelines_doc,
@@ -129,15 +110,15 @@ tcp_writelines(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         .required = 1,
         .names = {"list_of_data"},
     };
-    PyObject *list = one_argument(&signature, args, nargs, kwnames);
+    PyObject *list = ouro_one_argument(&signature, args, nargs, kwnames);
     return list == NULL ? NULL
-                        : none_or_error(ouro_tcp_writelines(self, list));
+                        : ouro_none_or_error(ouro_tcp_writelines(self, list));
 }
 
 static PyObject *
 tcp_write_eof(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return none_or_error(ouro_tcp_write_eof(self));
+    return ouro_none_or_error(ouro_tcp_write_eof(self));
 }
 
 static PyObject *
@@ -149,67 +130,13 @@ tcp_can_write_eof(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
 static PyObject *
 tcp_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return none_or_error(ouro_tcp_close(self));
+    return ouro_none_or_error(ouro_tcp_close(self));
 }
 
 static PyObject *
 tcp_abort(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return none_or_error(ouro_tcp_abort(self));
-}
-
-static PyObject *
-tcp_is_closing(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return PyBool_FromLong(ouro_transport(self)->closing);
-}
-
-static PyObject *
-tcp_is_reading(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    TransportObject *base = ouro_transport(self);
-    return PyBool_FromLong(!base->closing && !base->paused);
-}
-
-static PyObject *
-tcp_pause_reading(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return none_or_error(ouro_tcp_pause_reading(self));
-}
-
-static PyObject *
-tcp_resume_reading(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return none_or_error(ouro_tcp_resume_reading(self));
-}
-
-static PyObject *
-tcp_get_protocol(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    PyObject *protocol = ouro_transport(self)->protocol;
-    return Py_NewRef(protocol == NULL ? Py_None : protocol);
-}
-
-PyDoc_STRVAR(set_protocol_doc,
-"set_protocol($self, protocol)\n--\n\n"
-"From now on, report to another protocol.");
-
-static PyObject *
-tcp_set_protocol(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-                 PyObject *kwnames)
-{
-    static const ouro_signature signature = {
-        .qualname = "_SelectorSocketTransport.set_protocol",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"protocol"},
-    };
-    PyObject *protocol = one_argument(&signature, args, nargs, kwnames);
-    return protocol == NULL
-               ? NULL
-               : none_or_error(ouro_transport_set_protocol(
-                   ouro_state_of(self), ouro_transport(self), protocol));
+    return ouro_none_or_error(ouro_tcp_abort(self));
 }
 
 static PyObject *
@@ -218,13 +145,6 @@ tcp_get_write_buffer_size(PyObject *self, PyObject *Py_UNUSED(ignored))
     return ouro_tcp_flush(self) < 0
                ? NULL
                : PyLong_FromSize_t(ouro_tcp(self)->out.size);
-}
-
-static PyObject *
-tcp_get_write_buffer_limits(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return Py_BuildValue("nn", (Py_ssize_t)ouro_transport(self)->low,
-                         (Py_ssize_t)ouro_transport(self)->high);
 }
 
 PyDoc_STRVAR(set_write_buffer_limits_doc,
@@ -248,7 +168,7 @@ tcp_set_write_buffer_limits(PyObject *self, PyObject *const *args,
         || ouro_transport_set_limits(ouro_transport(self), a[0], a[1]) < 0) {
         return NULL;
     }
-    return none_or_error(
+    return ouro_none_or_error(
         ouro_transport_maybe_pause(ouro_state_of(self), ouro_transport(self)));
 }
 
@@ -257,44 +177,15 @@ tcp_set_write_buffer_limits(PyObject *self, PyObject *const *args,
 static PyObject *
 tcp_read_ready(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return none_or_error(
+    return ouro_none_or_error(
         ouro_tcp_receive(ouro_state_of(self), ouro_tcp(self)));
 }
 
 static PyObject *
 tcp_write_ready(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return none_or_error(
+    return ouro_none_or_error(
         ouro_tcp_send_more(ouro_state_of(self), ouro_tcp(self)));
-}
-
-/* _add_reader(fd, callback): what the constructor schedules on a loop that
- * is not fast. */
-static PyObject *
-tcp_add_reader(PyObject *self, PyObject *const *Py_UNUSED(args),
-               Py_ssize_t Py_UNUSED(nargs))
-{
-    TransportObject *base = ouro_transport(self);
-    if (base->closing || base->paused) {
-        Py_RETURN_NONE;
-    }
-    return none_or_error(base->kind->begin_reading(base));
-}
-
-static PyObject *
-tcp_call_connection_lost(PyObject *self, PyObject *exc)
-{
-    return none_or_error(
-        ouro_transport_call_lost(ouro_state_of(self), ouro_transport(self),
-                                 exc == Py_None ? NULL : exc));
-}
-
-static PyObject *
-tcp_force_close(PyObject *self, PyObject *exc)
-{
-    return none_or_error(
-        ouro_transport_force_close(ouro_state_of(self), ouro_transport(self),
-                                   exc == Py_None ? NULL : exc));
 }
 
 static PyObject *
@@ -310,13 +201,12 @@ tcp_reset_empty_waiter(PyObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-#define FAST(function) (PyCFunction)(void (*)(void)) function
-#define KEYWORDS       (METH_FASTCALL | METH_KEYWORDS)
-
 static PyMethodDef tcp_methods[] = {
-    {"get_extra_info", FAST(tcp_get_extra_info), KEYWORDS, get_extra_info_doc},
-    {"write", FAST(tcp_write), KEYWORDS, write_doc},
-    {"writelines", FAST(tcp_writelines), KEYWORDS, writelines_doc},
+    {"get_extra_info", OURO_FAST(tcp_get_extra_info),
+     METH_FASTCALL | METH_KEYWORDS, get_extra_info_doc},
+    {"write", OURO_FAST(tcp_write), METH_FASTCALL | METH_KEYWORDS, write_doc},
+    {"writelines", OURO_FAST(tcp_writelines), METH_FASTCALL | METH_KEYWORDS,
+     writelines_doc},
     {"write_eof", tcp_write_eof, METH_NOARGS,
      PyDoc_STR("write_eof($self)\n--\n\n"
                "Close the write end when all has been sent; go on reading.")},
@@ -328,33 +218,14 @@ static PyMethodDef tcp_methods[] = {
     {"abort", tcp_abort, METH_NOARGS,
      PyDoc_STR("abort($self)\n--\n\n"
                "Close at once; what has not been sent is lost.")},
-    {"is_closing", tcp_is_closing, METH_NOARGS,
-     PyDoc_STR("is_closing($self)\n--\n\n"
-               "Return True if the transport is closing or closed.")},
-    {"is_reading", tcp_is_reading, METH_NOARGS,
-     PyDoc_STR("is_reading($self)\n--\n\n"
-               "Return True if the transport is receiving.")},
-    {"pause_reading", tcp_pause_reading, METH_NOARGS,
-     PyDoc_STR("pause_reading($self)\n--\n\n"
-               "Receive nothing until resume_reading() is called.")},
-    {"resume_reading", tcp_resume_reading, METH_NOARGS,
-     PyDoc_STR("resume_reading($self)\n--\n\nReceive again.")},
-    {"get_protocol", tcp_get_protocol, METH_NOARGS,
-     PyDoc_STR("get_protocol($self)\n--\n\nReturn the protocol.")},
-    {"set_protocol", FAST(tcp_set_protocol), KEYWORDS, set_protocol_doc},
+    OURO_SOCKET_METHODS,
     {"get_write_buffer_size", tcp_get_write_buffer_size, METH_NOARGS,
      PyDoc_STR("get_write_buffer_size($self)\n--\n\n"
                "Return how many bytes wait to be sent.")},
-    {"get_write_buffer_limits", tcp_get_write_buffer_limits, METH_NOARGS,
-     PyDoc_STR("get_write_buffer_limits($self)\n--\n\n"
-               "Return the low and high marks, in bytes.")},
-    {"set_write_buffer_limits", FAST(tcp_set_write_buffer_limits), KEYWORDS,
-     set_write_buffer_limits_doc},
+    {"set_write_buffer_limits", OURO_FAST(tcp_set_write_buffer_limits),
+     METH_FASTCALL | METH_KEYWORDS, set_write_buffer_limits_doc},
     {"_read_ready", tcp_read_ready, METH_NOARGS, NULL},
     {"_write_ready", tcp_write_ready, METH_NOARGS, NULL},
-    {"_add_reader", FAST(tcp_add_reader), METH_FASTCALL, NULL},
-    {"_call_connection_lost", tcp_call_connection_lost, METH_O, NULL},
-    {"_force_close", tcp_force_close, METH_O, NULL},
     {"_make_empty_waiter", tcp_make_empty_waiter, METH_NOARGS, NULL},
     {"_reset_empty_waiter", tcp_reset_empty_waiter, METH_NOARGS, NULL},
     {NULL},
@@ -394,30 +265,11 @@ tcp_get_sendfile_compatible(PyObject *self, void *Py_UNUSED(closure))
     return mode;
 }
 
-#define MEMBER(name, type, field)                                             \
-    {                                                                         \
-        name, type, offsetof(TransportObject, field), READONLY, NULL          \
-    }
-
 static PyMemberDef tcp_members[] = {
-    MEMBER("_loop", T_OBJECT, loop),
-    MEMBER("_protocol", T_OBJECT, protocol),
-    MEMBER("_server", T_OBJECT, server),
-    MEMBER("_sock_fd", T_INT, fd),
-    MEMBER("_conn_lost", T_UINT, conn_lost),
-    MEMBER("_closing", T_BOOL, closing),
-    MEMBER("_paused", T_BOOL, paused),
-    MEMBER("_protocol_connected", T_BOOL, connected),
-    MEMBER("_protocol_paused", T_BOOL, protocol_paused),
-    MEMBER("_high_water", T_PYSSIZET, high),
-    MEMBER("_low_water", T_PYSSIZET, low),
+    OURO_SOCKET_MEMBERS,
     {"_eof", T_BOOL, offsetof(TcpObject, eof), READONLY, NULL},
     {"_empty_waiter", T_OBJECT, offsetof(TcpObject, empty_waiter), READONLY,
      NULL},
-    {"__dictoffset__", T_PYSSIZET, offsetof(TransportObject, dict), READONLY,
-     NULL},
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(TransportObject, weakrefs),
-     READONLY, NULL},
     {NULL},
 };
 
@@ -433,31 +285,8 @@ static PyGetSetDef tcp_getset[] = {
 static PyObject *
 tcp_repr(PyObject *object)
 {
-    TcpObject *self = ouro_tcp(object);
-    TransportObject *base = &self->base;
-    PyObject *name = PyType_GetName(Py_TYPE(object));
-    if (name == NULL) {
-        return NULL;
-    }
-    const char *state = !base->open     ? " closed"
-                        : base->closing ? " closing"
-                                        : "";
-    PyObject *repr;
-    if (base->loop == NULL || ((LoopObject *)base->loop)->closed) {
-        repr = PyUnicode_FromFormat("<%U%s fd=%d>", name, state, base->fd);
-    }
-    else {
-        ou_io *io = base->native
-                        ? &base->io
-                        : ou_io_find(ouro_transport_engine(base), base->fd);
-        unsigned interest = io != NULL && ou_io_started(io) ? io->interest : 0;
-        repr = PyUnicode_FromFormat(
-            "<%U%s fd=%d read=%s write=<%s, bufsize=%zu>>", name, state,
-            base->fd, interest & OU_IN ? "polling" : "idle",
-            interest & OU_OUT ? "polling" : "idle", self->out.size);
-    }
-    Py_DECREF(name);
-    return repr;
+    return ouro_transport_repr(ouro_transport(object),
+                               ouro_tcp(object)->out.size);
 }
 
 /* ---- the type ---------------------------------------------------------- */
@@ -539,8 +368,8 @@ static const transport_ops tcp_ops = {
     .write_eof = ouro_tcp_write_eof,
     .close = ouro_tcp_close,
     .is_closing = tcp_is_closing_op,
-    .pause_reading = ouro_tcp_pause_reading,
-    .resume_reading = ouro_tcp_resume_reading,
+    .pause_reading = ouro_reading_pause,
+    .resume_reading = ouro_reading_resume,
     .flush = ouro_tcp_flush,
     .gathered = ouro_tcp_gathered,
     .flush_old = ouro_tcp_flush_old,

@@ -1,0 +1,200 @@
+/* methods.c - methods that all transports of sockets have, as entries of
+ * their method tables; and what is behind pausing to read.
+ */
+#include "net/methods.h"
+
+#include "base/args.h"
+
+int
+ouro_transport_debug(ouro_state *st, TransportObject *self, const char *format)
+{
+    int debug = self->loop == NULL ? 0 : ouro_loop_debug(st, self->loop);
+    if (debug <= 0) {
+        return debug;
+    }
+    PyObject *result =
+        PyObject_CallMethod(st->stock.logger, "debug", "sO", format, self);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+int
+ouro_reading_pause(PyObject *object)
+{
+    TransportObject *self = ouro_transport(object);
+    if (self->closing || self->paused) {
+        return 0;
+    }
+    ouro_state *st = ouro_state_of(object);
+    self->paused = true;
+    if (ouro_transport_watch(st, self, OU_IN, false, OU_LEVEL) < 0) {
+        return -1;
+    }
+    return ouro_transport_debug(st, self, "%r pauses reading");
+}
+
+int
+ouro_reading_resume(PyObject *object)
+{
+    TransportObject *self = ouro_transport(object);
+    if (self->closing || !self->paused) {
+        return 0;
+    }
+    ouro_state *st = ouro_state_of(object);
+    self->paused = false;
+    if (self->loop == NULL) {
+        return 0;
+    }
+    if (self->native && self->ops == NULL) {
+        /* asyncio's new handle takes a copy of the context. */
+        PyObject *context = PyContext_CopyCurrent();
+        if (context == NULL) {
+            return -1;
+        }
+        Py_XSETREF(self->context, context);
+    }
+    if (self->kind->begin_reading(self) < 0) {
+        return -1;
+    }
+    return ouro_transport_debug(st, self, "%r resumes reading");
+}
+
+PyObject *
+ouro_none_or_error(int result)
+{
+    return result < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+PyObject *
+ouro_one_argument(const ouro_signature *signature, PyObject *const *args,
+                  Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (nargs == 1 && kwnames == NULL) {
+        return args[0];
+    }
+    PyObject *argument;
+    return ouro_parse(signature, args, nargs, kwnames, &argument) < 0
+               ? NULL
+               : argument;
+}
+
+/* ---- public methods ---------------------------------------------------- */
+
+PyObject *
+ouro_method_is_closing(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(ouro_transport(self)->closing);
+}
+
+PyObject *
+ouro_method_is_reading(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    TransportObject *base = ouro_transport(self);
+    return PyBool_FromLong(!base->closing && !base->paused);
+}
+
+PyObject *
+ouro_method_pause_reading(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return ouro_none_or_error(ouro_reading_pause(self));
+}
+
+PyObject *
+ouro_method_resume_reading(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return ouro_none_or_error(ouro_reading_resume(self));
+}
+
+PyObject *
+ouro_method_get_protocol(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *protocol = ouro_transport(self)->protocol;
+    return Py_NewRef(protocol == NULL ? Py_None : protocol);
+}
+
+PyObject *
+ouro_method_set_protocol(PyObject *self, PyObject *const *args,
+                         Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "_SelectorTransport.set_protocol",
+        .skip_self = 1,
+        .positional = 1,
+        .required = 1,
+        .names = {"protocol"},
+    };
+    PyObject *protocol = ouro_one_argument(&signature, args, nargs, kwnames);
+    return protocol == NULL
+               ? NULL
+               : ouro_none_or_error(ouro_transport_set_protocol(
+                   ouro_state_of(self), ouro_transport(self), protocol));
+}
+
+PyObject *
+ouro_method_get_write_buffer_limits(PyObject *self,
+                                    PyObject *Py_UNUSED(ignored))
+{
+    return Py_BuildValue("nn", (Py_ssize_t)ouro_transport(self)->low,
+                         (Py_ssize_t)ouro_transport(self)->high);
+}
+
+/* ---- what asyncio's own parts call ------------------------------------- */
+
+/* _add_reader(fd, callback): what the constructor schedules on a loop that
+ * is not fast. */
+PyObject *
+ouro_method_add_reader(PyObject *self, PyObject *const *Py_UNUSED(args),
+                       Py_ssize_t Py_UNUSED(nargs))
+{
+    TransportObject *base = ouro_transport(self);
+    if (base->closing || base->paused || base->loop == NULL) {
+        Py_RETURN_NONE;
+    }
+    return ouro_none_or_error(base->kind->begin_reading(base));
+}
+
+PyObject *
+ouro_method_call_connection_lost(PyObject *self, PyObject *exc)
+{
+    return ouro_none_or_error(
+        ouro_transport_call_lost(ouro_state_of(self), ouro_transport(self),
+                                 exc == Py_None ? NULL : exc));
+}
+
+PyObject *
+ouro_method_force_close(PyObject *self, PyObject *exc)
+{
+    return ouro_none_or_error(
+        ouro_transport_force_close(ouro_state_of(self), ouro_transport(self),
+                                   exc == Py_None ? NULL : exc));
+}
+
+/* ---- repr() ------------------------------------------------------------ */
+
+PyObject *
+ouro_transport_repr(TransportObject *self, size_t waiting)
+{
+    PyObject *name = PyType_GetName(Py_TYPE(self));
+    if (name == NULL) {
+        return NULL;
+    }
+    const char *state = !self->open     ? " closed"
+                        : self->closing ? " closing"
+                                        : "";
+    PyObject *repr;
+    if (self->loop == NULL || ((LoopObject *)self->loop)->closed) {
+        repr = PyUnicode_FromFormat("<%U%s fd=%d>", name, state, self->fd);
+    }
+    else {
+        ou_io *io = self->native
+                        ? &self->io
+                        : ou_io_find(ouro_transport_engine(self), self->fd);
+        unsigned interest = io != NULL && ou_io_started(io) ? io->interest : 0;
+        repr = PyUnicode_FromFormat(
+            "<%U%s fd=%d read=%s write=<%s, bufsize=%zu>>", name, state,
+            self->fd, interest & OU_IN ? "polling" : "idle",
+            interest & OU_OUT ? "polling" : "idle", waiting);
+    }
+    Py_DECREF(name);
+    return repr;
+}
