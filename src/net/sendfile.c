@@ -4,21 +4,11 @@
  * socket by sock_sendfile().  Otherwise, and for TLS, a protocol of our own
  * stands in for the application's while blocks are read and written.
  */
-#include "loop/sendfile.h"
+#include "loop/fileblocks.h"
 
 #include "base/rooms.h"
 #include "net/standin.h"
 #include "net/tcp.h"
-
-enum {
-    SEND_TRANSPORT,
-    SEND_FILE,
-    SEND_OFFSET,
-    SEND_COUNT,
-    SEND_ARGS, /* of the helpers; sendfile() has one more: */
-    SEND_FALLBACK = SEND_ARGS,
-    SEND_ALL_ARGS,
-};
 
 /* ---- natively ---------------------------------------------------------- */
 
@@ -56,7 +46,7 @@ static int
 native_lend(AwaitObject *self, bool lend)
 {
     ouro_state *st = ouro_state_of(self->owner);
-    PyObject *transport = ouro_frame_get(self, SEND_TRANSPORT);
+    PyObject *transport = ouro_frame_get(self, SEND_TARGET);
     TransportObject *ours = native_transport(st, transport);
     if (ours != NULL && ours->native) {
         if (lend) {
@@ -77,7 +67,7 @@ native_lend(AwaitObject *self, bool lend)
 static await_status
 native_start(AwaitObject *self, PyObject **ret)
 {
-    PyObject *transport = ouro_frame_get(self, SEND_TRANSPORT);
+    PyObject *transport = ouro_frame_get(self, SEND_TARGET);
     int reading = ouro_ask_method(transport, "is_reading");
     if (reading < 0) {
         return AWAIT_ERROR;
@@ -95,7 +85,7 @@ native_start(AwaitObject *self, PyObject **ret)
 static int
 native_restore(AwaitObject *self)
 {
-    PyObject *transport = ouro_frame_get(self, SEND_TRANSPORT);
+    PyObject *transport = ouro_frame_get(self, SEND_TARGET);
     if (ouro_call_method(transport, "_reset_empty_waiter") < 0
         || (ouro_frame_get(self, NATIVE_RESUME) == Py_True
             && ouro_call_method(transport, "resume_reading") < 0)) {
@@ -122,7 +112,7 @@ native_send(AwaitObject *self, PyObject **ret)
 {
     ouro_state *st = ouro_state_of(self->owner);
     PyObject *sock =
-        PyObject_GetAttrString(ouro_frame_get(self, SEND_TRANSPORT), "_sock");
+        PyObject_GetAttrString(ouro_frame_get(self, SEND_TARGET), "_sock");
     *ret = NULL;
     if (sock != NULL && native_lend(self, true) == 0) {
         self->step = NATIVE_SENT;
@@ -172,26 +162,15 @@ loop_sendfile_native(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
         .required = SEND_ARGS,
         .names = {"transp", "file", "offset", "count"},
     };
-    PyObject *a[SEND_ARGS];
-    if (ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
-        return NULL;
-    }
-    return ouro_frame_new(ouro_state_of(loop), &native_kind, loop, a,
-                          SEND_ARGS, NATIVE_TOTAL);
+    return ouro_sendfile_helper(&signature, &native_kind, NATIVE_TOTAL, loop,
+                                args, nargs, kwnames);
 }
 
 /* ---- block by block ---------------------------------------------------- */
 
 enum { BLOCK_SIZE = 16384 };
 
-enum {
-    FALLBACK_STANDIN = SEND_ARGS,
-    FALLBACK_BUFFER,
-    FALLBACK_BLOCK,
-    FALLBACK_TOTAL,
-};
-
-enum { FALLBACK_START, FALLBACK_READ, FALLBACK_DRAINED };
+enum { STANDIN = BLOCKS_TOTAL, STANDIN_TOTAL };
 
 /* TypeError for what has no flow control (-1), or 0. */
 static int
@@ -214,132 +193,33 @@ check_flow_control(ouro_state *st, PyObject *transport)
     return valid > 0 ? 0 : -1;
 }
 
-static int
-fallback_begin(ouro_state *st, AwaitObject *self)
+static Py_ssize_t
+blocks_size(ouro_state *Py_UNUSED(st))
 {
-    PyObject *transport = ouro_frame_get(self, SEND_TRANSPORT);
-    int seek = PyObject_IsTrue(ouro_frame_get(self, SEND_OFFSET));
-    PyObject *moved =
-        seek <= 0
+    return BLOCK_SIZE;
+}
+
+static int
+blocks_begin(ouro_state *st, AwaitObject *self)
+{
+    PyObject *transport = ouro_frame_get(self, SEND_TARGET);
+    SendfileProtocol *standin =
+        check_flow_control(st, transport) < 0
             ? NULL
-            : PyObject_CallMethod(ouro_frame_get(self, SEND_FILE), "seek", "O",
-                                  ouro_frame_get(self, SEND_OFFSET));
-    Py_XDECREF(moved);
-    if (seek < 0 || (seek && moved == NULL)) {
-        return -1;
-    }
-    Py_ssize_t count = ouro_sendfile_number(ouro_frame_get(self, SEND_COUNT));
-    PyObject *buffer =
-        PyErr_Occurred() ? NULL : ouro_sendfile_buffer(count, BLOCK_SIZE);
-    if (buffer == NULL) {
-        return -1;
-    }
-    ouro_frame_set(self, FALLBACK_BUFFER, buffer);
-    if (check_flow_control(st, transport) < 0) {
-        return -1;
-    }
-    SendfileProtocol *standin = ouro_standin_new(st, self->owner, transport);
+            : ouro_standin_new(st, self->owner, transport);
     if (standin == NULL) {
         return -1;
     }
-    ouro_frame_set(self, FALLBACK_STANDIN, (PyObject *)standin);
+    ouro_frame_set(self, STANDIN, (PyObject *)standin);
     return 0;
 }
 
-/* The end, good or bad: keeps the exception that is set, or replaces it. */
-static int
-fallback_end(AwaitObject *self)
-{
-    PyObject *standin = ouro_frame_get(self, FALLBACK_STANDIN);
-    if (self->n > 0
-        && ouro_sendfile_seek(
-               ouro_frame_get(self, SEND_FILE),
-               ouro_sendfile_number(ouro_frame_get(self, SEND_OFFSET))
-                   + self->n)
-               < 0) {
-        return -1;
-    }
-    if (standin == Py_None) {
-        return 0;
-    }
-    PyObject *exception = PyErr_GetRaisedException();
-    int result = ouro_standin_restore(ouro_state_of(self->owner),
-                                      (SendfileProtocol *)standin);
-    if (result == 0) {
-        PyErr_SetRaisedException(exception);
-    }
-    else {
-        Py_XDECREF(exception);
-    }
-    return result;
-}
-
+/* Wait until the transport can take the block. */
 static await_status
-fallback_finish(AwaitObject *self, PyObject **ret)
+blocks_send(AwaitObject *self, PyObject *Py_UNUSED(block), PyObject **ret)
 {
-    if (fallback_end(self) < 0) {
-        ouro_frame_set(self, FALLBACK_STANDIN, Py_NewRef(Py_None));
-        self->n = 0;
-        return AWAIT_ERROR;
-    }
-    *ret = PyLong_FromSsize_t(self->n);
-    return *ret == NULL ? AWAIT_ERROR : AWAIT_RETURN;
-}
-
-static await_status
-fallback_read(ouro_state *st, AwaitObject *self, PyObject **ret)
-{
-    PyObject *block = ouro_sendfile_block(
-        ouro_frame_get(self, FALLBACK_BUFFER),
-        ouro_sendfile_number(ouro_frame_get(self, SEND_COUNT)), self->n);
-    if (block == NULL) {
-        return AWAIT_ERROR;
-    }
-    if (block == Py_None) {
-        Py_DECREF(block);
-        return fallback_finish(self, ret);
-    }
-    ouro_frame_set(self, FALLBACK_BLOCK, block);
-    self->step = FALLBACK_READ;
-    *ret = ouro_sendfile_read(st, self->owner, ouro_frame_get(self, SEND_FILE),
-                              block);
-    return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
-}
-
-/* The transport can take the block. */
-static await_status
-fallback_write(ouro_state *st, AwaitObject *self, PyObject **ret)
-{
-    PyObject *data = ouro_frame_get(self, FALLBACK_BLOCK);
-    PyObject *written = PyObject_CallMethod(
-        ouro_frame_get(self, SEND_TRANSPORT), "write", "O", data);
-    if (written == NULL) {
-        return AWAIT_ERROR;
-    }
-    Py_DECREF(written);
-    self->n += PyObject_Size(data);
-    return fallback_read(st, self, ret);
-}
-
-/* So many bytes have been read: wait until they can be written. */
-static await_status
-fallback_drain(ouro_state *st, AwaitObject *self, PyObject **ret)
-{
-    int some = PyObject_IsTrue(self->value);
-    if (some <= 0) {
-        return some < 0 ? AWAIT_ERROR : fallback_finish(self, ret);
-    }
-    Py_ssize_t size = PyNumber_AsSsize_t(self->value, PyExc_OverflowError);
-    PyObject *data = size == -1 && PyErr_Occurred()
-                         ? NULL
-                         : PySequence_GetSlice(
-                             ouro_frame_get(self, FALLBACK_BLOCK), 0, size);
-    if (data == NULL) {
-        return AWAIT_ERROR;
-    }
-    ouro_frame_set(self, FALLBACK_BLOCK, data);
     int closing =
-        ouro_ask_method(ouro_frame_get(self, SEND_TRANSPORT), "is_closing");
+        ouro_ask_method(ouro_frame_get(self, SEND_TARGET), "is_closing");
     if (closing != 0) {
         if (closing > 0) {
             PyErr_SetString(PyExc_ConnectionError,
@@ -348,46 +228,43 @@ fallback_drain(ouro_state *st, AwaitObject *self, PyObject **ret)
         return AWAIT_ERROR;
     }
     SendfileProtocol *standin =
-        (SendfileProtocol *)ouro_frame_get(self, FALLBACK_STANDIN);
+        (SendfileProtocol *)ouro_frame_get(self, STANDIN);
     if (standin->ready == NULL) {
-        return fallback_write(st, self, ret);
+        return AWAIT_RETURN;
     }
-    self->step = FALLBACK_DRAINED;
     *ret = Py_NewRef(standin->ready);
     return AWAIT_DELEGATE;
 }
 
-static await_status
-fallback_abort(AwaitObject *self, PyObject **Py_UNUSED(ret))
+static int
+blocks_sent(AwaitObject *self, PyObject *block)
 {
-    (void)fallback_end(self);
-    return AWAIT_ERROR;
+    PyObject *written = PyObject_CallMethod(ouro_frame_get(self, SEND_TARGET),
+                                            "write", "O", block);
+    Py_XDECREF(written);
+    return written == NULL ? -1 : 0;
 }
 
-static await_status
-fallback_poll(AwaitObject *self, PyObject **ret)
+static int
+blocks_end(AwaitObject *self)
 {
-    ouro_state *st = ouro_state_of(self->owner);
-    await_status status;
-    switch (self->step) {
-    case FALLBACK_START:
-        status = fallback_begin(st, self) < 0 ? AWAIT_ERROR
-                                              : fallback_read(st, self, ret);
-        break;
-    case FALLBACK_READ:
-        status = fallback_drain(st, self, ret);
-        break;
-    default:
-        status = fallback_write(st, self, ret);
-    }
-    return status == AWAIT_ERROR ? fallback_abort(self, ret) : status;
+    PyObject *standin = ouro_frame_get(self, STANDIN);
+    return standin == Py_None
+               ? 0
+               : ouro_standin_restore(ouro_state_of(self->owner),
+                                      (SendfileProtocol *)standin);
 }
 
-static const await_kind fallback_kind = {
-    .name = "_sendfile_fallback",
-    .qualname = "BaseEventLoop._sendfile_fallback",
-    .poll = fallback_poll,
-    .abort = fallback_abort,
+static const fileblocks_kind blocks_kind = {
+    .await = {.name = "_sendfile_fallback",
+              .qualname = "BaseEventLoop._sendfile_fallback",
+              .poll = ouro_fileblocks_poll,
+              .abort = ouro_fileblocks_abort},
+    .block_size = blocks_size,
+    .begin = blocks_begin,
+    .send = blocks_send,
+    .sent = blocks_sent,
+    .end = blocks_end,
 };
 
 static PyObject *
@@ -401,29 +278,11 @@ loop_sendfile_fallback(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
         .required = SEND_ARGS,
         .names = {"transp", "file", "offset", "count"},
     };
-    PyObject *a[SEND_ARGS];
-    if (ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
-        return NULL;
-    }
-    return ouro_frame_new(ouro_state_of(loop), &fallback_kind, loop, a,
-                          SEND_ARGS, FALLBACK_TOTAL);
+    return ouro_sendfile_helper(&signature, &blocks_kind.await, STANDIN_TOTAL,
+                                loop, args, nargs, kwnames);
 }
 
 /* ---- sendfile() -------------------------------------------------------- */
-
-enum { SENDFILE_START, SENDFILE_NATIVE, SENDFILE_FALLBACK };
-
-static await_status
-sendfile_delegate(AwaitObject *self, const char *method, int step,
-                  PyObject **ret)
-{
-    self->step = step;
-    *ret = PyObject_CallMethod(
-        self->owner, method, "OOOO", ouro_frame_get(self, SEND_TRANSPORT),
-        ouro_frame_get(self, SEND_FILE), ouro_frame_get(self, SEND_OFFSET),
-        ouro_frame_get(self, SEND_COUNT));
-    return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
-}
 
 /* transport._sendfile_compatible is the mode of that name: 1, 0, -1. */
 static int
@@ -436,9 +295,9 @@ mode_is(PyObject *mode, PyObject *modes, const char *name)
 
 /* How the transport sends files (owned); NULL: exception, not at all. */
 static await_status
-sendfile_choose(AwaitObject *self, PyObject *modes, PyObject **ret)
+choose(AwaitObject *self, PyObject *modes, PyObject **ret)
 {
-    PyObject *transport = ouro_frame_get(self, SEND_TRANSPORT);
+    PyObject *transport = ouro_frame_get(self, SEND_TARGET);
     PyObject *mode = PyObject_GetAttrString(transport, "_sendfile_compatible");
     if (mode == NULL) {
         if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
@@ -462,8 +321,7 @@ sendfile_choose(AwaitObject *self, PyObject *modes, PyObject **ret)
         return AWAIT_ERROR;
     }
     if (native) {
-        return sendfile_delegate(self, "_sendfile_native", SENDFILE_NATIVE,
-                                 ret);
+        return ouro_sendfile_natively(self, ret);
     }
     int fallback = PyObject_IsTrue(ouro_frame_get(self, SEND_FALLBACK));
     if (fallback == 0) {
@@ -472,21 +330,14 @@ sendfile_choose(AwaitObject *self, PyObject *modes, PyObject **ret)
                      "supported for transport %R",
                      transport);
     }
-    return fallback <= 0 ? AWAIT_ERROR
-                         : sendfile_delegate(self, "_sendfile_fallback",
-                                             SENDFILE_FALLBACK, ret);
+    return fallback <= 0 ? AWAIT_ERROR : ouro_sendfile_by_blocks(self, ret);
 }
 
 static await_status
-sendfile_poll(AwaitObject *self, PyObject **ret)
+sendfile_begin(ouro_state *st, AwaitObject *self, PyObject **ret)
 {
-    ouro_state *st = ouro_state_of(self->owner);
-    if (self->step != SENDFILE_START) {
-        *ret = Py_NewRef(self->value);
-        return AWAIT_RETURN;
-    }
     int closing =
-        ouro_ask_method(ouro_frame_get(self, SEND_TRANSPORT), "is_closing");
+        ouro_ask_method(ouro_frame_get(self, SEND_TARGET), "is_closing");
     if (closing != 0) {
         if (closing > 0) {
             PyErr_SetString(PyExc_RuntimeError, "Transport is closing");
@@ -498,35 +349,19 @@ sendfile_poll(AwaitObject *self, PyObject **ret)
     if (modes == NULL) {
         return AWAIT_ERROR;
     }
-    await_status status = sendfile_choose(self, modes, ret);
+    await_status status = choose(self, modes, ret);
     Py_DECREF(modes);
     return status;
 }
 
-static await_status
-sendfile_abort(AwaitObject *self, PyObject **ret)
-{
-    ouro_state *st = ouro_state_of(self->owner);
-    if (self->step != SENDFILE_NATIVE || !ouro_sendfile_unavailable(st)) {
-        return AWAIT_ERROR;
-    }
-    PyObject *exception = PyErr_GetRaisedException();
-    int fallback = PyObject_IsTrue(ouro_frame_get(self, SEND_FALLBACK));
-    if (fallback == 0) {
-        PyErr_SetRaisedException(exception);
-        return AWAIT_ERROR;
-    }
-    Py_DECREF(exception);
-    return fallback < 0 ? AWAIT_ERROR
-                        : sendfile_delegate(self, "_sendfile_fallback",
-                                            SENDFILE_FALLBACK, ret);
-}
-
-static const await_kind sendfile_kind = {
-    .name = "sendfile",
-    .qualname = "BaseEventLoop.sendfile",
-    .poll = sendfile_poll,
-    .abort = sendfile_abort,
+static const sendfile_kind transport_sendfile_kind = {
+    .await = {.name = "sendfile",
+              .qualname = "BaseEventLoop.sendfile",
+              .poll = ouro_sendfile_poll,
+              .abort = ouro_sendfile_abort},
+    .native = "_sendfile_native",
+    .fallback = "_sendfile_fallback",
+    .begin = sendfile_begin,
 };
 
 static PyObject *
@@ -540,19 +375,8 @@ loop_sendfile(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
         .required = 2,
         .names = {"transport", "file", "offset", "count", "fallback"},
     };
-    PyObject *a[SEND_ALL_ARGS];
-    PyObject *zero = PyLong_FromLong(0);
-    if (zero == NULL || ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
-        Py_XDECREF(zero);
-        return NULL;
-    }
-    a[SEND_OFFSET] = a[SEND_OFFSET] == NULL ? zero : a[SEND_OFFSET];
-    a[SEND_FALLBACK] = a[SEND_FALLBACK] == NULL ? Py_True : a[SEND_FALLBACK];
-    PyObject *coroutine =
-        ouro_frame_new(ouro_state_of(loop), &sendfile_kind, loop, a,
-                       SEND_ALL_ARGS, SEND_ALL_ARGS);
-    Py_DECREF(zero);
-    return coroutine;
+    return ouro_sendfile_new(&signature, &transport_sendfile_kind, loop, args,
+                             nargs, kwnames);
 }
 
 /* ---- set-up ------------------------------------------------------------ */
