@@ -6,6 +6,7 @@
  */
 #include "task/callbacks.h"
 
+#include "task/future_impl.h"
 #include "task/registry.h"
 
 /* A Python callback of a future. */
@@ -70,6 +71,10 @@ callback_visit(ou_job *job, void *visitor)
 static int
 callback_report(callback *node, LoopCore *loop)
 {
+    if (loop == NULL) {
+        PyErr_WriteUnraisable(node->function);
+        return 0;
+    }
     PyObject *error = PyErr_GetRaisedException();
     PyObject *args = PyTuple_Pack(1, node->future);
     if (args == NULL) {
@@ -87,8 +92,9 @@ static int
 callback_run(ou_job *job)
 {
     callback *node = callback_of(job);
-    LoopCore *loop = (LoopCore *)((FutureObject *)node->future)->loop;
-    int result = ouro_leave_task_fast(loop);
+    LoopCore *loop = ouro_future_host(ouro_state_of(node->future),
+                                      (FutureObject *)node->future);
+    int result = loop == NULL ? 0 : ouro_leave_task_fast(loop);
     PyObject *value = NULL;
     if (result == 0 && PyContext_Enter(node->context) == 0) {
         value = PyObject_CallOneArg(node->function, node->future);
@@ -244,6 +250,61 @@ ouro_future_remove_waiter(FutureObject *fut, ou_job *waiter)
     return ou_queue_remove(&fut->callbacks, waiter);
 }
 
+/* ---- walking ----------------------------------------------------------- */
+
+static int
+append_callable(ouro_state *st, PyObject *list, ou_job *job)
+{
+    PyObject *callable = waiter_callable(st, job);
+    int result = callable == NULL ? -1 : PyList_Append(list, callable);
+    Py_XDECREF(callable);
+    return result;
+}
+
+static int
+append_pair(ouro_state *st, PyObject *list, ou_job *job)
+{
+    PyObject *callable = waiter_callable(st, job);
+    if (callable == NULL) {
+        return -1;
+    }
+    PyObject *context = waiter_context(job);
+    PyObject *pair =
+        PyTuple_Pack(2, callable, context != NULL ? context : Py_None);
+    Py_DECREF(callable);
+    if (pair == NULL) {
+        return -1;
+    }
+    int result = PyList_Append(list, pair);
+    Py_DECREF(pair);
+    return result;
+}
+
+/* A new list of what append() makes of each job.  Making objects may start a
+ * garbage collection, and that runs Python, which may change the list of
+ * jobs: the collector has to wait. */
+static PyObject *
+walk(ouro_state *st, FutureObject *fut,
+     int (*append)(ouro_state *st, PyObject *list, ou_job *job))
+{
+    PyObject *list = PyList_New(0);
+    if (list == NULL) {
+        return NULL;
+    }
+    int collecting = PyGC_Disable();
+    ou_job *job = fut->callbacks.head;
+    while (job != NULL && append(st, list, job) == 0) {
+        job = ou_queue_next(job);
+    }
+    if (collecting) {
+        PyGC_Enable();
+    }
+    if (job != NULL) {
+        Py_CLEAR(list);
+    }
+    return list;
+}
+
 /* ---- removing ---------------------------------------------------------- */
 
 /* The callables of the list that are equal to `function`, each owned.
@@ -252,16 +313,8 @@ ouro_future_remove_waiter(FutureObject *fut, ou_job *waiter)
 static PyObject *
 equal_callables(ouro_state *st, FutureObject *fut, PyObject *function)
 {
-    PyObject *all = PyList_New(0), *equal = PyList_New(0);
-    ou_job *job = fut->callbacks.head;
-    while (all != NULL && job != NULL) {
-        PyObject *callable = waiter_callable(st, job);
-        if (callable == NULL || PyList_Append(all, callable) < 0) {
-            Py_CLEAR(all);
-        }
-        Py_XDECREF(callable);
-        job = ou_queue_next(job);
-    }
+    PyObject *all = walk(st, fut, append_callable);
+    PyObject *equal = PyList_New(0);
     if (all == NULL || equal == NULL) {
         goto error;
     }
@@ -321,44 +374,13 @@ ouro_future_remove_callback(ouro_state *st, FutureObject *fut,
 
 /* ---- showing ----------------------------------------------------------- */
 
-static int
-append_pair(ouro_state *st, PyObject *list, ou_job *job)
-{
-    PyObject *callable = waiter_callable(st, job);
-    if (callable == NULL) {
-        return -1;
-    }
-    PyObject *context = waiter_context(job);
-    PyObject *pair =
-        PyTuple_Pack(2, callable, context != NULL ? context : Py_None);
-    Py_DECREF(callable);
-    if (pair == NULL) {
-        return -1;
-    }
-    int result = PyList_Append(list, pair);
-    Py_DECREF(pair);
-    return result;
-}
-
 PyObject *
 ouro_future_callbacks(FutureObject *fut)
 {
     if (ou_queue_empty(&fut->callbacks)) {
         Py_RETURN_NONE;
     }
-    ouro_state *st = ouro_state_of((PyObject *)fut);
-    PyObject *list = PyList_New(0);
-    if (list == NULL) {
-        return NULL;
-    }
-    for (ou_job *job = fut->callbacks.head; job != NULL;
-         job = ou_queue_next(job)) {
-        if (append_pair(st, list, job) < 0) {
-            Py_DECREF(list);
-            return NULL;
-        }
-    }
-    return list;
+    return walk(ouro_state_of((PyObject *)fut), fut, append_pair);
 }
 
 /* Holds one reference to the owner of a native waiter. */
@@ -400,18 +422,17 @@ awaiter_of(ouro_state *st, ou_job *job)
     return waiter_kind_of(waiter)->awaiter(waiter);
 }
 
+static int
+append_awaiter(ouro_state *st, PyObject *list, ou_job *job)
+{
+    PyObject *task = awaiter_of(st, job);
+    return task == NULL ? 0 : PyList_Append(list, task);
+}
+
 PyObject *
 ouro_future_awaiters(ouro_state *st, FutureObject *fut)
 {
-    PyObject *list = PyList_New(0);
-    for (ou_job *job = fut->callbacks.head; list != NULL && job != NULL;
-         job = ou_queue_next(job)) {
-        PyObject *task = awaiter_of(st, job);
-        if (task != NULL && PyList_Append(list, task) < 0) {
-            Py_CLEAR(list);
-        }
-    }
-    return list;
+    return walk(st, fut, append_awaiter);
 }
 
 /* ---- native waiters as callables --------------------------------------- */
@@ -547,6 +568,13 @@ ouro_waiter_failed(ouro_state *st, PyObject *fut, ou_job *waiter)
 {
     PyObject *error = PyErr_GetRaisedException();
     PyObject *loop = ouro_anyfuture_loop(st, fut);
+    if (loop != NULL && !ouro_loop_check(st, loop)) {
+        /* Not ours; but fut may have moved there from ours. */
+        Py_DECREF(loop);
+        if (ouro_running_loop_or_null(st, &loop) < 0) {
+            loop = NULL;
+        }
+    }
     if (loop == NULL || !ouro_loop_check(st, loop)) {
         Py_XDECREF(loop);
         PyErr_SetRaisedException(error);

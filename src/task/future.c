@@ -79,19 +79,26 @@ ouro_future_init(ouro_state *st, FutureObject *fut, PyObject *loop)
                      Py_TYPE(fut)->tp_name);
         return -1;
     }
-    /* __init__ may be called again on a future that was used. */
-    ou_queue_drop_all(&fut->callbacks);
-    extras_free(fut);
-    Py_CLEAR(fut->result);
+    /* __init__ may be called again on a future that was used.  It is pending
+     * before anything is dropped: that runs Python. */
     fut->state = FUTURE_PENDING;
     fut->failed = fut->blocking = fut->log_traceback = false;
+    ou_queue_drop_all(&fut->callbacks);
+    extras_free(fut);
+    if (fut->state == FUTURE_PENDING) {
+        Py_CLEAR(fut->result);
+    }
     loop = loop == NULL || loop == Py_None ? ouro_event_loop(st)
                                            : Py_NewRef(loop);
     if (loop == NULL) {
         return -1;
     }
-    Py_XSETREF(fut->loop, loop);
+    fut->moved |= fut->loop != NULL && fut->loop != loop;
+    PyObject *before = fut->loop;
+    fut->loop = Py_NewRef(loop);
+    Py_XDECREF(before);
     int debug = ouro_loop_debug(st, loop);
+    Py_DECREF(loop);
     if (debug < 0) {
         return -1;
     }
@@ -107,6 +114,21 @@ ouro_future_init(ouro_state *st, FutureObject *fut, PyObject *loop)
         Py_XSETREF(fut->extras->source_traceback, stack);
     }
     return 0;
+}
+
+LoopCore *
+ouro_future_host(ouro_state *st, FutureObject *fut)
+{
+    if (!fut->moved) {
+        return (LoopCore *)fut->loop;
+    }
+    PyObject *loop;
+    if (ouro_running_loop_or_null(st, &loop) < 0) {
+        PyErr_Clear();
+        return NULL;
+    }
+    Py_XDECREF(loop); /* who runs it holds it */
+    return loop != NULL && ouro_loop_check(st, loop) ? (LoopCore *)loop : NULL;
 }
 
 static int

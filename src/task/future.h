@@ -41,6 +41,7 @@ typedef struct FutureObject {
     uint8_t blocking;      /* _asyncio_future_blocking */
     uint8_t log_traceback; /* nobody has looked at the exception yet */
     uint8_t is_task;
+    uint8_t moved; /* __init__ was called again, for another loop */
 } FutureObject;
 
 /* A waiter of a future: what asyncio has as a done callback, in C.  Its job

@@ -26,6 +26,11 @@ int ouro_parse_cancel(PyObject *const *args, Py_ssize_t nargs,
 /* __init__: loop may be NULL or None. */
 int ouro_future_init(ouro_state *st, FutureObject *fut, PyObject *loop);
 
+/* The loop whose engine runs a job of this future now, borrowed: its own, or,
+ * if it has moved since the job was queued, the one that runs in this thread.
+ * NULL without an exception: somebody hides the running loop. */
+LoopCore *ouro_future_host(ouro_state *st, FutureObject *fut);
+
 /* {message, key: fut, source_traceback}; message is consumed. */
 PyObject *ouro_future_error_context(ouro_state *st, FutureObject *fut,
                                     PyObject *message, PyObject *key);

@@ -118,27 +118,6 @@ now_waiting(ouro_state *st, TaskObject *task, PyObject *fut)
     return cancelled < 0 ? -1 : 0;
 }
 
-/* A future of our exact types was yielded. */
-static int
-wait_for_ours(ouro_state *st, TaskObject *task, FutureObject *fut)
-{
-    if ((PyObject *)fut == (PyObject *)task) {
-        return fail_soon(st, task, "Task cannot await on itself: %R", task);
-    }
-    if (fut->loop != task->fut.loop) {
-        return bad_loop(st, task, (PyObject *)fut);
-    }
-    if (!fut->blocking) {
-        return bad_yield_from(st, task, (PyObject *)fut);
-    }
-    fut->blocking = false;
-    Py_INCREF(task); /* the queue's reference */
-    if (ouro_watch(st, (PyObject *)fut, &task->job) < 0) {
-        return -1;
-    }
-    return now_waiting(st, task, (PyObject *)fut);
-}
-
 static int
 add_wakeup(ouro_state *st, TaskObject *task, PyObject *fut)
 {
@@ -154,6 +133,34 @@ add_wakeup(ouro_state *st, TaskObject *task, PyObject *fut)
     Py_XDECREF(keywords);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
+}
+
+/* A future of our exact types was yielded. */
+static int
+wait_for_ours(ouro_state *st, TaskObject *task, FutureObject *fut)
+{
+    if ((PyObject *)fut == (PyObject *)task) {
+        return fail_soon(st, task, "Task cannot await on itself: %R", task);
+    }
+    if (fut->loop != task->fut.loop) {
+        return bad_loop(st, task, (PyObject *)fut);
+    }
+    if (!fut->blocking) {
+        return bad_yield_from(st, task, (PyObject *)fut);
+    }
+    fut->blocking = false;
+    if (ou_job_queued(&task->job)) {
+        /* __init__ was called again: the job stands for the step before. */
+        if (add_wakeup(st, task, (PyObject *)fut) < 0) {
+            return -1;
+        }
+        return now_waiting(st, task, (PyObject *)fut);
+    }
+    Py_INCREF(task); /* the queue's reference */
+    if (ouro_watch(st, (PyObject *)fut, &task->job) < 0) {
+        return -1;
+    }
+    return now_waiting(st, task, (PyObject *)fut);
 }
 
 /* Something with a true or false _asyncio_future_blocking was yielded. */
@@ -325,7 +332,9 @@ outcome_to_throw(ouro_state *st, PyObject *fut, PyObject **ret)
     if (ouro_future_exact(st, fut)) {
         return ouro_future_exception((FutureObject *)fut, ret);
     }
+    Py_INCREF(fut);
     PyObject *result = PyObject_CallMethodNoArgs(fut, st->str.result);
+    Py_DECREF(fut);
     if (result != NULL) {
         Py_DECREF(result);
         return 0;
@@ -385,6 +394,10 @@ step_in_context(LoopCore *loop, TaskObject *task)
 static int
 report_failed_step(LoopCore *loop, TaskObject *task)
 {
+    if (loop == NULL) {
+        PyErr_WriteUnraisable((PyObject *)task);
+        return 0;
+    }
     PyObject *error = PyErr_GetRaisedException();
     PyObject *callable = ouro_task_step_callable(loop->st, task, NULL);
     if (callable == NULL) {
@@ -398,19 +411,38 @@ report_failed_step(LoopCore *loop, TaskObject *task)
     return result;
 }
 
+/* The task has got another loop since its job was queued on `here`. */
+static int
+step_moved(ouro_state *st, LoopCore *here, TaskObject *task)
+{
+    if (here != NULL && ouro_leave_task_fast(here) < 0) {
+        return -1;
+    }
+    PyObject *waiter = Py_XNewRef(task->waiter);
+    int result = waiter == NULL ? ouro_task_step_entered(st, task, NULL)
+                                : ouro_task_wakeup(st, task, waiter);
+    Py_XDECREF(waiter);
+    return result;
+}
+
 static int
 task_run(ou_job *job)
 {
     TaskObject *task = task_of(job);
-    LoopCore *loop = (LoopCore *)task->fut.loop;
-    loop->st->fast_steps++;
+    ouro_state *st = ouro_state_of((PyObject *)task);
+    LoopCore *loop = ouro_future_host(st, &task->fut);
+    st->fast_steps++;
     int result = -1;
-    if (PyContext_Enter(task->context) == 0) {
-        result = step_in_context(loop, task);
-        if (PyContext_Exit(task->context) < 0) {
+    /* (The step may call __init__ again.) */
+    PyObject *context = Py_NewRef(task->context);
+    if (PyContext_Enter(context) == 0) {
+        result = task->fut.moved ? step_moved(st, loop, task)
+                                 : step_in_context(loop, task);
+        if (PyContext_Exit(context) < 0) {
             result = -1;
         }
     }
+    Py_DECREF(context);
     if (result < 0) {
         result = report_failed_step(loop, task);
     }
