@@ -46,6 +46,7 @@ static const setup_function rooms[] = {
     ouro_create_server_setup,
     ouro_tls_setup,
     ouro_unix_setup,
+    ouro_datagram_setup,
     ouro_sockwatch_setup,
     ouro_sockops_setup,
     ouro_sockconnect_setup,
@@ -60,6 +61,7 @@ static const setup_function rooms[] = {
     ouro_queue_setup,
     /* net */
     ouro_tcp_setup,
+    ouro_udp_setup,
     ouro_sendfile_setup,
     ouro_borrow_setup, /* after all that adds methods to the loop */
     /* streams */

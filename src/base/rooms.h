@@ -42,6 +42,7 @@ int ouro_unix_setup(PyObject *module, ouro_state *st);
 int ouro_sockwatch_setup(PyObject *module, ouro_state *st);
 int ouro_sockops_setup(PyObject *module, ouro_state *st);
 int ouro_sockconnect_setup(PyObject *module, ouro_state *st);
+int ouro_datagram_setup(PyObject *module, ouro_state *st);
 int ouro_sock_sendfile_setup(PyObject *module, ouro_state *st);
 /* sync */
 int ouro_mixin_setup(PyObject *module, ouro_state *st);
@@ -53,6 +54,7 @@ int ouro_barrier_setup(PyObject *module, ouro_state *st);
 int ouro_queue_setup(PyObject *module, ouro_state *st);
 /* net */
 int ouro_tcp_setup(PyObject *module, ouro_state *st);
+int ouro_udp_setup(PyObject *module, ouro_state *st);
 int ouro_sendfile_setup(PyObject *module, ouro_state *st);
 /* streams */
 int ouro_streams_setup(PyObject *module, ouro_state *st);

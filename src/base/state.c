@@ -53,6 +53,8 @@ static const import_entry imports[] = {
     IMPORT("asyncio.constants", NULL, constants),
     IMPORT("asyncio.protocols", "BufferedProtocol", BufferedProtocol),
     IMPORT("asyncio.transports", "Transport", Transport),
+    IMPORT("asyncio.selector_events", "_SelectorDatagramTransport",
+           stock_DatagramTransport),
     IMPORT("socket", NULL, socket_module),
     IMPORT("socket", "socket", socket_type),
     IMPORT("asyncio.events", "AbstractEventLoop", AbstractEventLoop),

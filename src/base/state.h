@@ -68,6 +68,7 @@ typedef struct ouro_types {
     PyTypeObject *Listener;
     PyTypeObject *SockWatch;
     PyTypeObject *SocketTransport;
+    PyTypeObject *DatagramTransport;
     PyTypeObject *SendfileProtocol;
     /* streams */
     PyTypeObject *StreamReader;
@@ -111,9 +112,11 @@ typedef struct ouro_imports {
     PyObject *format_helpers;
     PyObject *logger; /* asyncio.log.logger */
     PyObject *trsock;
-    PyObject *constants;        /* asyncio.constants */
-    PyObject *BufferedProtocol; /* asyncio.protocols.BufferedProtocol */
-    PyObject *Transport;        /* asyncio.transports.Transport */
+    PyObject *constants;               /* asyncio.constants */
+    PyObject *BufferedProtocol;        /* asyncio.protocols.BufferedProtocol */
+    PyObject *Transport;               /* asyncio.transports.Transport */
+    PyObject *stock_DatagramTransport; /* what create_datagram_endpoint() of
+                                          asyncio makes */
     PyObject *socket_module;
     PyObject *socket_type; /* socket.socket */
     PyObject *AbstractEventLoop;
@@ -354,6 +357,12 @@ typedef struct ouro_imports {
     X(_remove_writer)                                                         \
     X(_transports)                                                            \
     X(_write_ready)                                                           \
+    X(_sendto_ready)                                                          \
+    X(_make_datagram_transport)                                               \
+    X(datagram_received)                                                      \
+    X(error_received)                                                         \
+    X(recvfrom)                                                               \
+    X(sendto)                                                                 \
     X(sock_sendfile)                                                          \
     X(connect)                                                                \
     X(remove_reader)                                                          \
@@ -465,6 +474,9 @@ typedef struct ouro_task_features {
 
 /* What the running asyncio's event loop does (loop/stock.c). */
 typedef struct ouro_loop_features {
+    bool datagram_socks;    /* all but stream sockets are datagram sockets */
+    bool empty_datagrams;   /* are sent */
+    int datagram_header;    /* bytes that count for a datagram that waits */
     bool task_kwargs;       /* create_task(coro, **kwargs) */
     bool task_name;         /* create_task() has a parameter `name` */
     bool names_by_function; /* tasks._set_task_name() after a factory */

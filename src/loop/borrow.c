@@ -11,9 +11,6 @@
 static const char *const names[] = {
     /* what create_unix_connection() and others end in */
     "_create_connection_transport",
-    /* datagrams */
-    "create_datagram_endpoint",
-    "_make_datagram_transport",
     /* pipes */
     "connect_read_pipe",
     "connect_write_pipe",

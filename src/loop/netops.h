@@ -23,6 +23,11 @@ typedef struct net_ops {
     PyObject *(*make_stream)(ouro_state *st, PyObject *loop, PyObject *sock,
                              PyObject *protocol, PyObject *waiter,
                              PyObject *extra, PyObject *server);
+    /* The same for datagrams: what _make_datagram_transport() makes.
+     * address: the remote one, or NULL. */
+    PyObject *(*make_datagram)(ouro_state *st, PyObject *loop, PyObject *sock,
+                               PyObject *protocol, PyObject *address,
+                               PyObject *waiter, PyObject *extra);
     /* On a fast loop: make protocol and transport of an accepted connection
      * in the next turn, in a copy of the current context. 0 or -1. */
     int (*accept)(ouro_state *st, PyObject *loop, PyObject *factory,

@@ -298,8 +298,8 @@ enum {
 };
 
 /* The socket of a server that is no more is removed. 0 or -1. */
-static int
-remove_stale(ouro_state *st, PyObject *path)
+int
+ouro_remove_stale_socket(ouro_state *st, PyObject *path)
 {
     int abstract = is_abstract(path);
     if (abstract != 0) {
@@ -363,7 +363,7 @@ bind_path(ouro_state *st, PyObject *given)
 {
     PyObject *path = PyOS_FSPath(given);
     PyObject *sock = path == NULL ? NULL : unix_socket(st);
-    if (sock == NULL || remove_stale(st, path) < 0) {
+    if (sock == NULL || ouro_remove_stale_socket(st, path) < 0) {
         Py_XDECREF(path);
         Py_XDECREF(sock);
         return NULL;

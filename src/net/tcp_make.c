@@ -9,6 +9,7 @@
 #include "net/tcp.h"
 
 #include "loop/netops.h"
+#include "net/udp.h"
 
 /* ---- making ------------------------------------------------------------ */
 
@@ -292,7 +293,7 @@ tcp_accept(ouro_state *st, PyObject *loop, PyObject *factory, PyObject *server,
 static PyObject *
 tcp_transport_of(ou_io *io)
 {
-    if (io->in.kind != &ouro_tcp_in_kind) {
+    if (io->in.kind != &ouro_tcp_in_kind && io->in.kind != &ouro_udp_in_kind) {
         return NULL;
     }
     TransportObject *base = OURO_CONTAINER_OF(io, TransportObject, io);
@@ -301,6 +302,7 @@ tcp_transport_of(ou_io *io)
 
 const net_ops ouro_net_ops = {
     .make_stream = tcp_make_stream,
+    .make_datagram = ouro_udp_make,
     .accept = tcp_accept,
     .transport_of = tcp_transport_of,
 };

@@ -211,8 +211,10 @@ watch_by_methods(ouro_state *st, TransportObject *self, unsigned direction,
     PyObject *fd = PyLong_FromLong(self->fd);
     PyObject *callback = NULL, *result = NULL;
     if (fd != NULL && on) {
-        callback = PyObject_GetAttr(
-            (PyObject *)self, in ? st->str._read_ready : st->str._write_ready);
+        PyObject *out = self->kind->datagrams ? st->str._sendto_ready
+                                              : st->str._write_ready;
+        callback =
+            PyObject_GetAttr((PyObject *)self, in ? st->str._read_ready : out);
         if (callback != NULL) {
             result = PyObject_CallMethodObjArgs(
                 self->loop, in ? st->str._add_reader : st->str._add_writer, fd,

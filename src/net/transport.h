@@ -32,6 +32,7 @@ typedef struct transport_kind {
     void (*drop_output)(TransportObject *self);
     /* Bytes that wait to be sent. */
     size_t (*output_size)(TransportObject *self);
+    bool datagrams; /* _sendto_ready() is its _write_ready() */
     /* connection_lost() has been called and the descriptor is closed. 0 or
      * -1. */
     int (*lost)(TransportObject *self);

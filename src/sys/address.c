@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/un.h>
 
 _Static_assert(sizeof(struct sockaddr_in6) <= sizeof(((ou_address *)0)->words),
                "an IPv6 address fits in");
@@ -86,6 +87,63 @@ ou_address_text(const ou_address *address, char *host, unsigned *port,
         return -EAFNOSUPPORT;
     }
     return text == NULL ? -errno : 0;
+}
+
+int
+ou_address_parse(ou_address *address, int family, const char *host,
+                 unsigned port, unsigned flow, unsigned scope)
+{
+    address->length = 0;
+    if (family == AF_INET) {
+        struct sockaddr_in v4 = {
+            .sin_family = AF_INET,
+            .sin_port = htons((uint16_t)port),
+        };
+        if (inet_pton(AF_INET, host, &v4.sin_addr) != 1) {
+            return -EINVAL;
+        }
+        memcpy(address->words, &v4, sizeof(v4));
+        address->length = sizeof(v4);
+        return 0;
+    }
+    struct sockaddr_in6 v6 = {
+        .sin6_family = AF_INET6,
+        .sin6_port = htons((uint16_t)port),
+        .sin6_flowinfo = htonl(flow),
+        .sin6_scope_id = scope,
+    };
+    if (family != AF_INET6 || inet_pton(AF_INET6, host, &v6.sin6_addr) != 1) {
+        return -EINVAL;
+    }
+    memcpy(address->words, &v6, sizeof(v6));
+    address->length = sizeof(v6);
+    return 0;
+}
+
+unsigned
+ou_address_port(const struct sockaddr *address, socklen_t length)
+{
+    /* (The port is at the same place in both.) */
+    if (length < sizeof(struct sockaddr_in)
+        || (address->sa_family != AF_INET && address->sa_family != AF_INET6)) {
+        return 0;
+    }
+    return ntohs(((const struct sockaddr_in *)address)->sin_port);
+}
+
+bool
+ou_address_path(const struct sockaddr *address, socklen_t length,
+                const char **ret_path, size_t *ret_size)
+{
+    const size_t header = offsetof(struct sockaddr_un, sun_path);
+    if (length <= header || address->sa_family != AF_UNIX) {
+        return false;
+    }
+    const char *path = ((const struct sockaddr_un *)address)->sun_path;
+    size_t size = length - header;
+    *ret_path = path;
+    *ret_size = path[0] == '\0' ? size : strnlen(path, size);
+    return true;
 }
 
 bool

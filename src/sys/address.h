@@ -3,6 +3,7 @@
 #define OU_ADDRESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -31,6 +32,20 @@ int ou_address_family(const ou_address *address);
  * order; flow and scope are IPv6's.  0 or -errno. */
 int ou_address_text(const ou_address *address, char *host, unsigned *port,
                     unsigned *flow, unsigned *scope);
+
+/* An address of text as above, and of numbers in host order: 0, or -EINVAL
+ * if it is no literal address of the family. */
+int ou_address_parse(ou_address *address, int family, const char *host,
+                     unsigned port, unsigned flow, unsigned scope);
+
+/* The port of an internet address, in host order; 0 of another. */
+unsigned ou_address_port(const struct sockaddr *address, socklen_t length);
+
+/* The name of an AF_UNIX address, in the file system or abstract (then with
+ * the leading zero byte): whether it is one, and so many bytes at *ret_path.
+ */
+bool ou_address_path(const struct sockaddr *address, socklen_t length,
+                     const char **ret_path, size_t *ret_size);
 
 /* Whether text is a literal address of the family: what inet_pton takes. */
 bool ou_address_literal(int family, const char *text);

@@ -149,6 +149,7 @@ void
 ou_io_again(ou_loop *loop, ou_io *io, unsigned direction)
 {
     ou_job *job = direction == OU_IN ? &io->in : &io->out;
+    io->ready |= (uint8_t)direction;
     if (!ou_job_queued(job)) {
         job->kind->hold(job);
         ou_queue_push(&loop->io_again, job);

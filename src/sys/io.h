@@ -103,9 +103,9 @@ ou_io_drained(ou_io *io, unsigned direction)
     io->ready &= (uint8_t)~direction;
 }
 
-/* Queue the direction's job for the next turn, among that turn's events: for
- * an edge-triggered owner that stops before it has used up everything (it
- * does not call ou_io_drained() then). */
+/* Queue the direction's job for the next turn, among that turn's events, as
+ * if there had been an event: for an owner that stops before it has used up
+ * everything (edge triggered, it does not call ou_io_drained() then). */
 void ou_io_again(ou_loop *loop, ou_io *io, unsigned direction);
 
 /* Stop watching, before the fd is closed; gives the watch's reference back,

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "sys/clock.h"
+#include "sys/dgram.h"
 
 /* asyncio's MAXIMUM_SELECT_TIMEOUT: no kernel's counter overflows. */
 #define MAX_WAIT (24.0 * 3600.0)
@@ -91,6 +92,8 @@ ou_loop_close(ou_loop *loop)
     loop->io_capacity = 0;
     free(loop->scratch);
     loop->scratch = NULL;
+    ou_dgram_inlet_free(loop->datagrams);
+    loop->datagrams = NULL;
 }
 
 double

@@ -57,9 +57,10 @@ struct ou_loop {
     double last_idle;  /* when a poll last began and found nothing, or < 0 */
     double (*clock)(void *); /* NULL: ou_clock_now */
     void *clock_arg;
-    char *scratch;      /* see ou_loop_scratch() */
-    ou_outpool outpool; /* chunks for the sockets' ou_outbuf */
-    ou_fork_mark mark;  /* the process that opened the loop */
+    char *scratch;                    /* see ou_loop_scratch() */
+    struct ou_dgram_inlet *datagrams; /* see ou_dgram_receive(), or NULL */
+    ou_outpool outpool;               /* chunks for the sockets' ou_outbuf */
+    ou_fork_mark mark;                /* the process that opened the loop */
 };
 
 /* 0 or -errno; on failure nothing is left open. backend: NULL for the best
