@@ -38,7 +38,7 @@ test-py: build  ## the tests under tests/ alone
 	@$(PY) tests/run.py py
 
 test-cpython: build  ## CPython's own tests of asyncio
-	@$(PY) tests/cpython/run.py
+	@$(PY) tests/run.py cpython vloop
 
 asan: $(VENV)/ready  ## the tests under AddressSanitizer and UBSan
 	@$(PY) tools/asan.py

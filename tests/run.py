@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Runs all tests, or the parts named: sys, py, cpython.
+"""Runs all tests, or the parts named: sys, py, cpython, vloop.
 
     sys      the engine's own tests, in C, plain and under the sanitizers
     py       pytest over tests/
     cpython  CPython's tests of asyncio
+    vloop    those of tasks once more, on a real loop with a virtual clock
 
 Each part prints what it prints; the last line of all is the sum of what was
 run: 'N passed, N failed'.  A part that ends badly without saying how many
@@ -23,6 +24,7 @@ PARTS = {
     "sys": ["make", "--no-print-directory", "test-sys-only"],
     "py": [sys.executable, "-m", "pytest", "-q"],
     "cpython": [sys.executable, str(TOP / "tests/cpython/run.py")],
+    "vloop": [sys.executable, str(TOP / "tests/vloop/run.py")],
 }
 
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """CPython's own tests of asyncio, as installed with this interpreter.
 
-usage: run.py [--impl ouro|asyncio] [--layers A,B|all] [--match GLOB,...]
+usage: run.py [--impl ouro|asyncio] [--layers A,B] [--match GLOB,...]
               [--timeout S] [--jobs N] [--verbose] [--list] [--excluded]
 
 What asyncio itself has and does not skip is what must pass: a test that the
 implementation lacks or skips has failed.  A test that fails is run once more
 alone; if it passes then, it counts, and is shown as flaky.  layers.toml says
-which layers are run, exclusions.toml which tests are not, and why.
+which test is of which layer, exclusions.toml which are not run, and why.
 
 The last line is 'N passed, N failed'; the exit status is 0 if none failed.
 """
@@ -42,7 +42,7 @@ def parse_arguments(description, layers=True):
     add = parser.add_argument
     add("--impl", default="ouro", help="asyncio, or a module with install()")
     if layers:
-        add("--layers", type=words, help="these layers, or: all")
+        add("--layers", type=words, help="these layers alone")
     add("--match", type=words, default=[], help="globs of test ids")
     add("--timeout", type=float, default=30, help="seconds a test may take")
     add("--jobs", type=int, default=os.cpu_count(), help="processes at once")
@@ -54,11 +54,11 @@ def parse_arguments(description, layers=True):
 
 
 class Layers:
-    """layers.toml: which layer a test is of, which layers are enabled."""
+    """layers.toml: which layer a test is of; `enabled`: None is all."""
 
     def __init__(self, path=HERE / "layers.toml"):
         table = tomllib.loads(path.read_text())
-        self.enabled = table["enabled"]
+        self.enabled = None
         self.globs = [(glob, layer["name"]) for layer in table["layer"]
                       for glob in layer["tests"]]
 
@@ -160,9 +160,9 @@ class Run:
         """{module: ids}, the modules with the most tests first."""
         options = self.options
         layers = options.layers or (
-            ["all"] if options.match else self.layers.enabled)
+            None if options.match else self.layers.enabled)
         modules = test_modules()
-        if layers != ["all"]:
+        if layers is not None:
             wanted = set().union(*map(self.layers.modules, layers))
             modules = [name for name in modules if name in wanted]
         chosen = {}
@@ -178,7 +178,7 @@ class Run:
 
     def _wanted(self, test, layers):
         options = self.options
-        if layers != ["all"] and self.layers.of(test) not in layers:
+        if layers is not None and self.layers.of(test) not in layers:
             return False
         if options.match and not any(fnmatch.fnmatchcase(test, glob)
                                      for glob in options.match):
