@@ -60,6 +60,7 @@ static const import_entry imports[] = {
     IMPORT("asyncio.events", "AbstractEventLoop", AbstractEventLoop),
     IMPORT("asyncio.events", "Handle", Handle),
     IMPORT("asyncio.events", "TimerHandle", TimerHandle),
+    IMPORT_OPTIONAL("asyncio.events", "_ThreadSafeHandle", ThreadSafeHandle),
     IMPORT("asyncio.futures", NULL, futures),
     IMPORT("weakref", "WeakSet", WeakSet),
     IMPORT("weakref", "WeakValueDictionary", WeakValueDictionary),
@@ -299,7 +300,7 @@ ouro_state_clear(ouro_state *st)
     ouro_freelist *lists[] = {
         &st->free_futures,       &st->free_future_iters, &st->free_tasks,
         &st->free_awaits,        &st->free_asyncbounds,  &st->free_handles,
-        &st->free_timer_handles,
+        &st->free_timer_handles, &st->free_safe_handles,
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(lists); i++) {
         ouro_freelist_clear(lists[i]);

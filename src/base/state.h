@@ -48,6 +48,7 @@ typedef struct ouro_types {
     PyTypeObject *Loop;
     PyTypeObject *Handle;
     PyTypeObject *TimerHandle;
+    PyTypeObject *ThreadSafeHandle; /* 3.14+, else NULL */
     PyTypeObject *ReadyJob;
     PyTypeObject *FdWatch;
     /* sync */
@@ -120,9 +121,10 @@ typedef struct ouro_imports {
     PyObject *socket_module;
     PyObject *socket_type; /* socket.socket */
     PyObject *AbstractEventLoop;
-    PyObject *Handle;          /* asyncio.events' */
-    PyObject *TimerHandle;     /* asyncio.events' */
-    PyObject *loop_attributes; /* dict: what our Loop was made with */
+    PyObject *Handle;           /* asyncio.events' */
+    PyObject *ThreadSafeHandle; /* 3.14+: asyncio.events', else NULL */
+    PyObject *TimerHandle;      /* asyncio.events' */
+    PyObject *loop_attributes;  /* dict: what our Loop was made with */
     PyObject *run_until_complete_cb;
     PyObject *signal_noop;
     PyObject *SelectorKey;        /* selectors.SelectorKey */
@@ -486,6 +488,13 @@ typedef struct ouro_loop_features {
     bool shutdown_waits_briefly;  /* no longer than that, in all */
     bool debug_formats;           /* _format_callback_source(..., debug=) */
     bool private_coroutine_check; /* coroutines._iscoroutinefunction() */
+    bool watcher;                 /* loop._watcher, of child processes */
+    bool watch_context;           /* _add_reader(..., context=) */
+    bool forever_closes_clients;  /* serve_forever(), when it is cancelled */
+    bool tls_takes_unread;        /* start_tls(): what a reader has buffered */
+    bool closes_refused_sock;     /* of which no transport could be made */
+    bool reuses_inet_ports_alone; /* create_server(reuse_port=True) */
+    bool sendfile_always_seeks;   /* whatever the offset and the outcome */
 } ouro_loop_features;
 
 /* What the running asyncio does, found by version or by probing it. */
@@ -584,6 +593,7 @@ struct ouro_state {
     /* loop */
     ouro_freelist free_handles;
     ouro_freelist free_timer_handles;
+    ouro_freelist free_safe_handles;
     ouro_intact loop_intact;   /* nobody has patched our Loop class */
     const struct net_ops *net; /* loop/netops.h */
     bool reads_socket_fd;      /* sockets keep it where we look */

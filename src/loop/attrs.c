@@ -157,6 +157,26 @@ make_weak_values(LoopObject *self)
     return PyObject_CallNoArgs(self->core.st->stock.WeakValueDictionary);
 }
 
+/* From 3.14 on: what asyncio's loop is made with. */
+static PyObject *
+make_watcher(LoopObject *self)
+{
+    PyObject *events = PyImport_ImportModule("asyncio.unix_events");
+    PyObject *able = events == NULL
+                         ? NULL
+                         : PyObject_CallMethod(events, "can_use_pidfd", NULL);
+    int pidfd = able == NULL ? -1 : PyObject_IsTrue(able);
+    PyObject *watcher =
+        pidfd < 0
+            ? NULL
+            : PyObject_CallMethod(
+                events, pidfd ? "_PidfdChildWatcher" : "_ThreadedChildWatcher",
+                NULL);
+    Py_XDECREF(able);
+    Py_XDECREF(events);
+    return watcher;
+}
+
 #define LAZY(function, field)                                                 \
     (&(lazy_container){function, offsetof(LoopObject, field)})
 
@@ -218,6 +238,26 @@ PyGetSetDef ouro_loop_getset[] = {
     {"__dict__", get_dict, set_dict, NULL, NULL},
     {NULL},
 };
+
+static PyGetSetDef watcher_getset = {"_watcher", get_lazy, set_lazy, NULL,
+                                     LAZY(make_watcher, watcher)};
+
+int
+ouro_loop_attrs_setup(ouro_state *st)
+{
+    if (!st->has.loop.watcher) {
+        return 0;
+    }
+    PyObject *descriptor =
+        PyDescr_NewGetSet(st->types.LoopCore, &watcher_getset);
+    if (descriptor == NULL) {
+        return -1;
+    }
+    int result = PyObject_SetAttrString((PyObject *)st->types.LoopCore,
+                                        watcher_getset.name, descriptor);
+    Py_DECREF(descriptor);
+    return result;
+}
 
 /* ---- patches ----------------------------------------------------------- */
 

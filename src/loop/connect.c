@@ -139,14 +139,8 @@ make_transport(ouro_state *st, AwaitObject *self, PyObject *waiter)
 }
 
 static await_status
-transport_poll(AwaitObject *self, PyObject **ret)
+transport_begin(ouro_state *st, AwaitObject *self, PyObject **ret)
 {
-    ouro_state *st = ouro_state_of(self->owner);
-    if (self->step++ > 0) {
-        *ret = PyTuple_Pack(2, ouro_frame_get(self, TRANSPORT_MADE),
-                            ouro_frame_get(self, TRANSPORT_PROTOCOL));
-        return *ret == NULL ? AWAIT_ERROR : AWAIT_RETURN;
-    }
     if (ouro_set_nonblocking(st, ouro_frame_get(self, TRANSPORT_SOCK)) < 0) {
         return AWAIT_ERROR;
     }
@@ -166,6 +160,22 @@ transport_poll(AwaitObject *self, PyObject **ret)
     ouro_frame_set(self, TRANSPORT_MADE, transport);
     *ret = waiter;
     return AWAIT_DELEGATE;
+}
+
+static await_status
+transport_poll(AwaitObject *self, PyObject **ret)
+{
+    ouro_state *st = ouro_state_of(self->owner);
+    if (self->step++ > 0) {
+        *ret = PyTuple_Pack(2, ouro_frame_get(self, TRANSPORT_MADE),
+                            ouro_frame_get(self, TRANSPORT_PROTOCOL));
+        return *ret == NULL ? AWAIT_ERROR : AWAIT_RETURN;
+    }
+    await_status status = transport_begin(st, self, ret);
+    if (status == AWAIT_ERROR && st->has.loop.closes_refused_sock) {
+        ouro_close_socket(st, ouro_frame_get(self, TRANSPORT_SOCK));
+    }
+    return status;
 }
 
 static await_status

@@ -150,6 +150,26 @@ wanted(AwaitObject *self, int place, bool default_value)
     return value == Py_None ? default_value : PyObject_IsTrue(value);
 }
 
+/* From Linux 6.12.9 on other families refuse the option. */
+static int
+may_reuse_port(ouro_state *st, PyObject *family)
+{
+    if (!st->has.loop.reuses_inet_ports_alone) {
+        return 1;
+    }
+    PyObject *v4 = ouro_socket_attr(st, "AF_INET");
+    PyObject *v6 = ouro_socket_attr(st, "AF_INET6");
+    int result = v4 == NULL || v6 == NULL
+                     ? -1
+                     : PyObject_RichCompareBool(family, v4, Py_EQ);
+    if (result == 0) {
+        result = PyObject_RichCompareBool(family, v6, Py_EQ);
+    }
+    Py_XDECREF(v4);
+    Py_XDECREF(v6);
+    return result;
+}
+
 static int
 set_options(ouro_state *st, AwaitObject *self, PyObject *sock,
             PyObject *family)
@@ -157,6 +177,9 @@ set_options(ouro_state *st, AwaitObject *self, PyObject *sock,
     int reuse_address = wanted(self, SERVER_REUSE_ADDRESS, true);
     int reuse_port = wanted(self, SERVER_REUSE_PORT, false);
     int keep_alive = wanted(self, SERVER_KEEP_ALIVE, false);
+    if (reuse_port > 0) {
+        reuse_port = may_reuse_port(st, family);
+    }
     if (reuse_address < 0 || reuse_port < 0 || keep_alive < 0
         || (reuse_address
             && set_option(st, sock, "SOL_SOCKET", "SO_REUSEADDR") < 0)

@@ -81,11 +81,12 @@ typedef struct direction_def {
     unsigned direction;
 } direction_def;
 
+#define ADD_PARAMETERS(name)                                                  \
+    .qualname = "BaseSelectorEventLoop." name, .skip_self = 1,                \
+    .positional = 2, .required = 2, .varargs = true
 #define ADD_SIGNATURE(name)                                                   \
     {                                                                         \
-        .qualname = "BaseSelectorEventLoop." name, .skip_self = 1,            \
-        .positional = 2, .required = 2, .names = {"fd", "callback", NULL},    \
-        .varargs = true                                                       \
+        ADD_PARAMETERS(name), .names = { "fd", "callback", NULL }             \
     }
 #define REMOVE_SIGNATURE(name)                                                \
     {                                                                         \
@@ -105,6 +106,12 @@ static const direction_def _reader_def = {
 static const direction_def _writer_def = {
     ADD_SIGNATURE("_add_writer"), REMOVE_SIGNATURE("_remove_writer"), OU_OUT};
 
+/* From 3.15 on. */
+static const ouro_signature add_reader_in_context = {
+    ADD_PARAMETERS("_add_reader"), .names = {"fd", "callback", "context"}};
+static const ouro_signature add_writer_in_context = {
+    ADD_PARAMETERS("_add_writer"), .names = {"fd", "callback", "context"}};
+
 /* self._ensure_fd_no_transport(fd), whoever's. */
 static int
 ensure_free(LoopObject *self, PyObject *fd)
@@ -123,12 +130,18 @@ static PyObject *
 add_private(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
             PyObject *kwnames, const direction_def *def)
 {
-    PyObject *values[2];
-    if (ouro_parse(&def->add, args, nargs, kwnames, values) < 0) {
+    PyObject *values[3] = {NULL};
+    const ouro_signature *signature = &def->add;
+    if (((LoopObject *)op)->core.st->has.loop.watch_context) {
+        signature = def->direction == OU_IN ? &add_reader_in_context
+                                            : &add_writer_in_context;
+    }
+    if (ouro_parse(signature, args, nargs, kwnames, values) < 0) {
         return NULL;
     }
     return ouro_fdwatch_add((LoopObject *)op, values[0], def->direction,
-                            values[1], args + 2, nargs > 2 ? nargs - 2 : 0);
+                            values[1], args + 2, nargs > 2 ? nargs - 2 : 0,
+                            values[2]);
 }
 
 static PyObject *
@@ -173,7 +186,7 @@ add_public(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     }
     else {
         handle = ouro_fdwatch_add(self, values[0], def->direction, values[1],
-                                  args + 2, nargs > 2 ? nargs - 2 : 0);
+                                  args + 2, nargs > 2 ? nargs - 2 : 0, NULL);
     }
     if (handle == NULL) {
         return NULL;

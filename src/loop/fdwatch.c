@@ -355,13 +355,14 @@ watch_also(LoopObject *self, FdWatch *watch, unsigned direction,
 
 PyObject *
 ouro_fdwatch_add(LoopObject *self, PyObject *fileobj, unsigned direction,
-                 PyObject *callback, PyObject *const *args, Py_ssize_t nargs)
+                 PyObject *callback, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *context)
 {
     if (ouro_loop_check_closed(self) < 0) {
         return NULL;
     }
     PyObject *handle = ouro_handle_new(self->core.st, (PyObject *)self,
-                                       callback, args, nargs, NULL);
+                                       callback, args, nargs, context);
     if (handle == NULL) {
         return NULL;
     }

@@ -19,10 +19,11 @@ typedef struct FdWatch {
 FdWatch *ouro_fdwatch_of(ou_io *io);
 
 /* _add_reader(), _add_writer() (direction OU_OUT) for callback(*args): the
- * handle. */
+ * handle.  context NULL or None: a copy of the current one. */
 PyObject *ouro_fdwatch_add(LoopObject *self, PyObject *fileobj,
                            unsigned direction, PyObject *callback,
-                           PyObject *const *args, Py_ssize_t nargs);
+                           PyObject *const *args, Py_ssize_t nargs,
+                           PyObject *context);
 
 /* _remove_reader(), _remove_writer(): 1 if there was one, 0, or -1. */
 int ouro_fdwatch_remove(LoopObject *self, PyObject *fileobj,

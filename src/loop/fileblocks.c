@@ -27,10 +27,32 @@ new_buffer(Py_ssize_t count, Py_ssize_t size)
     return view;
 }
 
+/* file.seek(position), if it can. 0 or -1. */
 static int
-seek_to_offset(AwaitObject *self)
+seek_if_able(AwaitObject *self, PyObject *position)
+{
+    PyObject *seek =
+        PyObject_GetAttrString(ouro_frame_get(self, SEND_FILE), "seek");
+    if (seek == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            return -1;
+        }
+        PyErr_Clear();
+        return 0;
+    }
+    PyObject *moved = PyObject_CallOneArg(seek, position);
+    Py_XDECREF(moved);
+    Py_DECREF(seek);
+    return moved == NULL ? -1 : 0;
+}
+
+static int
+seek_to_offset(ouro_state *st, AwaitObject *self)
 {
     PyObject *offset = ouro_frame_get(self, SEND_OFFSET);
+    if (st->has.loop.sendfile_always_seeks) {
+        return seek_if_able(self, offset);
+    }
     int wanted = PyObject_IsTrue(offset);
     if (wanted <= 0) {
         return wanted;
@@ -45,7 +67,7 @@ static int
 blocks_begin(ouro_state *st, AwaitObject *self)
 {
     const fileblocks_kind *kind = kind_of(self);
-    if (seek_to_offset(self) < 0) {
+    if (seek_to_offset(st, self) < 0) {
         return -1;
     }
     Py_ssize_t size = kind->block_size(st);
@@ -58,7 +80,7 @@ blocks_begin(ouro_state *st, AwaitObject *self)
     return kind->begin == NULL ? 0 : kind->begin(st, self);
 }
 
-/* file.seek(offset + sent), if it can. 0 or -1. */
+/* To offset + sent. 0 or -1. */
 static int
 seek_behind(AwaitObject *self)
 {
@@ -66,19 +88,10 @@ seek_behind(AwaitObject *self)
     if (self->n == 0 || (offset == -1 && PyErr_Occurred())) {
         return self->n == 0 ? 0 : -1;
     }
-    PyObject *seek =
-        PyObject_GetAttrString(ouro_frame_get(self, SEND_FILE), "seek");
-    if (seek == NULL) {
-        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
-            return -1;
-        }
-        PyErr_Clear();
-        return 0;
-    }
-    PyObject *moved = PyObject_CallFunction(seek, "n", offset + self->n);
-    Py_XDECREF(moved);
-    Py_DECREF(seek);
-    return moved == NULL ? -1 : 0;
+    PyObject *position = PyLong_FromSsize_t(offset + self->n);
+    int result = position == NULL ? -1 : seek_if_able(self, position);
+    Py_XDECREF(position);
+    return result;
 }
 
 /* Once, whether or not an exception is set; it is kept, or replaced. 0/-1. */

@@ -140,15 +140,16 @@ object_new(PyTypeObject *type, ouro_freelist *freelist)
     return object != NULL ? object : type->tp_alloc(type, 0);
 }
 
-PyObject *
-ouro_handle_new(ouro_state *st, PyObject *loop, PyObject *callback,
-                PyObject *const *args, Py_ssize_t nargs, PyObject *context)
+static PyObject *
+plain_handle(ouro_state *st, PyTypeObject *type, ouro_freelist *freelist,
+             PyObject *loop, PyObject *callback, PyObject *const *args,
+             Py_ssize_t nargs, PyObject *context)
 {
     context = context_or_copy(context);
     if (context == NULL) {
         return NULL;
     }
-    PyObject *self = object_new(st->types.Handle, &st->free_handles);
+    PyObject *self = object_new(type, freelist);
     if (self == NULL) {
         Py_DECREF(context);
         return NULL;
@@ -161,6 +162,31 @@ ouro_handle_new(ouro_state *st, PyObject *loop, PyObject *callback,
     if (handle_finish(st, handle, args, nargs) < 0) {
         Py_DECREF(self);
         return NULL;
+    }
+    return self;
+}
+
+PyObject *
+ouro_handle_new(ouro_state *st, PyObject *loop, PyObject *callback,
+                PyObject *const *args, Py_ssize_t nargs, PyObject *context)
+{
+    return plain_handle(st, st->types.Handle, &st->free_handles, loop,
+                        callback, args, nargs, context);
+}
+
+PyObject *
+ouro_safe_handle_new(ouro_state *st, PyObject *loop, PyObject *callback,
+                     PyObject *const *args, Py_ssize_t nargs,
+                     PyObject *context)
+{
+    if (st->types.ThreadSafeHandle == NULL) {
+        return ouro_handle_new(st, loop, callback, args, nargs, context);
+    }
+    PyObject *self =
+        plain_handle(st, st->types.ThreadSafeHandle, &st->free_safe_handles,
+                     loop, callback, args, nargs, context);
+    if (self != NULL) {
+        ((HandleObject *)self)->safe = true;
     }
     return self;
 }
@@ -300,6 +326,13 @@ handle_call(HandleObject *self)
 
 int
 ouro_handle_run(HandleObject *self)
+{
+    return self->safe ? ouro_safe_handle_run(self)
+                      : ouro_handle_run_callback(self);
+}
+
+int
+ouro_handle_run_callback(HandleObject *self)
 {
     Py_INCREF(self);
     PyObject *value = handle_call(self);

@@ -24,6 +24,7 @@ typedef struct HandleObject {
     PyObject *repr;             /* debug mode: from before cancel() */
     bool single;
     bool cancelled;
+    bool safe; /* a _ThreadSafeHandle */
 } HandleObject;
 
 typedef struct TimerHandleObject {
@@ -34,6 +35,9 @@ typedef struct TimerHandleObject {
     bool scheduled; /* in some heap that is not our engine's */
 } TimerHandleObject;
 
+/* How many freed ones of each type are kept. */
+enum { OURO_FREE_HANDLES = 1024 };
+
 extern const ou_job_kind ouro_handle_job;
 
 /* Of a subclass the _run() may be somebody's. */
@@ -41,7 +45,8 @@ static inline bool
 ouro_handle_exact(ouro_state *st, PyObject *object)
 {
     return Py_TYPE(object) == st->types.Handle
-           || Py_TYPE(object) == st->types.TimerHandle;
+           || Py_TYPE(object) == st->types.TimerHandle
+           || Py_TYPE(object) == st->types.ThreadSafeHandle;
 }
 
 static inline bool
@@ -56,6 +61,11 @@ ouro_timer_handle_check(ouro_state *st, PyObject *object)
 PyObject *ouro_handle_new(ouro_state *st, PyObject *loop, PyObject *callback,
                           PyObject *const *args, Py_ssize_t nargs,
                           PyObject *context);
+
+/* The same for call_soon_threadsafe(): from 3.14 on a _ThreadSafeHandle. */
+PyObject *ouro_safe_handle_new(ouro_state *st, PyObject *loop,
+                               PyObject *callback, PyObject *const *args,
+                               Py_ssize_t nargs, PyObject *context);
 
 /* when NULL: the float of deadline. */
 PyObject *ouro_timer_handle_new(ouro_state *st, PyObject *loop,
@@ -80,12 +90,16 @@ PyObject *ouro_handle_args(HandleObject *self);
 /* "callback(args) at file:line", as asyncio formats it. */
 PyObject *ouro_handle_source(ouro_state *st, HandleObject *self);
 
-/* For timer_handle.c. */
+/* For timer_handle.c and safe_handle.c. */
+int ouro_handle_check_init(HandleObject *self);
+int ouro_handle_run_callback(HandleObject *self);
+int ouro_safe_handle_run(HandleObject *self);
 int ouro_handle_init(HandleObject *self, PyObject *callback, PyObject *args,
                      PyObject *loop, PyObject *context);
 PyObject *ouro_handle_repr_info(HandleObject *self);
 int ouro_handle_traverse(HandleObject *self, visitproc visit, void *arg);
 void ouro_handle_clear(HandleObject *self);
 int ouro_timer_handle_setup(PyObject *module, ouro_state *st);
+int ouro_safe_handle_setup(PyObject *module, ouro_state *st);
 
 #endif

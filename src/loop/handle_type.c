@@ -5,8 +5,6 @@
 #include "loop/loop.h"
 #include "task/host.h"
 
-enum { FREE_HANDLES = 1024 };
-
 /* ---- methods ----------------------------------------------------------- */
 
 static const ouro_signature init_signature = {
@@ -29,8 +27,8 @@ handle_init(PyObject *self, PyObject *args, PyObject *kwargs)
 }
 
 /* Before __init__() there is nothing to work on. */
-static int
-handle_check_init(HandleObject *self)
+int
+ouro_handle_check_init(HandleObject *self)
 {
     if (self->loop == NULL) {
         PyErr_Format(PyExc_AttributeError,
@@ -48,7 +46,7 @@ handle_cancel(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse_none("Handle.cancel", args, nargs, kwnames) < 0) {
         return NULL;
     }
-    if (handle_check_init((HandleObject *)self) < 0
+    if (ouro_handle_check_init((HandleObject *)self) < 0
         || ouro_handle_cancel((HandleObject *)self) < 0) {
         return NULL;
     }
@@ -79,7 +77,7 @@ handle_get_context(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 static PyObject *
 handle_run_method(PyObject *self, PyObject *ignored)
 {
-    if (handle_check_init((HandleObject *)self) < 0
+    if (ouro_handle_check_init((HandleObject *)self) < 0
         || ouro_handle_run((HandleObject *)self) < 0) {
         return NULL;
     }
@@ -151,7 +149,7 @@ error:
 static PyObject *
 handle_repr_info(PyObject *self, PyObject *ignored)
 {
-    if (handle_check_init((HandleObject *)self) < 0) {
+    if (ouro_handle_check_init((HandleObject *)self) < 0) {
         return NULL;
     }
     return ouro_handle_repr_info((HandleObject *)self);
@@ -161,7 +159,7 @@ static PyObject *
 handle_repr(PyObject *self)
 {
     HandleObject *handle = (HandleObject *)self;
-    if (handle_check_init(handle) < 0) {
+    if (ouro_handle_check_init(handle) < 0) {
         return NULL;
     }
     if (handle->repr != NULL && handle->repr != Py_None) {
@@ -235,6 +233,9 @@ handle_get_class(PyObject *self, void *ignored)
         }
         if (type == st->types.TimerHandle) {
             return Py_NewRef(st->stock.TimerHandle);
+        }
+        if (type == st->types.ThreadSafeHandle) {
+            return Py_NewRef(st->stock.ThreadSafeHandle);
         }
     }
     return Py_NewRef((PyObject *)type);
@@ -328,7 +329,7 @@ handle_dealloc(PyObject *self)
     Py_CLEAR(handle->loop);
     ouro_state *st = ouro_state_of_type(type);
     if (type != st->types.Handle
-        || !ouro_freelist_push(&st->free_handles, self, FREE_HANDLES)) {
+        || !ouro_freelist_push(&st->free_handles, self, OURO_FREE_HANDLES)) {
         type->tp_free(self);
     }
     Py_DECREF(type);
@@ -380,7 +381,7 @@ int
 ouro_handle_setup(PyObject *module, ouro_state *st)
 {
     if (ouro_add_type(module, &handle_spec, NULL, true, &st->types.Handle) < 0
-        || add_get_context(st) < 0) {
+        || add_get_context(st) < 0 || ouro_safe_handle_setup(module, st) < 0) {
         return -1;
     }
     return ouro_timer_handle_setup(module, st);

@@ -278,6 +278,7 @@ loop_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->old_agen_hooks);
     Py_VISIT(self->signal_handlers);
     Py_VISIT(self->transports);
+    Py_VISIT(self->watcher);
     Py_VISIT(self->selector);
     Py_VISIT(self->selected);
     Py_VISIT(self->ready);
@@ -312,6 +313,7 @@ loop_clear(PyObject *op)
     Py_CLEAR(self->old_agen_hooks);
     Py_CLEAR(self->signal_handlers);
     Py_CLEAR(self->transports);
+    Py_CLEAR(self->watcher);
     Py_CLEAR(self->selector);
     Py_CLEAR(self->selected);
     Py_CLEAR(self->ready);
@@ -554,7 +556,7 @@ ouro_loop_setup(PyObject *module, ouro_state *st)
     if (ouro_add_type(module, &core_spec, NULL, false, &st->types.LoopCore) < 0
         || add_loop_type(module, st) < 0 || note_own_attributes(st) < 0
         || ouro_loop_add_methods(st, methods) < 0
-        || ouro_handle_setup(module, st) < 0
+        || ouro_loop_attrs_setup(st) < 0 || ouro_handle_setup(module, st) < 0
         || ouro_sched_setup(module, st) < 0 || ouro_jobs_setup(module, st) < 0
         || ouro_queues_setup(module, st) < 0 || ouro_run_setup(module, st) < 0
         || ouro_complete_setup(module, st) < 0

@@ -42,6 +42,7 @@ typedef struct LoopObject {
     PyObject *old_agen_hooks;  /* while it runs */
     PyObject *signal_handlers; /* {number: Handle}, or NULL */
     PyObject *transports; /* the WeakValueDictionary of stock ones, or NULL */
+    PyObject *watcher;    /* of child processes; NULL until it is asked for */
     PyObject *selector;   /* what is waited by, if not by our own poller */
     PyObject *selected;   /* what it has found and nobody has seen yet */
     /* Queues that Python has read belong to it for good; else NULL. */

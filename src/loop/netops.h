@@ -35,6 +35,10 @@ typedef struct net_ops {
     /* The transport (borrowed) whose watch this is and which is not closing,
      * or NULL: what _ensure_fd_no_transport() asks. */
     PyObject *(*transport_of)(ou_io *io);
+    /* What the reader behind this protocol has buffered is taken from it:
+     * *ret are bytes (owned), or NULL: none.  1, 0: the protocol is not ours
+     * or patched, or -1. */
+    int (*take_unread)(ouro_state *st, PyObject *protocol, PyObject **ret);
 } net_ops;
 
 #endif

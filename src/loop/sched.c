@@ -93,13 +93,10 @@ parse_call(ouro_state *st, const ouro_signature *signature,
 
 /* ---- at once ----------------------------------------------------------- */
 
-/* The handle, on the ready queue: what _call_soon() does. */
+/* Puts a new handle, or NULL, on the ready queue; returns it. */
 static PyObject *
-queue_call(LoopObject *self, const call *call)
+queue_handle(LoopObject *self, PyObject *handle)
 {
-    PyObject *handle =
-        ouro_handle_new(self->core.st, (PyObject *)self, call->callback,
-                        call->args, call->nargs, call->context);
     if (handle == NULL) {
         return NULL;
     }
@@ -111,6 +108,15 @@ queue_call(LoopObject *self, const call *call)
         Py_CLEAR(handle);
     }
     return handle;
+}
+
+/* What _call_soon() does. */
+static PyObject *
+queue_call(LoopObject *self, const call *call)
+{
+    return queue_handle(self, ouro_handle_new(self->core.st, (PyObject *)self,
+                                              call->callback, call->args,
+                                              call->nargs, call->context));
 }
 
 /* As asyncio: by self._call_soon(), where that may be somebody's. */
@@ -213,11 +219,17 @@ ouro_loop_post(PyObject *loop, ou_job *job)
 }
 
 static PyObject *
+safe_handle(LoopObject *self, const call *call)
+{
+    return ouro_safe_handle_new(self->core.st, (PyObject *)self,
+                                call->callback, call->args, call->nargs,
+                                call->context);
+}
+
+static PyObject *
 post_call(LoopObject *self, const call *call)
 {
-    PyObject *handle =
-        ouro_handle_new(self->core.st, (PyObject *)self, call->callback,
-                        call->args, call->nargs, call->context);
+    PyObject *handle = safe_handle(self, call);
     if (handle != NULL) {
         Py_INCREF(handle);
         ou_inbox_post(&self->core.engine.inbox,
@@ -256,8 +268,9 @@ loop_call_soon_threadsafe(PyObject *op, PyObject *const *args,
         return NULL;
     }
     if (ouro_loop_fast(self->core.st, op)) {
-        return ouro_loop_elsewhere(self) ? post_call(self, &call)
-                                         : queue_call(self, &call);
+        return ouro_loop_elsewhere(self)
+                   ? post_call(self, &call)
+                   : queue_handle(self, safe_handle(self, &call));
     }
     if (ouro_loop_check_closed(self) < 0
         || (self->core.debug
@@ -266,7 +279,9 @@ loop_call_soon_threadsafe(PyObject *op, PyObject *const *args,
                    < 0)) {
         return NULL;
     }
-    PyObject *handle = queue_call_by_method(self, &call);
+    PyObject *handle = self->core.st->types.ThreadSafeHandle != NULL
+                           ? queue_handle(self, safe_handle(self, &call))
+                           : queue_call_by_method(self, &call);
     if (handle != NULL && wake_by_method(self) < 0) {
         Py_CLEAR(handle);
     }

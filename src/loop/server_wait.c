@@ -143,6 +143,17 @@ serve_forever_poll(AwaitObject *self, PyObject **ret)
     return AWAIT_FUTURE;
 }
 
+static int
+serve_forever_close(ouro_state *st, PyObject *server)
+{
+    PyObject *closed = PyObject_CallMethod(server, "close", NULL);
+    if (closed != NULL && st->has.loop.forever_closes_clients) {
+        Py_SETREF(closed, PyObject_CallMethod(server, "close_clients", NULL));
+    }
+    Py_XDECREF(closed);
+    return closed == NULL ? -1 : 0;
+}
+
 static await_status
 serve_forever_abort(AwaitObject *self, PyObject **ret)
 {
@@ -152,9 +163,7 @@ serve_forever_abort(AwaitObject *self, PyObject **ret)
         && PyErr_ExceptionMatches(st->stock.CancelledError)) {
         self->step = FOREVER_CLOSE;
         Py_XSETREF(self->b, PyErr_GetRaisedException());
-        PyObject *closed = PyObject_CallMethod(self->owner, "close", NULL);
-        if (closed != NULL) {
-            Py_DECREF(closed);
+        if (serve_forever_close(st, self->owner) == 0) {
             *ret = PyObject_CallMethod(self->owner, "wait_closed", NULL);
             if (*ret != NULL) {
                 return AWAIT_DELEGATE;

@@ -305,7 +305,8 @@ static int
 native_seek(AwaitObject *self)
 {
     PyObject *op = ouro_frame_get(self, NATIVE_OP);
-    if (op == Py_None || ((AwaitObject *)op)->n == 0) {
+    bool always = ouro_state_of(self->owner)->has.loop.sendfile_always_seeks;
+    if (op == Py_None || (((AwaitObject *)op)->n == 0 && !always)) {
         return 0;
     }
     Py_ssize_t offset = ouro_sendfile_number(self, SEND_OFFSET);

@@ -3,6 +3,7 @@
  * Some of it changed within one minor version, so the code is looked at, not
  * the version.
  */
+#include "base/probe.h"
 #include "loop/loop.h"
 
 /* function.__code__, or NULL (without an exception): not Python's. */
@@ -69,4 +70,19 @@ ouro_loop_find_features(ouro_state *st)
         code_of(st->stock.format_helpers, "_format_callback_source"), "debug");
     has->private_coroutine_check =
         mentions(method_code("_check_callback"), "_iscoroutinefunction");
+    has->watcher =
+        ouro_probe_exists("asyncio.unix_events", "_PidfdChildWatcher");
+    has->watch_context =
+        ouro_probe("asyncio.selector_events",
+                   "BaseSelectorEventLoop._add_reader", "context");
+    has->forever_closes_clients = ouro_probe(
+        "asyncio.base_events", "Server.serve_forever", "close_clients");
+    has->tls_takes_unread =
+        mentions(method_code("start_tls"), "StreamReaderProtocol");
+    has->closes_refused_sock = st->has.minor >= 14;
+    has->reuses_inet_ports_alone =
+        mentions(method_code("create_server"), "AF_INET");
+    has->sendfile_always_seeks = !ouro_probe(
+        "asyncio.unix_events",
+        "_UnixSelectorEventLoop._sock_sendfile_update_filepos", "total_sent");
 }

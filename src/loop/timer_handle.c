@@ -9,8 +9,6 @@
 #include "base/args.h"
 #include "loop/loop.h"
 
-enum { FREE_TIMER_HANDLES = 1024 };
-
 static const ouro_signature init_signature = {
     .qualname = "TimerHandle.__init__",
     .skip_self = 1,
@@ -300,7 +298,7 @@ timer_dealloc(PyObject *self)
     ouro_state *st = ouro_state_of_type(type);
     if (type != st->types.TimerHandle
         || !ouro_freelist_push(&st->free_timer_handles, self,
-                               FREE_TIMER_HANDLES)) {
+                               OURO_FREE_HANDLES)) {
         type->tp_free(self);
     }
     Py_DECREF(type);

@@ -190,6 +190,69 @@ call_method(PyObject *object, const char *method, PyObject *arg)
     return result == NULL ? -1 : 0;
 }
 
+/* The same, of a reader of any kind. */
+static int
+take_unread_by_attributes(ouro_state *st, PyObject *protocol, PyObject **ret)
+{
+    PyObject *reader = NULL, *buffer = NULL, *cleared = NULL;
+    PyObject *type =
+        PyObject_GetAttrString(st->stock.streams, "StreamReaderProtocol");
+    int found = type == NULL ? -1 : PyObject_IsInstance(protocol, type);
+    Py_XDECREF(type);
+    *ret = NULL;
+    if (found <= 0) {
+        return found;
+    }
+    found = -1;
+    reader = PyObject_GetAttrString(protocol, "_stream_reader");
+    if (reader == NULL || reader == Py_None) {
+        found = reader == NULL ? -1 : 0;
+        goto done;
+    }
+    buffer = PyObject_GetAttrString(reader, "_buffer");
+    int some = buffer == NULL ? -1 : PyObject_IsTrue(buffer);
+    if (some <= 0) {
+        found = some;
+        goto done;
+    }
+    *ret = PyBytes_FromObject(buffer);
+    cleared = *ret == NULL ? NULL : PyObject_CallMethod(buffer, "clear", NULL);
+    if (cleared == NULL) {
+        Py_CLEAR(*ret);
+        goto done;
+    }
+    found = 1;
+done:
+    Py_XDECREF(cleared);
+    Py_XDECREF(buffer);
+    Py_XDECREF(reader);
+    return found;
+}
+
+/* A server may have received the start of the handshake already. */
+static int
+tls_move_unread(ouro_state *st, AwaitObject *self, PyObject *ssl_protocol)
+{
+    int wanted = PyObject_IsTrue(ouro_frame_get(self, TLS_SERVER_SIDE));
+    if (wanted <= 0 || !st->has.loop.tls_takes_unread) {
+        return wanted < 0 ? -1 : 0;
+    }
+    PyObject *unread, *protocol = ouro_frame_get(self, TLS_PROTOCOL);
+    int found = st->net->take_unread(st, protocol, &unread);
+    if (found == 0) {
+        found = take_unread_by_attributes(st, protocol, &unread);
+    }
+    if (found <= 0 || unread == NULL) {
+        return found < 0 ? -1 : 0;
+    }
+    PyObject *incoming = PyObject_GetAttrString(ssl_protocol, "_incoming");
+    int result =
+        incoming == NULL ? -1 : call_method(incoming, "write", unread);
+    Py_XDECREF(incoming);
+    Py_DECREF(unread);
+    return result;
+}
+
 static await_status
 tls_start(ouro_state *st, AwaitObject *self, PyObject **ret)
 {
@@ -217,6 +280,7 @@ tls_start(ouro_state *st, AwaitObject *self, PyObject **ret)
     /* Paused, so that data_received() is not called before
      * connection_made(). */
     if (call_method(transport, "pause_reading", NULL) < 0
+        || tls_move_unread(st, self, protocol) < 0
         || call_method(transport, "set_protocol", protocol) < 0
         || tls_call_soon(st, self, protocol, "connection_made", transport,
                          TLS_MADE)

@@ -49,6 +49,10 @@ typedef struct protocol_ops {
     /* exc: an exception, or NULL for None.  In the context of close(). */
     int (*connection_lost)(PyObject *protocol, PyObject *exc);
 
+    /* For start_tls(): *ret is what has been received and not been read yet
+     * (bytes, owned), or NULL: nothing.  1, 0: unknown, or -1.  May be NULL. */
+    int (*take_unread)(PyObject *protocol, PyObject **ret);
+
     int (*pause_writing)(PyObject *protocol);
     int (*resume_writing)(PyObject *protocol);
 } protocol_ops;

@@ -300,11 +300,24 @@ tcp_transport_of(ou_io *io)
     return base->closing ? NULL : (PyObject *)base;
 }
 
+static int
+tcp_take_unread(ouro_state *st, PyObject *protocol, PyObject **ret)
+{
+    const protocol_ops *ops = ouro_protocol_ops(st, protocol);
+    *ret = NULL;
+    if (ops == NULL || ops->take_unread == NULL
+        || !ouro_protocol_usable(ops, protocol)) {
+        return 0;
+    }
+    return ops->take_unread(protocol, ret);
+}
+
 const net_ops ouro_net_ops = {
     .make_stream = tcp_make_stream,
     .make_datagram = ouro_udp_make,
     .accept = tcp_accept,
     .transport_of = tcp_transport_of,
+    .take_unread = tcp_take_unread,
 };
 
 /* ---- extra information ------------------------------------------------- */

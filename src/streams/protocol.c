@@ -377,12 +377,28 @@ stream_resume_writing(PyObject *object)
     return ouro_flow_resume_writing(ouro_state_of(object), ouro_flow(object));
 }
 
+static int
+stream_take_unread(PyObject *object, PyObject **ret)
+{
+    StreamReaderObject *reader = ouro_stream_protocol(object)->fed;
+    *ret = NULL;
+    if (reader == NULL || !ouro_reader_plain(ouro_state_of(object), reader)) {
+        return 0;
+    }
+    size_t size = ouro_reader_size(reader);
+    if (size > 0) {
+        *ret = ouro_reader_take(reader, size);
+    }
+    return size > 0 && *ret == NULL ? -1 : 1;
+}
+
 const protocol_ops ouro_stream_protocol_ops = {
     .usable = stream_usable,
     .connection_made = ouro_stream_protocol_connection_made,
     .data_received = stream_data_received,
     .eof_received = ouro_stream_protocol_eof_received,
     .connection_lost = ouro_stream_protocol_connection_lost,
+    .take_unread = stream_take_unread,
     .pause_writing = stream_pause_writing,
     .resume_writing = stream_resume_writing,
 };
