@@ -34,10 +34,10 @@ NATIVE = {
         "events": """
             Handle TimerHandle _ThreadSafeHandle get_running_loop _get_running_loop
             _set_running_loop get_event_loop _get_event_loop
-            new_event_loop""",
+            new_event_loop set_event_loop""",
         "unix_events": "_UnixSelectorEventLoop=Loop",
         "base_events": "Server",
-        "runners": "Runner run",
+        "runners": "Runner run _cancel_all_tasks",
         "threads": "to_thread",
     },
     "sync": {
@@ -76,7 +76,7 @@ ASYNCIO = {
     "events": """
         AbstractEventLoop AbstractServer AbstractEventLoopPolicy
         BaseDefaultEventLoopPolicy get_event_loop_policy
-        set_event_loop_policy set_event_loop get_child_watcher
+        set_event_loop_policy get_child_watcher
         set_child_watcher on_fork""",
     "exceptions": "*",
     "format_helpers": "extract_stack",

@@ -4,9 +4,8 @@ import asyncio
 import asyncio.unix_events
 
 from . import _ouro
-from ._install import native
 
-Loop = getattr(_ouro, "Loop", asyncio.SelectorEventLoop)
+Loop = _ouro.Loop
 
 
 def new_event_loop():
@@ -14,24 +13,8 @@ def new_event_loop():
     return Loop()
 
 
-class Runner(native(asyncio.Runner)):
-    """asyncio.Runner on a loop of ouro's, if not told otherwise."""
-
-    def __init__(self, *, debug=None, loop_factory=None):
-        super().__init__(debug=debug,
-                         loop_factory=loop_factory or new_event_loop)
-
-
-def run(main, *, debug=None, loop_factory=None):
-    """Run the coroutine on a loop of ouro's and return its result.
-
-    As asyncio.run(), which see; loop_factory makes another loop.
-    """
-    if asyncio._get_running_loop() is not None:
-        raise RuntimeError(
-            "asyncio.run() cannot be called from a running event loop")
-    with Runner(debug=debug, loop_factory=loop_factory) as runner:
-        return runner.run(main)
+Runner = _ouro.LoopRunner
+run = _ouro._loop_run
 
 
 def policy_class():

@@ -35,6 +35,7 @@ static const setup_function rooms[] = {
     ouro_awaited_setup,
     ouro_factory_setup,
     ouro_control_setup,
+    ouro_register_setup,
     /* loop */
     ouro_loop_setup,
     ouro_server_setup,
@@ -51,6 +52,8 @@ static const setup_function rooms[] = {
     ouro_sockops_setup,
     ouro_sockconnect_setup,
     ouro_sock_sendfile_setup,
+    ouro_policy_setup,
+    ouro_runner_setup,
     /* sync */
     ouro_mixin_setup,
     ouro_lock_setup,

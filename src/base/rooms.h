@@ -27,6 +27,7 @@ int ouro_awaited_setup(PyObject *module, ouro_state *st);
 int ouro_completed_setup(PyObject *module, ouro_state *st);
 int ouro_factory_setup(PyObject *module, ouro_state *st);
 int ouro_control_setup(PyObject *module, ouro_state *st);
+int ouro_register_setup(PyObject *module, ouro_state *st);
 /* loop */
 int ouro_loop_setup(PyObject *module, ouro_state *st);
 int ouro_server_setup(PyObject *module, ouro_state *st);
@@ -44,6 +45,8 @@ int ouro_sockops_setup(PyObject *module, ouro_state *st);
 int ouro_sockconnect_setup(PyObject *module, ouro_state *st);
 int ouro_datagram_setup(PyObject *module, ouro_state *st);
 int ouro_sock_sendfile_setup(PyObject *module, ouro_state *st);
+int ouro_policy_setup(PyObject *module, ouro_state *st);
+int ouro_runner_setup(PyObject *module, ouro_state *st);
 /* sync */
 int ouro_mixin_setup(PyObject *module, ouro_state *st);
 int ouro_lock_setup(PyObject *module, ouro_state *st);

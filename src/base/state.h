@@ -51,6 +51,8 @@ typedef struct ouro_types {
     PyTypeObject *ThreadSafeHandle; /* 3.14+, else NULL */
     PyTypeObject *ReadyJob;
     PyTypeObject *FdWatch;
+    PyTypeObject *Runner;
+    PyTypeObject *LoopRunner;
     /* sync */
     PyTypeObject *LoopBoundMixin;
     PyTypeObject *ContextManagerMixin;
@@ -96,12 +98,14 @@ typedef struct ouro_imports {
     PyObject *_unregister_task;
     PyObject *_enter_task;
     PyObject *_leave_task;
-    PyObject *_swap_current_task; /* 3.12+, else NULL */
-    PyObject *_current_tasks;     /* <= 3.13, else NULL */
-    PyObject *current_task;       /* 3.12+, else NULL */
-    PyObject *all_tasks;          /* 3.14+: of asyncio itself, else NULL */
-    PyObject *scheduled_tasks;    /* the WeakSet of all tasks */
-    PyObject *eager_tasks;        /* 3.12+: the set, else NULL */
+    PyObject *_swap_current_task;     /* 3.12+, else NULL */
+    PyObject *_register_eager_task;   /* 3.12+, else NULL */
+    PyObject *_unregister_eager_task; /* 3.12+, else NULL */
+    PyObject *_current_tasks;         /* <= 3.13, else NULL */
+    PyObject *current_task;           /* 3.12+, else NULL */
+    PyObject *all_tasks;              /* 3.14+: of asyncio itself, else NULL */
+    PyObject *scheduled_tasks;        /* the WeakSet of all tasks */
+    PyObject *eager_tasks;            /* 3.12+: the set, else NULL */
     /* asyncio's modules whose globals are looked up on each use */
     PyObject *asyncio;
     PyObject *coroutines;
@@ -133,6 +137,20 @@ typedef struct ouro_imports {
     PyObject *get_origin_depth;
     PyObject *set_origin_depth;
     PyObject *is_finalizing;
+    PyObject *runners; /* asyncio.runners */
+    PyObject *runner_created;
+    PyObject *runner_initialized;
+    PyObject *runner_closed;
+    /* asyncio's own functions that ours replace, to know patches by */
+    PyObject *Runner;
+    PyObject *cancel_all_tasks;
+    PyObject *tasks_all_tasks;
+    PyObject *tasks_gather;
+    PyObject *new_event_loop;
+    PyObject *set_event_loop;
+    PyObject *get_event_loop_policy;
+    PyObject *policy_new_event_loop;
+    PyObject *policy_set_event_loop;
     /* the standard library */
     PyObject *WeakSet;
     PyObject *WeakValueDictionary;
@@ -297,6 +315,10 @@ typedef struct ouro_imports {
     X(submit)                                                                 \
     X(wrap_future)                                                            \
     X(select)                                                                 \
+    X(_lazy_init)                                                             \
+    X(run_until_complete)                                                     \
+    X(shutdown_asyncgens)                                                     \
+    X(shutdown_default_executor)                                              \
     /* sync */                                                                \
     X(append)                                                                 \
     X(remove)                                                                 \
@@ -495,6 +517,9 @@ typedef struct ouro_loop_features {
     bool closes_refused_sock;     /* of which no transport could be made */
     bool reuses_inet_ports_alone; /* create_server(reuse_port=True) */
     bool sendfile_always_seeks;   /* whatever the offset and the outcome */
+    bool run_loop_factory;        /* asyncio.run(loop_factory=) */
+    bool runner_takes_awaitables; /* Runner.run(): not coroutines alone */
+    bool runner_bounds_shutdown;  /* of the executor, in time */
 } ouro_loop_features;
 
 /* What the running asyncio does, found by version or by probing it. */

@@ -66,6 +66,12 @@ ouro_loop_find_features(ouro_state *st)
         mentions(method_code("shutdown_default_executor"), "timeout");
     has->shutdown_waits_briefly =
         mentions(method_code("shutdown_default_executor"), "timeouts");
+    has->run_loop_factory =
+        mentions(code_of(st->stock.runners, "run"), "loop_factory");
+    has->runner_takes_awaitables =
+        mentions(code_of(st->stock.Runner, "run"), "isawaitable");
+    has->runner_bounds_shutdown =
+        mentions(code_of(st->stock.Runner, "close"), "THREAD_JOIN_TIMEOUT");
     has->debug_formats = mentions(
         code_of(st->stock.format_helpers, "_format_callback_source"), "debug");
     has->private_coroutine_check =

@@ -1,4 +1,4 @@
-/* coroutines.h - what is a coroutine. Private to the task room. */
+/* coroutines.h - what is a coroutine. Also for the rooms above. */
 #ifndef OURO_COROUTINES_H
 #define OURO_COROUTINES_H
 

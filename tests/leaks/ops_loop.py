@@ -281,3 +281,38 @@ async def sock_connect_accept():
 async def getaddrinfo():
     await loop().getaddrinfo("127.0.0.1", 80)
     await loop().getnameinfo(("127.0.0.1", 80))
+
+
+async def refuse():
+    raise ValueError("x")
+
+
+async def spawn():
+    asyncio.ensure_future(refuse())
+    asyncio.ensure_future(asyncio.sleep(1000))
+
+
+@operation(times=50)
+def runners():
+    asyncio.run(spawn())
+    for factory in None, asyncio.new_event_loop:
+        with asyncio.Runner(debug=True, loop_factory=factory) as runner:
+            runner.run(spawn())
+            with contextlib.suppress(ValueError):
+                runner.run(refuse())
+            with contextlib.suppress(ValueError, TypeError):
+                runner.run(5)
+    with contextlib.suppress(RuntimeError):
+        runner.get_loop()
+
+
+@operation(times=50)
+def run_interrupted():
+    async def main():
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(1000)
+
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:
+        pass

@@ -35,6 +35,7 @@ WITHOUT_TRAVERSE = {
     "context_slots": "has no state",
     "deadline_slots": "the engine shows what it holds (docs/lifetimes.md)",
     "loop_slots": INHERITED,
+    "loop_runner_slots": INHERITED,
     "server_slots": INHERITED,
 }
 WITHOUT_CLEAR = {
