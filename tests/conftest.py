@@ -9,6 +9,7 @@ _named = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep)
           if path]
 sys.path[:] = _named + [path for path in sys.path if path not in _named]
 
+import gc  # noqa: E402
 import pathlib  # noqa: E402
 import subprocess  # noqa: E402
 
@@ -17,6 +18,12 @@ import pytest  # noqa: E402
 import ouro  # noqa: E402
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_finish():
+    """Thousands of tests are objects too, and many tests collect garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
