@@ -42,8 +42,9 @@ log_error(ouro_state *st, TransportObject *self, const char *message,
 }
 
 int
-ouro_transport_fatal(ouro_state *st, TransportObject *self,
-                     const char *message)
+ouro_transport_tell_fatal(ouro_state *st, TransportObject *self,
+                          const char *message, bool quiet,
+                          PyObject **ret_exception)
 {
     if (ouro_error_leaves_loop()) {
         return -1;
@@ -53,16 +54,33 @@ ouro_transport_fatal(ouro_state *st, TransportObject *self,
     if (self->loop == NULL) {
         /* Lost meanwhile: there is nobody to tell. */
     }
-    else if (!PyObject_TypeCheck(exception, (PyTypeObject *)PyExc_OSError)) {
+    else if (!quiet) {
         result = ouro_transport_report(st, self, message, exception);
     }
     else {
         int debug = ouro_loop_debug(st, self->loop);
         result = debug > 0 ? log_error(st, self, message, exception) : debug;
     }
-    if (result == 0) {
-        result = ouro_transport_force_close(st, self, exception);
+    if (result < 0) {
+        Py_DECREF(exception);
+        return -1;
     }
+    *ret_exception = exception;
+    return 0;
+}
+
+int
+ouro_transport_fatal(ouro_state *st, TransportObject *self,
+                     const char *message)
+{
+    PyObject *exception;
+    if (ouro_transport_tell_fatal(st, self, message,
+                                  PyErr_ExceptionMatches(PyExc_OSError),
+                                  &exception)
+        < 0) {
+        return -1;
+    }
+    int result = ouro_transport_force_close(st, self, exception);
     Py_DECREF(exception);
     return result;
 }

@@ -36,6 +36,8 @@ typedef struct transport_kind {
     /* connection_lost() has been called and the descriptor is closed. 0 or
      * -1. */
     int (*lost)(TransportObject *self);
+    /* add_reader(), sock_recv() and so on refuse its descriptor. */
+    bool exclusive;
 } transport_kind;
 
 struct TransportObject {
@@ -135,6 +137,11 @@ void ouro_transport_leave(PyObject *entered);
  * the loop (it is then still set). */
 int ouro_transport_fatal(ouro_state *st, TransportObject *self,
                          const char *message);
+/* Its first half: report the current exception (quiet: in debug mode only).
+ * 0 and the exception (owned); -1 as above. */
+int ouro_transport_tell_fatal(ouro_state *st, TransportObject *self,
+                              const char *message, bool quiet,
+                              PyObject **ret_exception);
 
 /* The current exception has left a step of the transport: self.method(arg)
  * as asyncio's handle calls it ("Exception in callback"). arg may be NULL.

@@ -11,6 +11,7 @@
 
 #include "sys/clock.h"
 #include "sys/dgram.h"
+#include "sys/process.h"
 
 /* asyncio's MAXIMUM_SELECT_TIMEOUT: no kernel's counter overflows. */
 #define MAX_WAIT (24.0 * 3600.0)
@@ -77,6 +78,9 @@ ou_loop_close(ou_loop *loop)
         if (loop->ios[fd].io != NULL) {
             ou_io_stop(loop, loop->ios[fd].io);
         }
+    }
+    while (loop->processes != NULL) {
+        ou_process_stop(loop, loop->processes);
     }
     /* Last: what goes away with a watch may still queue something. */
     ou_loop_drop_jobs(loop);

@@ -1,4 +1,4 @@
-/* outbuf.c - what a stream socket has still to send (see outbuf.h).
+/* outbuf.c - what a stream socket or pipe has still to send (see outbuf.h).
  *
  * A chunk is a piece with its bytes behind it, in one allocation; a block is
  * a piece alone, whose bytes are its owner's.
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sys/pipe.h"
 #include "sys/sock.h"
 
 enum {
@@ -179,7 +180,8 @@ outbuf_send(ou_outbuf *buffer, int fd, size_t *ret_wanted)
     ou_outpiece *piece = buffer->head;
     if (piece->next == NULL) {
         *ret_wanted = piece->size;
-        return ou_sock_send(fd, piece->data, piece->size);
+        return buffer->pipe ? ou_pipe_write(fd, piece->data, piece->size)
+                            : ou_sock_send(fd, piece->data, piece->size);
     }
     struct iovec vector[MAX_VECTOR];
     size_t wanted = 0;
@@ -189,7 +191,8 @@ outbuf_send(ou_outbuf *buffer, int fd, size_t *ret_wanted)
         wanted += piece->size;
     }
     *ret_wanted = wanted;
-    return ou_sock_sendv(fd, vector, count);
+    return buffer->pipe ? ou_pipe_writev(fd, vector, count)
+                        : ou_sock_sendv(fd, vector, count);
 }
 
 /* The first `sent` bytes are gone. */

@@ -1,4 +1,4 @@
-/* outbuf.h - what a stream socket has still to send.
+/* outbuf.h - what a stream socket or a pipe has still to send.
  *
  * Data goes in by ou_outbuf_copy() or ou_outbuf_refer() and out, in order, by
  * ou_outbuf_flush(), usually in one system call for all of it.  Small data is
@@ -44,6 +44,7 @@ typedef struct ou_outbuf {
     ou_outpiece *tail;
     size_t size; /* bytes in all pieces */
     ou_outpool *pool;
+    bool pipe; /* goes out by write(), and not by send() */
 } ou_outbuf;
 
 /* pool must outlive the buffer. */
