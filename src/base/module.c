@@ -66,6 +66,8 @@ static const setup_function rooms[] = {
     ouro_tcp_setup,
     ouro_udp_setup,
     ouro_sendfile_setup,
+    ouro_pipe_setup,
+    ouro_pipe_connect_setup,
     ouro_borrow_setup, /* after all that adds methods to the loop */
     /* streams */
     ouro_streams_setup,

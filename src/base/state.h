@@ -73,12 +73,20 @@ typedef struct ouro_types {
     PyTypeObject *SocketTransport;
     PyTypeObject *DatagramTransport;
     PyTypeObject *SendfileProtocol;
+    PyTypeObject *ReadPipe;
+    PyTypeObject *WritePipe;
+    PyTypeObject *ChildWatch;
+    PyTypeObject *SubprocessTransport;
+    PyTypeObject *SubprocessReader;
+    PyTypeObject *SubprocessWriter;
     /* streams */
     PyTypeObject *StreamReader;
     PyTypeObject *StreamWriter;
     PyTypeObject *FlowControlMixin;
     PyTypeObject *StreamReaderProtocol;
     PyTypeObject *HandlerCallback;
+    PyTypeObject *SubprocessProtocol;
+    PyTypeObject *Process;
 } ouro_types;
 
 /* Stock objects, imported once. */
@@ -585,6 +593,7 @@ typedef struct ouro_sync_classes {
 /* The same of src/net. */
 typedef struct ouro_net_classes {
     ouro_intact SocketTransport;
+    ouro_intact WritePipe;
 } ouro_net_classes;
 
 /* The same of src/streams. */

@@ -11,11 +11,6 @@
 static const char *const names[] = {
     /* what create_unix_connection() and others end in */
     "_create_connection_transport",
-    /* pipes */
-    "connect_read_pipe",
-    "connect_write_pipe",
-    "_make_read_pipe_transport",
-    "_make_write_pipe_transport",
     /* sockets of the file system */
     "create_unix_connection",
     "create_unix_server",

@@ -368,7 +368,9 @@ ouro_fdwatch_add(LoopObject *self, PyObject *fileobj, unsigned direction,
     }
     int result = -1;
     int fd = lookup_fileno(self, fileobj);
-    if (fd >= 0) {
+    ouro_state *st = self->core.st;
+    ou_io *io = fd >= 0 ? ou_io_find(&self->core.engine, fd) : NULL;
+    if (fd >= 0 && (io == NULL || st->net->share(st, io) == 0)) {
         FdWatch *watch = ouro_fdwatch_of(ou_io_find(&self->core.engine, fd));
         result = watch == NULL
                      ? watch_first(self, fileobj, fd, direction, handle)

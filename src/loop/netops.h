@@ -39,6 +39,9 @@ typedef struct net_ops {
      * *ret are bytes (owned), or NULL: none.  1, 0: the protocol is not ours
      * or patched, or -1. */
     int (*take_unread)(ouro_state *st, PyObject *protocol, PyObject **ret);
+    /* If this is the watch of a transport that shares its descriptor: from
+     * now on by the loop's methods (add_reader(), add_writer()).  0 or -1. */
+    int (*share)(ouro_state *st, ou_io *io);
 } net_ops;
 
 #endif

@@ -480,5 +480,4 @@ const transport_kind ouro_tcp_kind = {
     .drop_output = tcp_drop_output,
     .output_size = tcp_output_size,
     .lost = tcp_lost,
-    .exclusive = true,
 };

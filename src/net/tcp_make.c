@@ -9,6 +9,7 @@
 #include "net/tcp.h"
 
 #include "loop/netops.h"
+#include "net/pipe.h"
 #include "net/udp.h"
 
 /* ---- making ------------------------------------------------------------ */
@@ -318,6 +319,7 @@ const net_ops ouro_net_ops = {
     .accept = tcp_accept,
     .transport_of = tcp_transport_of,
     .take_unread = tcp_take_unread,
+    .share = ouro_pipe_share,
 };
 
 /* ---- extra information ------------------------------------------------- */

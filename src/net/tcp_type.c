@@ -4,6 +4,7 @@
 #include "base/rooms.h"
 #include "loop/netops.h"
 #include "net/methods.h"
+#include "net/pipe.h"
 
 static int
 tcp_init(PyObject *object, PyObject *args, PyObject *kwargs)
@@ -382,7 +383,7 @@ ouro_transport_ops(ouro_state *st, PyObject *transport)
                    && ouro_transport(transport)->dict == NULL
                    && ouro_intact_check(&st->transports.SocketTransport)
                ? &tcp_ops
-               : NULL;
+               : ouro_pipe_ops(st, transport);
 }
 
 int

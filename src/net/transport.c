@@ -8,7 +8,6 @@
 #include <errno.h>
 
 #include "loop/sockwatch.h"
-#include "net/pipe.h"
 #include "task/future.h"
 #include "task/registry.h"
 
@@ -50,7 +49,7 @@ ouro_transport_begin(ouro_state *st, TransportObject *self,
     self->native = ouro_loop_fast(st, loop);
     ou_job_init(&self->made, &ouro_transport_made_kind);
     ou_job_init(&self->lost, &ouro_transport_lost_kind);
-    if (self->native || !kind->exclusive) {
+    if (self->native || kind->shared) {
         return 0;
     }
     /* add_reader() and sock_recv() refuse a transport's descriptor; of the
@@ -268,9 +267,6 @@ ouro_transport_watch(ouro_state *st, TransportObject *self, unsigned direction,
         }
         if (result == -EEXIST) {
             /* Somebody else's watch: the methods know how to replace it. */
-            if (ouro_pipe_share(st, ou_io_find(engine, self->fd)) < 0) {
-                return -1;
-            }
             self->native = false;
             return watch_by_methods(st, self, direction, on);
         }

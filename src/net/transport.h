@@ -36,8 +36,8 @@ typedef struct transport_kind {
     /* connection_lost() has been called and the descriptor is closed. 0 or
      * -1. */
     int (*lost)(TransportObject *self);
-    /* add_reader(), sock_recv() and so on refuse its descriptor. */
-    bool exclusive;
+    /* add_reader() and so on may watch its descriptor, too. */
+    bool shared;
 } transport_kind;
 
 struct TransportObject {

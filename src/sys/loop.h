@@ -53,7 +53,7 @@ struct ou_loop {
     size_t io_capacity;
     size_t io_count; /* fds armed in the kernel, the wake-up's not counted */
     struct ou_process *processes; /* children that a thread waits for */
-    double now;      /* this turn's time, if no wait has come since, or < 0 */
+    double now; /* this turn's time, if no wait has come since, or < 0 */
     double poll_start; /* when the poll began that is under way, or < 0 */
     double last_idle;  /* when a poll last began and found nothing, or < 0 */
     double (*clock)(void *); /* NULL: ou_clock_now */
