@@ -1,4 +1,4 @@
-/* job.c - what ou_queue does besides pushing and popping (see job.h). */
+/* job.c - what queues and lines do besides pushing and popping (see job.h). */
 #include "sys/job.h"
 
 bool
@@ -41,16 +41,48 @@ ou_queue_drop_all(ou_queue *queue)
     }
 }
 
+static int
+job_visit(ou_job *job, void *visitor)
+{
+    return job->kind->visit == NULL ? 0 : job->kind->visit(job, visitor);
+}
+
 int
 ou_queue_visit(const ou_queue *queue, void *visitor)
 {
-    for (ou_job *job = queue->head; job != NULL; job = ou_queue_next(job)) {
-        if (job->kind->visit != NULL) {
-            int result = job->kind->visit(job, visitor);
-            if (result != 0) {
-                return result;
-            }
-        }
+    int result = 0;
+    for (ou_job *job = queue->head; result == 0 && job != NULL;
+         job = ou_queue_next(job)) {
+        result = job_visit(job, visitor);
     }
-    return 0;
+    return result;
+}
+
+/* ---- lines ------------------------------------------------------------- */
+
+bool
+ou_line_remove(ou_line *line, ou_job *job)
+{
+    ou_queue queue = ou_line_take(line);
+    bool found = ou_queue_remove(&queue, job);
+    *line = ou_line_of(&queue);
+    return found;
+}
+
+void
+ou_line_drop_all(ou_line *line)
+{
+    ou_queue dropped = ou_line_take(line);
+    ou_queue_drop_all(&dropped);
+}
+
+int
+ou_line_visit(const ou_line *line, void *visitor)
+{
+    int result = 0;
+    for (ou_job *job = ou_line_first(line); result == 0 && job != NULL;
+         job = ou_line_next(line, job)) {
+        result = job_visit(job, visitor);
+    }
+    return result;
 }

@@ -126,6 +126,70 @@ ou_queue_append(ou_queue *to, ou_queue *from)
     from->head = NULL;
 }
 
+/* A queue in one word, for objects of which there are many: its jobs are a
+ * ring, each pointing to the next and the last to the first.  All zero bytes
+ * is an empty line.  To do more with it than below, take it as a queue. */
+typedef struct ou_line {
+    ou_job *last;
+} ou_line;
+
+static inline bool
+ou_line_empty(const ou_line *line)
+{
+    return line->last == NULL;
+}
+
+static inline ou_job *
+ou_line_first(const ou_line *line)
+{
+    return line->last == NULL ? NULL : line->last->next;
+}
+
+static inline ou_job *
+ou_line_next(const ou_line *line, const ou_job *job)
+{
+    return job == line->last ? NULL : job->next;
+}
+
+/* job must be in no queue. */
+static inline void
+ou_line_push(ou_line *line, ou_job *job)
+{
+    if (line->last == NULL) {
+        job->next = job;
+    }
+    else {
+        job->next = line->last->next;
+        line->last->next = job;
+    }
+    line->last = job;
+}
+
+/* All jobs, taken out, as a queue. */
+static inline ou_queue
+ou_line_take(ou_line *line)
+{
+    ou_queue queue = {NULL, NULL};
+    if (line->last != NULL) {
+        queue.head = line->last->next;
+        queue.tail = line->last;
+        queue.tail->next = queue.tail;
+        line->last = NULL;
+    }
+    return queue;
+}
+
+/* The jobs of a queue, which is used up, as a line. */
+static inline ou_line
+ou_line_of(const ou_queue *queue)
+{
+    if (queue->head == NULL) {
+        return (ou_line){NULL};
+    }
+    queue->tail->next = queue->head;
+    return (ou_line){queue->tail};
+}
+
 /* Take one job out of the middle, in linear time.  Returns whether it was
  * there.  The queue's reference passes to the caller. */
 bool ou_queue_remove(ou_queue *queue, ou_job *job);
@@ -136,5 +200,10 @@ void ou_queue_drop_all(ou_queue *queue);
 
 /* kind->visit() for every job; stops at and returns the first non-zero. */
 int ou_queue_visit(const ou_queue *queue, void *visitor);
+
+/* The same three for a line. */
+bool ou_line_remove(ou_line *line, ou_job *job);
+void ou_line_drop_all(ou_line *line);
+int ou_line_visit(const ou_line *line, void *visitor);
 
 #endif

@@ -157,16 +157,14 @@ waiter_context(ou_job *job)
 /* ---- scheduling -------------------------------------------------------- */
 
 static void
-schedule_fast(FutureObject *fut)
+schedule_fast(FutureObject *fut, ou_queue *jobs)
 {
-    ou_job *job = fut->callbacks.head;
-    while (job != NULL) {
+    for (ou_job *job = jobs->head; job != NULL; job = ou_queue_next(job)) {
         if (is_callback(job)) {
             callback_of(job)->future = Py_NewRef((PyObject *)fut);
         }
-        job = ou_queue_next(job);
     }
-    ou_loop_push_all(ouro_loop_engine(fut->loop), &fut->callbacks);
+    ou_loop_push_all(ouro_loop_engine(fut->loop), jobs);
 }
 
 /* As asyncio does it: loop.call_soon(callback, fut, context=context). */
@@ -185,25 +183,26 @@ schedule_by_method(ouro_state *st, FutureObject *fut, ou_job *job)
 }
 
 int
-ouro_future_schedule(FutureObject *fut)
+ouro_future_finish(FutureObject *fut, uint8_t state, PyObject *result)
 {
-    if (ou_queue_empty(&fut->callbacks)) {
+    ou_queue jobs = ou_line_take(&fut->callbacks);
+    fut->result = result;
+    fut->state = state;
+    if (ou_queue_empty(&jobs)) {
         return 0;
     }
     ouro_state *st = ouro_state_of((PyObject *)fut);
     if (ouro_loop_fast(st, fut->loop)) {
-        schedule_fast(fut);
+        schedule_fast(fut, &jobs);
         return 0;
     }
-    ou_queue jobs = fut->callbacks;
-    fut->callbacks.head = NULL;
-    int result = 0;
+    int error = 0;
     ou_job *job;
-    while (result == 0 && (job = ou_queue_pop(&jobs)) != NULL) {
-        result = schedule_by_method(st, fut, job);
+    while (error == 0 && (job = ou_queue_pop(&jobs)) != NULL) {
+        error = schedule_by_method(st, fut, job);
     }
     ou_queue_drop_all(&jobs);
-    return result;
+    return error;
 }
 
 /* A job for a future that is done already: one turn later. */
@@ -226,7 +225,7 @@ ouro_future_add_job(ouro_state *st, FutureObject *fut, ou_job *job)
     if (fut->state != FUTURE_PENDING) {
         return schedule_one(st, fut, job);
     }
-    ou_queue_push(&fut->callbacks, job);
+    ou_line_push(&fut->callbacks, job);
     return 0;
 }
 
@@ -241,13 +240,22 @@ ouro_future_add_callback(ouro_state *st, FutureObject *fut, PyObject *function,
 void
 ouro_future_add_waiter(FutureObject *fut, ou_job *waiter)
 {
-    ou_queue_push(&fut->callbacks, waiter);
+    ou_line_push(&fut->callbacks, waiter);
 }
 
 bool
 ouro_future_remove_waiter(FutureObject *fut, ou_job *waiter)
 {
-    return ou_queue_remove(&fut->callbacks, waiter);
+    return fut->state == FUTURE_PENDING
+           && ou_line_remove(&fut->callbacks, waiter);
+}
+
+/* NULL: nobody waits (any more). */
+static ou_job *
+first_waiter(FutureObject *fut)
+{
+    return fut->state == FUTURE_PENDING ? ou_line_first(&fut->callbacks)
+                                        : NULL;
 }
 
 /* ---- walking ----------------------------------------------------------- */
@@ -292,9 +300,9 @@ walk(ouro_state *st, FutureObject *fut,
         return NULL;
     }
     int collecting = PyGC_Disable();
-    ou_job *job = fut->callbacks.head;
+    ou_job *job = first_waiter(fut);
     while (job != NULL && append(st, list, job) == 0) {
-        job = ou_queue_next(job);
+        job = ou_line_next(&fut->callbacks, job);
     }
     if (collecting) {
         PyGC_Enable();
@@ -347,11 +355,32 @@ waits_with(ou_job *job, PyObject *callables)
     return false;
 }
 
+/* Drop the callbacks whose function is one of these: how many. */
+static Py_ssize_t
+take_out(FutureObject *fut, PyObject *callables)
+{
+    Py_ssize_t removed = 0;
+    ou_queue all = ou_line_take(&fut->callbacks), gone = {0};
+    ou_job *job;
+    while ((job = ou_queue_pop(&all)) != NULL) {
+        bool out = waits_with(job, callables);
+        removed += out;
+        if (out) {
+            ou_queue_push(&gone, job);
+        }
+        else {
+            ou_line_push(&fut->callbacks, job);
+        }
+    }
+    ou_queue_drop_all(&gone);
+    return removed;
+}
+
 Py_ssize_t
 ouro_future_remove_callback(ouro_state *st, FutureObject *fut,
                             PyObject *function)
 {
-    if (ou_queue_empty(&fut->callbacks)) {
+    if (first_waiter(fut) == NULL) {
         return 0;
     }
     PyObject *callables = equal_callables(st, fut, function);
@@ -359,16 +388,10 @@ ouro_future_remove_callback(ouro_state *st, FutureObject *fut,
         return -1;
     }
     Py_ssize_t removed = 0;
-    ou_queue kept = {0}, gone = {0};
-    ou_job *job;
-    while ((job = ou_queue_pop(&fut->callbacks)) != NULL) {
-        bool out = waits_with(job, callables);
-        removed += out;
-        ou_queue_push(out ? &gone : &kept, job);
+    if (fut->state == FUTURE_PENDING) {
+        removed = take_out(fut, callables);
     }
-    fut->callbacks = kept;
     Py_DECREF(callables);
-    ou_queue_drop_all(&gone);
     return removed;
 }
 
@@ -377,7 +400,7 @@ ouro_future_remove_callback(ouro_state *st, FutureObject *fut,
 PyObject *
 ouro_future_callbacks(FutureObject *fut)
 {
-    if (ou_queue_empty(&fut->callbacks)) {
+    if (first_waiter(fut) == NULL) {
         Py_RETURN_NONE;
     }
     return walk(ouro_state_of((PyObject *)fut), fut, append_pair);

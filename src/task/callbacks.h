@@ -17,8 +17,9 @@ int ouro_future_add_job(ouro_state *st, FutureObject *fut, ou_job *job);
 Py_ssize_t ouro_future_remove_callback(ouro_state *st, FutureObject *fut,
                                        PyObject *function);
 
-/* The future is done: schedule the whole list. 0 or -1. */
-int ouro_future_schedule(FutureObject *fut);
+/* The future is done: the result (consumed; NULL: cancelled) takes the place
+ * of the list, all of which is scheduled. 0 or -1. */
+int ouro_future_finish(FutureObject *fut, uint8_t state, PyObject *result);
 
 /* What _callbacks shows: a list of (callable, context), or None. */
 PyObject *ouro_future_callbacks(FutureObject *fut);

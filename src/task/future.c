@@ -71,6 +71,18 @@ ouro_future_set_cancel_message(FutureObject *fut, PyObject *message)
 
 /* ---- life -------------------------------------------------------------- */
 
+/* Forget who waits, or what has come of it. */
+static void
+outcome_clear(FutureObject *fut)
+{
+    if (fut->state == FUTURE_FINISHED) {
+        Py_CLEAR(fut->result);
+    }
+    else {
+        ou_line_drop_all(&fut->callbacks);
+    }
+}
+
 int
 ouro_future_init(ouro_state *st, FutureObject *fut, PyObject *loop)
 {
@@ -81,13 +93,18 @@ ouro_future_init(ouro_state *st, FutureObject *fut, PyObject *loop)
     }
     /* __init__ may be called again on a future that was used.  It is pending
      * before anything is dropped: that runs Python. */
-    fut->state = FUTURE_PENDING;
-    fut->failed = fut->blocking = fut->log_traceback = false;
-    ou_queue_drop_all(&fut->callbacks);
-    extras_free(fut);
+    PyObject *result = fut->state == FUTURE_FINISHED ? fut->result : NULL;
+    ou_queue waiters = {NULL, NULL};
     if (fut->state == FUTURE_PENDING) {
-        Py_CLEAR(fut->result);
+        waiters = ou_line_take(&fut->callbacks);
     }
+    fut->callbacks = (ou_line){NULL};
+    fut->state = FUTURE_PENDING;
+    fut->failed = fut->blocking = false;
+    fut->log_traceback = false;
+    ou_queue_drop_all(&waiters);
+    extras_free(fut);
+    Py_XDECREF(result);
     loop = loop == NULL || loop == Py_None ? ouro_event_loop(st)
                                            : Py_NewRef(loop);
     if (loop == NULL) {
@@ -175,22 +192,24 @@ ouro_future_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(fut->dict);
     Py_VISIT(fut->loop);
-    Py_VISIT(fut->result);
     int stop = extras_traverse(fut->extras, visit, arg);
     if (stop != 0) {
         return stop;
     }
+    if (fut->state == FUTURE_FINISHED) {
+        Py_VISIT(fut->result);
+        return 0;
+    }
     ouro_visitor visitor = {visit, arg};
-    return ou_queue_visit(&fut->callbacks, &visitor);
+    return ou_line_visit(&fut->callbacks, &visitor);
 }
 
 int
 ouro_future_clear(PyObject *self)
 {
     FutureObject *fut = (FutureObject *)self;
-    ou_queue_drop_all(&fut->callbacks);
+    outcome_clear(fut);
     extras_free(fut);
-    Py_CLEAR(fut->result);
     Py_CLEAR(fut->loop);
     Py_CLEAR(fut->dict);
     return 0;
@@ -286,7 +305,8 @@ future_dealloc(PyObject *self)
     if (fut->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
-    if (fut->result != NULL && PyObject_IS_GC(fut->result)) {
+    if (fut->state == FUTURE_FINISHED && fut->result != NULL
+        && PyObject_IS_GC(fut->result)) {
         future_dealloc_deep(st, self);
     }
     else {

@@ -33,15 +33,22 @@ typedef struct FutureObject {
     PyObject *dict;
     PyObject *weakrefs;
     PyObject *loop; /* NULL: __init__ has not been called */
-    ou_queue callbacks;
-    PyObject *result; /* FINISHED: the result, or the exception if `failed` */
+    /* Who waits, and what for: the second takes the place of the first when
+     * the future is done.  All zero bytes is neither. */
+    union {
+        ou_line callbacks; /* PENDING */
+        PyObject *result;  /* FINISHED: or the exception if `failed` */
+    };
     future_extras *extras;
     uint8_t state;
     uint8_t failed;
-    uint8_t blocking;      /* _asyncio_future_blocking */
-    uint8_t log_traceback; /* nobody has looked at the exception yet */
-    uint8_t is_task;
-    uint8_t moved; /* __init__ was called again, for another loop */
+    uint8_t blocking;          /* _asyncio_future_blocking */
+    uint8_t log_traceback : 1; /* nobody has looked at the exception yet */
+    uint8_t moved : 1; /* __init__ was called again, for another loop */
+    /* Of tasks alone; here they cost nothing. */
+    uint8_t must_cancel : 1;
+    uint8_t log_destroy_pending : 1;
+    int cancels; /* cancelling() */
 } FutureObject;
 
 /* A waiter of a future: what asyncio has as a done callback, in C.  Its job

@@ -69,7 +69,8 @@ static PyObject *
 get_result(PyObject *self, void *unused)
 {
     FutureObject *fut = (FutureObject *)self;
-    return or_none(fut->failed ? NULL : fut->result);
+    bool has = fut->state == FUTURE_FINISHED && !fut->failed;
+    return or_none(has ? fut->result : NULL);
 }
 
 static PyObject *

@@ -400,7 +400,7 @@ static int
 disable_destroy_warning(ouro_state *st, PyObject *fut)
 {
     if (ouro_task_exact(st, fut)) {
-        ((TaskObject *)fut)->log_destroy_pending = false;
+        ((TaskObject *)fut)->fut.log_destroy_pending = false;
         return 0;
     }
     return PyObject_SetAttr(fut, st->str._log_destroy_pending, Py_False);

@@ -39,9 +39,7 @@ ouro_future_set_result(FutureObject *fut, PyObject *result)
     if (check_pending(fut) < 0) {
         return -1;
     }
-    fut->result = Py_NewRef(result);
-    fut->state = FUTURE_FINISHED;
-    return ouro_future_schedule(fut);
+    return ouro_future_finish(fut, FUTURE_FINISHED, Py_NewRef(result));
 }
 
 /* From 3.13 a StopIteration is set as the cause of a RuntimeError. */
@@ -116,10 +114,8 @@ ouro_future_set_exception(FutureObject *fut, PyObject *exception)
         }
         Py_XSETREF(fut->extras->exception_traceback, traceback);
     }
-    fut->result = value;
     fut->failed = true;
-    fut->state = FUTURE_FINISHED;
-    if (ouro_future_schedule(fut) < 0) {
+    if (ouro_future_finish(fut, FUTURE_FINISHED, value) < 0) {
         return -1;
     }
     fut->log_traceback = true;
@@ -139,8 +135,7 @@ ouro_future_cancel(FutureObject *fut, PyObject *message)
     if (ouro_future_set_cancel_message(fut, message) < 0) {
         return -1;
     }
-    fut->state = FUTURE_CANCELLED;
-    return ouro_future_schedule(fut) < 0 ? -1 : 1;
+    return ouro_future_finish(fut, FUTURE_CANCELLED, NULL) < 0 ? -1 : 1;
 }
 
 /* ---- looking at the outcome -------------------------------------------- */

@@ -17,9 +17,9 @@ static int
 finish_with_result(TaskObject *task, PyObject *result)
 {
     FutureObject *fut = &task->fut;
-    if (task->must_cancel) {
+    if (task->fut.must_cancel) {
         /* Cancelled right before the coroutine stopped. */
-        task->must_cancel = false;
+        task->fut.must_cancel = false;
         PyObject *message =
             fut->extras != NULL ? fut->extras->cancel_message : NULL;
         return ouro_future_cancel(fut, message) < 0 ? -1 : 0;
@@ -105,7 +105,7 @@ static int
 now_waiting(ouro_state *st, TaskObject *task, PyObject *fut)
 {
     Py_XSETREF(task->waiter, Py_NewRef(fut));
-    if (!task->must_cancel) {
+    if (!task->fut.must_cancel) {
         return 0;
     }
     future_extras *extras = task->fut.extras;
@@ -113,7 +113,7 @@ now_waiting(ouro_state *st, TaskObject *task, PyObject *fut)
     int cancelled =
         ouro_anyfuture_cancel(st, fut, message != NULL ? message : Py_None);
     if (cancelled > 0) {
-        task->must_cancel = false;
+        task->fut.must_cancel = false;
     }
     return cancelled < 0 ? -1 : 0;
 }
@@ -252,7 +252,7 @@ check_pending(ouro_state *st, TaskObject *task, PyObject *exception)
 static PyObject *
 cancellation_to_throw(ouro_state *st, TaskObject *task, PyObject *exception)
 {
-    task->must_cancel = false;
+    task->fut.must_cancel = false;
     if (exception != NULL
         && PyErr_GivenExceptionMatches(exception, st->stock.CancelledError)) {
         return Py_NewRef(exception);
@@ -267,7 +267,7 @@ ouro_task_step(ouro_state *st, TaskObject *task, PyObject *exception)
         return -1;
     }
     Py_XINCREF(exception);
-    if (task->must_cancel) {
+    if (task->fut.must_cancel) {
         Py_XSETREF(exception, cancellation_to_throw(st, task, exception));
         if (exception == NULL) {
             return -1;
@@ -538,8 +538,8 @@ ouro_task_schedule(ouro_state *st, TaskObject *task, PyObject *exception)
 static TaskObject *
 sole_waiting_task(ouro_state *st, FutureObject *fut)
 {
-    ou_job *job = fut->callbacks.head;
-    if (job == NULL || ou_queue_next(job) != NULL
+    ou_job *job = ou_line_first(&fut->callbacks);
+    if (job == NULL || job != fut->callbacks.last
         || job->kind != &ouro_task_waiter.job || !ouro_loop_fast(st, fut->loop)
         || !ou_loop_idle(ouro_loop_engine(fut->loop))) {
         return NULL;
@@ -556,7 +556,8 @@ ouro_future_set_result_now(FutureObject *fut, PyObject *result)
     if (task == NULL) {
         return ouro_future_set_result(fut, result);
     }
+    ou_queue jobs = ou_line_take(&fut->callbacks);
     fut->result = Py_NewRef(result);
     fut->state = FUTURE_FINISHED;
-    return task_run(ou_queue_pop(&fut->callbacks));
+    return task_run(ou_queue_pop(&jobs));
 }

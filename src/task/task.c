@@ -17,29 +17,43 @@ check_coroutine(ouro_state *st, TaskObject *task, PyObject *coro)
 {
     int truth = ouro_iscoroutine(st, coro);
     if (truth == 0) {
-        task->log_destroy_pending = false;
+        task->fut.log_destroy_pending = false;
         PyErr_Format(PyExc_TypeError, "a coroutine was expected, got %R",
                      coro);
     }
     return truth > 0 ? 0 : -1;
 }
 
+/* The name as an object, or NULL while it is a number. */
+static PyObject *
+name_object(TaskObject *task)
+{
+    return (task->name & 1) != 0 ? NULL : (PyObject *)task->name;
+}
+
+/* Takes over the reference if the name is an object. */
+static void
+set_name(TaskObject *task, uintptr_t name)
+{
+    PyObject *old = name_object(task);
+    task->name = name;
+    Py_XDECREF(old);
+}
+
 /* name: NULL or None for "Task-N". */
 static int
 take_name(ouro_state *st, TaskObject *task, PyObject *name)
 {
-    PyObject *text = NULL;
     if (name == NULL || name == Py_None) {
-        task->number = ++st->task_names;
+        set_name(task, (uintptr_t)++st->task_names << 1 | 1);
+        return 0;
     }
-    else {
-        text =
-            PyUnicode_CheckExact(name) ? Py_NewRef(name) : PyObject_Str(name);
-        if (text == NULL) {
-            return -1;
-        }
+    PyObject *text =
+        PyUnicode_CheckExact(name) ? Py_NewRef(name) : PyObject_Str(name);
+    if (text == NULL) {
+        return -1;
     }
-    Py_XSETREF(task->name, text);
+    set_name(task, (uintptr_t)text);
     return 0;
 }
 
@@ -66,7 +80,7 @@ maybe_start_eagerly(ouro_state *st, TaskObject *task)
     }
     if (ouro_task_start_eagerly(st, task) < 0) {
         if (st->has.task.quiet_after_failed_start) {
-            task->log_destroy_pending = false;
+            task->fut.log_destroy_pending = false;
         }
         return -1;
     }
@@ -81,7 +95,7 @@ take_context(ouro_state *st, TaskObject *task, PyObject *context)
         return PyContext_CopyCurrent();
     }
     if (st->has.task.checks_context && !PyContext_CheckExact(context)) {
-        task->log_destroy_pending = false;
+        task->fut.log_destroy_pending = false;
         PyErr_Format(PyExc_TypeError,
                      "a contextvars.Context was expected, got %s",
                      Py_TYPE(context)->tp_name);
@@ -104,9 +118,9 @@ task_begin(ouro_state *st, TaskObject *task, PyObject *coro, PyObject *name,
     }
     Py_XSETREF(task->context, context);
     Py_CLEAR(task->waiter);
-    task->must_cancel = false;
-    task->log_destroy_pending = true;
-    task->cancels = 0;
+    task->fut.must_cancel = false;
+    task->fut.log_destroy_pending = true;
+    task->fut.cancels = 0;
     Py_XSETREF(task->coro, Py_NewRef(coro));
     if (take_name(st, task, name) < 0) {
         return -1;
@@ -156,7 +170,6 @@ task_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     PyObject *self = type->tp_alloc(type, 0);
     if (self != NULL) {
-        ((TaskObject *)self)->fut.is_task = true;
         ou_job_init(&((TaskObject *)self)->job, &ouro_task_waiter.job);
     }
     return self;
@@ -169,7 +182,6 @@ task_alloc(ouro_state *st)
     if (self == NULL) {
         return task_tp_new(st->types.Task, NULL, NULL);
     }
-    ((TaskObject *)self)->fut.is_task = true;
     ou_job_init(&((TaskObject *)self)->job, &ouro_task_waiter.job);
     PyObject_GC_Track(self);
     return self;
@@ -203,7 +215,7 @@ task_traverse(PyObject *self, visitproc visit, void *arg)
 {
     TaskObject *task = (TaskObject *)self;
     Py_VISIT(task->coro);
-    Py_VISIT(task->name);
+    Py_VISIT(name_object(task));
     Py_VISIT(task->context);
     Py_VISIT(task->waiter);
     return ouro_future_traverse(self, visit, arg);
@@ -214,7 +226,7 @@ task_clear(PyObject *self)
 {
     TaskObject *task = (TaskObject *)self;
     Py_CLEAR(task->coro);
-    Py_CLEAR(task->name);
+    set_name(task, 0);
     Py_CLEAR(task->context);
     Py_CLEAR(task->waiter);
     return ouro_future_clear(self);
@@ -223,7 +235,7 @@ task_clear(PyObject *self)
 static bool
 destroyed_while_pending(TaskObject *task)
 {
-    return task->fut.state == FUTURE_PENDING && task->log_destroy_pending
+    return task->fut.state == FUTURE_PENDING && task->fut.log_destroy_pending
            && task->fut.loop != NULL;
 }
 
@@ -298,7 +310,7 @@ cancel_last(ouro_state *st, TaskObject *task, PyObject *message)
             return cancelled;
         }
     }
-    task->must_cancel = true;
+    task->fut.must_cancel = true;
     return ouro_future_set_cancel_message(&task->fut, message) < 0 ? -1 : 1;
 }
 
@@ -310,7 +322,7 @@ ouro_task_cancel(TaskObject *task, PyObject *message)
         return 0;
     }
     ouro_state *st = ouro_state_of((PyObject *)task);
-    task->cancels++;
+    task->fut.cancels++;
     /* Down a chain of tasks, which may be longer than the stack is deep.
      * Tasks that wait for each other in a ring meet the mark again. */
     TaskObject *mark = task;
@@ -325,7 +337,7 @@ ouro_task_cancel(TaskObject *task, PyObject *message)
             mark = task;
         }
         task->fut.log_traceback = false;
-        task->cancels++;
+        task->fut.cancels++;
         message = message != NULL ? message : Py_None;
     }
     Py_INCREF(task);
@@ -372,19 +384,19 @@ and may be decremented using .uncancel().");
 static PyObject *
 task_cancelling(PyObject *self, PyObject *unused)
 {
-    return PyLong_FromLong(((TaskObject *)self)->cancels);
+    return PyLong_FromLong(((TaskObject *)self)->fut.cancels);
 }
 
 static int
 uncancel(ouro_state *st, TaskObject *task)
 {
-    if (task->cancels > 0) {
-        task->cancels--;
-        if (task->cancels == 0 && st->has.uncancel_clears) {
-            task->must_cancel = false;
+    if (task->fut.cancels > 0) {
+        task->fut.cancels--;
+        if (task->fut.cancels == 0 && st->has.uncancel_clears) {
+            task->fut.must_cancel = false;
         }
     }
-    return task->cancels;
+    return task->fut.cancels;
 }
 
 PyDoc_STRVAR(uncancel_doc, "uncancel($self, /)\n--\n\n\
@@ -424,7 +436,7 @@ int
 ouro_anytask_cancelling(ouro_state *st, PyObject *task)
 {
     if (ouro_task_exact(st, task)) {
-        return ((TaskObject *)task)->cancels;
+        return ((TaskObject *)task)->fut.cancels;
     }
     return call_for_count(task, st->str.cancelling);
 }
@@ -434,10 +446,15 @@ ouro_anytask_cancelling(ouro_state *st, PyObject *task)
 PyObject *
 ouro_task_name(TaskObject *task)
 {
-    if (task->name == NULL) {
-        task->name = PyUnicode_FromFormat("Task-%llu", task->number);
+    if (name_object(task) == NULL) {
+        PyObject *name = PyUnicode_FromFormat(
+            "Task-%llu", (unsigned long long)task->name >> 1);
+        if (name == NULL) {
+            return NULL;
+        }
+        task->name = (uintptr_t)name;
     }
-    return task->name;
+    return name_object(task);
 }
 
 PyDoc_STRVAR(get_name_doc, "get_name($self, /)\n--\n\n"
@@ -460,7 +477,7 @@ task_set_name(PyObject *self, PyObject *value)
     if (name == NULL) {
         return NULL;
     }
-    Py_XSETREF(((TaskObject *)self)->name, name);
+    set_name((TaskObject *)self, (uintptr_t)name);
     Py_RETURN_NONE;
 }
 

@@ -13,17 +13,14 @@ typedef struct TaskObject {
     FutureObject fut;
     ou_job job;
     PyObject *coro; /* NULL when done */
-    PyObject *name; /* str; NULL: "Task-<number>", made when asked for */
-    unsigned long long number;
+    /* A str, or 1 + 2 * the number of "Task-<number>", which is made when it
+     * is asked for; 0: none. */
+    uintptr_t name;
     PyObject *context;
     PyObject *waiter; /* _fut_waiter: the future it waits for, or NULL */
     /* The registry's list of live tasks; linked until done. */
     struct TaskObject *next;
     struct TaskObject **link; /* what points at this task, or NULL */
-    int cancels;              /* cancelling() */
-    uint8_t must_cancel;
-    uint8_t log_destroy_pending;
-    uint8_t stepping; /* its coroutine is running */
 } TaskObject;
 
 static inline bool

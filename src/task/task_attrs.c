@@ -22,13 +22,13 @@ get_fut_waiter(PyObject *self, void *unused)
 static PyObject *
 get_must_cancel(PyObject *self, void *unused)
 {
-    return PyBool_FromLong(((TaskObject *)self)->must_cancel);
+    return PyBool_FromLong(((TaskObject *)self)->fut.must_cancel);
 }
 
 static PyObject *
 get_log_destroy_pending(PyObject *self, void *unused)
 {
-    return PyBool_FromLong(((TaskObject *)self)->log_destroy_pending);
+    return PyBool_FromLong(((TaskObject *)self)->fut.log_destroy_pending);
 }
 
 static int
@@ -42,7 +42,7 @@ set_log_destroy_pending(PyObject *self, PyObject *value, void *unused)
     if (truth < 0) {
         return -1;
     }
-    ((TaskObject *)self)->log_destroy_pending = (uint8_t)truth;
+    ((TaskObject *)self)->fut.log_destroy_pending = truth != 0;
     return 0;
 }
 
