@@ -115,6 +115,26 @@ raise_thrown(PyObject *exception)
     return PYGEN_ERROR;
 }
 
+const await_kind ouro_await_origin_kind = {.name = "origin"};
+
+/* The same for a small body: a tuple (iterator, object), since the body has
+ * to find the object again.  If there is no iterator, -1. */
+static int
+iterator_and_object(ouro_state *st, PyObject *object, PyObject **ret)
+{
+    *ret = PyTuple_Pack(2, object, object);
+    if (*ret == NULL) {
+        return -1;
+    }
+    PyObject *iterator = awaitable_iterator(st, object);
+    if (iterator == NULL) {
+        return -1;
+    }
+    PyTuple_SET_ITEM(*ret, 0, iterator);
+    Py_DECREF(object); /* what was in that place */
+    return 0;
+}
+
 /* Make `object` what self waits for. A future of ours is driven as it is,
  * anything else through its iterator. */
 static int
@@ -122,10 +142,38 @@ wait_for(AwaitObject *self, PyObject *object)
 {
     ouro_state *st = ouro_state_of((PyObject *)self);
     PyTypeObject *type = Py_TYPE(object);
-    self->on_future = type == st->types.Future || type == st->types.Task;
-    self->waiting =
-        self->on_future ? Py_NewRef(object) : awaitable_iterator(st, object);
-    return self->waiting == NULL ? -1 : 0;
+    bool on_future = type == st->types.Future || type == st->types.Task;
+    PyObject *waiting;
+    int result = 0;
+    if (on_future) {
+        waiting = Py_NewRef(object);
+    }
+    else if (self->small) {
+        result = iterator_and_object(st, object, &waiting);
+    }
+    else {
+        waiting = awaitable_iterator(st, object);
+        result = waiting == NULL ? -1 : 0;
+    }
+    Py_XSETREF(self->waiting, waiting);
+    self->on_future = on_future;
+    return result;
+}
+
+PyObject *
+ouro_await_parked(AwaitObject *self)
+{
+    if (self->on_future || self->waiting == NULL) {
+        return self->waiting != NULL ? self->waiting : Py_None;
+    }
+    return PyTuple_GET_ITEM(self->waiting, 1);
+}
+
+PyObject *
+ouro_await_iterator(AwaitObject *self)
+{
+    return self->small && !self->on_future ? PyTuple_GET_ITEM(self->waiting, 0)
+                                           : self->waiting;
 }
 
 static PySendResult
@@ -140,7 +188,7 @@ waiting_send(AwaitObject *self, PyObject *arg, PyObject **ret)
     if (Py_EnterRecursiveCall(" while awaiting a coroutine")) {
         return PYGEN_ERROR;
     }
-    PySendResult sent = PyIter_Send(self->waiting, arg, ret);
+    PySendResult sent = PyIter_Send(ouro_await_iterator(self), arg, ret);
     Py_LeaveRecursiveCall();
     return sent;
 }
@@ -150,11 +198,12 @@ waiting_send(AwaitObject *self, PyObject *arg, PyObject **ret)
 static PySendResult
 waiting_throw(AwaitObject *self, PyObject *exception, PyObject **ret)
 {
-    PyObject *throw, *iterator = self->waiting;
+    PyObject *throw, *iterator = ouro_await_iterator(self);
     if (self->on_future) {
         return raise_thrown(exception);
     }
-    if (Py_TYPE(iterator) == Py_TYPE(self)) {
+    ouro_state *st = ouro_state_of((PyObject *)self);
+    if (ouro_await_check(st, iterator)) {
         *ret = NULL;
         if (Py_EnterRecursiveCall(" while awaiting a coroutine")) {
             return PYGEN_ERROR;
@@ -164,7 +213,6 @@ waiting_throw(AwaitObject *self, PyObject *exception, PyObject **ret)
         Py_LeaveRecursiveCall();
         return sent;
     }
-    ouro_state *st = ouro_state_of((PyObject *)self);
     if (PyObject_GetOptionalAttr(iterator, st->str.throw, &throw) < 0) {
         return PYGEN_ERROR;
     }
@@ -187,8 +235,9 @@ waiting_close(AwaitObject *self)
         return 0;
     }
     ouro_state *st = ouro_state_of((PyObject *)self);
-    if (PyObject_GetOptionalAttr(self->waiting, st->str.close, &close) < 0) {
-        PyErr_WriteUnraisable(self->waiting);
+    PyObject *iterator = ouro_await_iterator(self);
+    if (PyObject_GetOptionalAttr(iterator, st->str.close, &close) < 0) {
+        PyErr_WriteUnraisable(iterator);
         return 0;
     }
     if (close == NULL) {
@@ -209,11 +258,13 @@ void
 ouro_await_clear_body(AwaitObject *self)
 {
     Py_CLEAR(self->owner);
-    Py_CLEAR(self->a);
-    Py_CLEAR(self->b);
-    Py_CLEAR(self->c);
-    Py_CLEAR(self->value);
     Py_CLEAR(self->waiting);
+    if (!self->small) {
+        Py_CLEAR(self->a);
+        Py_CLEAR(self->b);
+        Py_CLEAR(self->c);
+        Py_CLEAR(self->value);
+    }
 }
 
 /* PEP 479: a StopIteration would be taken for a return. */
@@ -257,19 +308,26 @@ suspend(AwaitObject *self)
 static await_status
 body_abort(AwaitObject *self, PyObject **ret)
 {
-    Py_CLEAR(self->waiting);
-    Py_CLEAR(self->value);
-    return self->kind->abort == NULL ? AWAIT_ERROR
-                                     : self->kind->abort(self, ret);
+    if (!self->small) {
+        Py_CLEAR(self->waiting);
+        Py_CLEAR(self->value);
+    }
+    const await_kind *kind = ouro_await_kind(self);
+    return kind->abort == NULL ? AWAIT_ERROR : kind->abort(self, ret);
 }
 
 /* What is waited for ended with the value (stolen). */
 static await_status
 body_go_on(AwaitObject *self, PyObject *value, PyObject **ret)
 {
-    Py_CLEAR(self->waiting);
-    Py_XSETREF(self->value, value);
-    return self->kind->poll(self, ret);
+    if (self->small) {
+        Py_DECREF(value);
+    }
+    else {
+        Py_CLEAR(self->waiting);
+        Py_XSETREF(self->value, value);
+    }
+    return ouro_await_kind(self)->poll(self, ret);
 }
 
 /* Go on from what poll() or abort() returned to the next yield or the end.
@@ -330,7 +388,7 @@ send_first(AwaitObject *self, PyObject *arg, PyObject **ret)
                       "can't send non-None value to a just-started coroutine");
     }
     self->state = AWAIT_RUNNING;
-    return body_drive(self, self->kind->poll(self, ret), ret);
+    return body_drive(self, ouro_await_kind(self)->poll(self, ret), ret);
 }
 
 static PySendResult

@@ -41,6 +41,11 @@ typedef struct await_kind {
      * with it (or another) set.  May also swallow it and return as poll()
      * does.  NULL: there is nothing to clean up. */
     await_status (*abort)(AwaitObject *self, PyObject **ret);
+    /* The body has owner and step, and no other field.  There is no value for
+     * it; poll() and abort() have the future in ouro_await_parked(). For what
+     * many tasks do at the same time: such a coroutine takes half the
+     * memory. */
+    bool small;
 } await_kind;
 
 /* Bodies use owner, a, b, c (owned references or NULL; the collector sees
@@ -50,21 +55,53 @@ typedef struct await_kind {
  * not set them again. */
 struct AwaitObject {
     PyObject_HEAD
-    const await_kind *kind;
     PyObject *owner;
+    PyObject *waiting; /* what it waits for; a small one: has waited for */
+    PyObject *weakrefs;
+    int32_t kind; /* ouro_await_kind() */
+    int16_t step;
+    uint8_t state;       /* await.c's */
+    bool small : 1;      /* it ends before `a` */
+    bool on_future : 1;  /* `waiting` is an exact future of ours; else it is
+                            an iterator, of a small one (iterator, object) */
+    bool has_extras : 1; /* in the module's state, see coroutine.c */
+    /* Not in a small one: */
     PyObject *a;
     PyObject *b;
     PyObject *c;
-    PyObject *value;   /* the result of what it waited for last */
-    PyObject *waiting; /* the future or iterator it waits for */
+    PyObject *value; /* the result of what it waited for last */
     double deadline;
     Py_ssize_t n;
-    int step;
-    unsigned char state; /* await.c's */
-    bool on_future;      /* `waiting` is an exact future of ours */
-    PyObject *extras;    /* dict: __name__, __qualname__, cr_origin; or NULL */
-    PyObject *weakrefs;
 };
+
+/* Kinds are static and lie in this module: how far from this one fits in 32
+ * bits. */
+extern const await_kind ouro_await_origin_kind;
+
+static inline const await_kind *
+ouro_await_kind(const AwaitObject *self)
+{
+    uintptr_t origin = (uintptr_t)&ouro_await_origin_kind;
+    return (const await_kind *)(origin + (intptr_t)self->kind);
+}
+
+static inline void
+ouro_await_set_kind(AwaitObject *self, const await_kind *kind)
+{
+    uintptr_t origin = (uintptr_t)&ouro_await_origin_kind;
+    self->kind = (int32_t)((intptr_t)kind - (intptr_t)origin);
+}
+
+/* Whether it is a coroutine in C. */
+static inline bool
+ouro_await_check(ouro_state *st, PyObject *object)
+{
+    return Py_TYPE(object) == st->types.Await
+           || Py_TYPE(object) == st->types.SmallAwait;
+}
+
+/* The future that a small body has waited for, borrowed. */
+PyObject *ouro_await_parked(AwaitObject *self);
 
 /* A new coroutine whose body will run at its first send.  owner is taken a
  * reference of; may be NULL. */

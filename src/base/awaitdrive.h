@@ -23,6 +23,10 @@ PySendResult ouro_await_throw(AwaitObject *self, PyObject *exception,
 /* What close() returns, or NULL with an exception. */
 PyObject *ouro_await_close(AwaitObject *self);
 
+/* What drives what it waits for: a future, or an iterator; borrowed.  Only
+ * while it has something to wait for. */
+PyObject *ouro_await_iterator(AwaitObject *self);
+
 /* Drop all references of the body. */
 void ouro_await_clear_body(AwaitObject *self);
 

@@ -14,24 +14,81 @@ as_await(PyObject *object)
 
 /* --- overrides ---------------------------------------------------------- */
 
-/* What a rarely used attribute was set to, or NULL; borrowed. */
+/* What hardly any coroutine has is in a dict of the module's state: its
+ * address -> dict of names.  Nothing there refers to the coroutine. */
+
+static PyObject *
+extras_of(AwaitObject *self, PyObject *key)
+{
+    ouro_state *st = ouro_state_of((PyObject *)self);
+    if (!self->has_extras || key == NULL || st->await_extras == NULL) {
+        return NULL;
+    }
+    return PyDict_GetItemWithError(st->await_extras, key);
+}
+
 static PyObject *
 get_extra(AwaitObject *self, const char *name)
 {
-    return self->extras == NULL ? NULL
-                                : PyDict_GetItemString(self->extras, name);
+    if (!self->has_extras) {
+        return NULL;
+    }
+    PyObject *key = PyLong_FromVoidPtr(self);
+    PyObject *extras = extras_of(self, key);
+    Py_XDECREF(key);
+    return extras == NULL ? NULL : PyDict_GetItemString(extras, name);
+}
+
+/* A dict of its own, borrowed. */
+static PyObject *
+add_extras(AwaitObject *self, PyObject *key)
+{
+    ouro_state *st = ouro_state_of((PyObject *)self);
+    if (st->await_extras == NULL) {
+        st->await_extras = PyDict_New();
+    }
+    PyObject *extras = st->await_extras == NULL ? NULL : PyDict_New();
+    if (extras == NULL) {
+        return NULL;
+    }
+    int result = PyDict_SetItem(st->await_extras, key, extras);
+    Py_DECREF(extras);
+    if (result < 0) {
+        return NULL;
+    }
+    self->has_extras = true;
+    return extras;
 }
 
 static int
 set_extra(AwaitObject *self, const char *name, PyObject *value)
 {
-    if (self->extras == NULL) {
-        self->extras = PyDict_New();
-        if (self->extras == NULL) {
-            return -1;
-        }
+    PyObject *key = PyLong_FromVoidPtr(self);
+    if (key == NULL) {
+        return -1;
     }
-    return PyDict_SetItemString(self->extras, name, value);
+    PyObject *extras = extras_of(self, key);
+    if (extras == NULL && !PyErr_Occurred()) {
+        extras = add_extras(self, key);
+    }
+    Py_DECREF(key);
+    return extras == NULL ? -1 : PyDict_SetItemString(extras, name, value);
+}
+
+/* The end of its life.  What cannot be deleted is overwritten by the next
+ * coroutine at this address. */
+static void
+drop_extras(AwaitObject *self)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    PyObject *key = PyLong_FromVoidPtr(self);
+    if (extras_of(self, key) != NULL) {
+        PyDict_DelItem(ouro_state_of((PyObject *)self)->await_extras, key);
+    }
+    Py_XDECREF(key);
+    PyErr_Clear();
+    self->has_extras = false;
+    PyErr_SetRaisedException(error);
 }
 
 /* sys.set_coroutine_origin_tracking_depth() is in force. */
@@ -55,15 +112,20 @@ await_clear(PyObject *object)
     AwaitObject *self = as_await(object);
     self->state = AWAIT_CLOSED;
     ouro_await_clear_body(self);
-    Py_CLEAR(self->extras);
     return 0;
+}
+
+static ouro_freelist *
+freelist_of(ouro_state *st, bool small)
+{
+    return small ? &st->free_small_awaits : &st->free_awaits;
 }
 
 AwaitObject *
 ouro_await_new(ouro_state *st, const await_kind *kind, PyObject *owner)
 {
-    PyTypeObject *type = st->types.Await;
-    PyObject *object = ouro_freelist_take(&st->free_awaits, type);
+    PyTypeObject *type = kind->small ? st->types.SmallAwait : st->types.Await;
+    PyObject *object = ouro_freelist_take(freelist_of(st, kind->small), type);
     if (object != NULL) {
         PyObject_GC_Track(object);
     }
@@ -74,13 +136,16 @@ ouro_await_new(ouro_state *st, const await_kind *kind, PyObject *owner)
         }
     }
     AwaitObject *self = as_await(object);
-    self->kind = kind;
+    ouro_await_set_kind(self, kind);
     self->owner = Py_XNewRef(owner);
-    self->deadline = 0;
-    self->n = 0;
     self->step = 0;
     self->state = AWAIT_CREATED;
+    self->small = kind->small;
     self->on_future = false;
+    if (!kind->small) {
+        self->deadline = 0;
+        self->n = 0;
+    }
     int depth = PyThreadState_Get()->coroutine_origin_tracking_depth;
     if (depth > 0 && record_origin(self, depth) < 0) {
         await_clear(object);
@@ -96,12 +161,13 @@ await_traverse(PyObject *object, visitproc visit, void *arg)
     AwaitObject *self = as_await(object);
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->owner);
-    Py_VISIT(self->a);
-    Py_VISIT(self->b);
-    Py_VISIT(self->c);
-    Py_VISIT(self->value);
     Py_VISIT(self->waiting);
-    Py_VISIT(self->extras);
+    if (!self->small) {
+        Py_VISIT(self->a);
+        Py_VISIT(self->b);
+        Py_VISIT(self->c);
+        Py_VISIT(self->value);
+    }
     return 0;
 }
 
@@ -139,7 +205,7 @@ warn_never_awaited(AwaitObject *self)
     if (!warned
         && PyErr_WarnFormat(PyExc_RuntimeWarning, 1,
                             "coroutine '%s' was never awaited",
-                            self->kind->qualname)
+                            ouro_await_kind(self)->qualname)
                < 0) {
         PyErr_WriteUnraisable(coroutine);
     }
@@ -171,8 +237,11 @@ static void
 await_free(PyObject *object)
 {
     PyTypeObject *type = Py_TYPE(object);
-    Py_CLEAR(as_await(object)->extras);
-    if (!ouro_freelist_push(&ouro_state_of_type(type)->free_awaits, object,
+    ouro_state *st = ouro_state_of_type(type);
+    if (as_await(object)->has_extras) {
+        drop_extras(as_await(object));
+    }
+    if (!ouro_freelist_push(freelist_of(st, as_await(object)->small), object,
                             FREE_AWAITS_MAX)) {
         type->tp_free(object);
     }
@@ -368,7 +437,8 @@ await_repr(PyObject *object)
                                     object);
     }
     return PyUnicode_FromFormat("<coroutine object %s at %p>",
-                                as_await(object)->kind->qualname, object);
+                                ouro_await_kind(as_await(object))->qualname,
+                                object);
 }
 
 static PyMethodDef await_methods[] = {
@@ -404,7 +474,8 @@ set_name(PyObject *object, const char *attribute, PyObject *value)
 static PyObject *
 await_get_name(PyObject *object, void *Py_UNUSED(closure))
 {
-    return get_name(object, "__name__", as_await(object)->kind->name);
+    return get_name(object, "__name__",
+                    ouro_await_kind(as_await(object))->name);
 }
 
 static int
@@ -416,7 +487,8 @@ await_set_name(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
 static PyObject *
 await_get_qualname(PyObject *object, void *Py_UNUSED(closure))
 {
-    return get_name(object, "__qualname__", as_await(object)->kind->qualname);
+    return get_name(object, "__qualname__",
+                    ouro_await_kind(as_await(object))->qualname);
 }
 
 static int
@@ -428,8 +500,13 @@ await_set_qualname(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
 static PyObject *
 await_get_await(PyObject *object, void *Py_UNUSED(closure))
 {
-    PyObject *waiting = as_await(object)->waiting;
-    return Py_NewRef(waiting != NULL ? waiting : Py_None);
+    AwaitObject *self = as_await(object);
+    /* A small body keeps what it has waited for. */
+    if (self->waiting == NULL
+        || (self->small && self->state != AWAIT_SUSPENDED)) {
+        Py_RETURN_NONE;
+    }
+    return Py_NewRef(ouro_await_iterator(self));
 }
 
 static PyObject *
@@ -447,7 +524,7 @@ await_get_code(PyObject *object, void *Py_UNUSED(closure))
     if (code != NULL) {
         return Py_NewRef(code);
     }
-    code = ouro_await_code(self->kind);
+    code = ouro_await_code(ouro_await_kind(self));
     if (code != NULL && set_extra(self, "cr_code", code) < 0) {
         Py_CLEAR(code);
     }
@@ -545,13 +622,20 @@ static PyType_Slot await_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec await_spec = {
-    .name = "ouro.coroutine",
-    .basicsize = sizeof(AwaitObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = await_slots,
-};
+/* The two types differ in their size alone. */
+static int
+add_await_type(PyObject *module, size_t size, PyTypeObject **slot)
+{
+    PyType_Spec spec = {
+        .name = "ouro.coroutine",
+        .basicsize = (int)size,
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
+                 | Py_TPFLAGS_DISALLOW_INSTANTIATION
+                 | Py_TPFLAGS_IMMUTABLETYPE,
+        .slots = await_slots,
+    };
+    return ouro_add_type(module, &spec, NULL, false, slot);
+}
 
 static int
 hide(PyTypeObject *type, const char *name)
@@ -575,8 +659,12 @@ hide_attributes(ouro_state *st, PyTypeObject *type)
 int
 ouro_await_setup(PyObject *module, ouro_state *st)
 {
-    if (ouro_add_type(module, &await_spec, NULL, false, &st->types.Await) < 0
+    if (add_await_type(module, sizeof(AwaitObject), &st->types.Await) < 0
+        || add_await_type(module, offsetof(AwaitObject, a),
+                          &st->types.SmallAwait)
+               < 0
         || hide_attributes(st, st->types.Await) < 0
+        || hide_attributes(st, st->types.SmallAwait) < 0
         || ouro_await_wrapper_setup(module, st) < 0) {
         return -1;
     }

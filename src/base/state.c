@@ -286,6 +286,7 @@ ouro_state_traverse(ouro_state *st, visitproc visit, void *arg)
 {
     Py_VISIT(st->running_holder);
     Py_VISIT(st->running_loop);
+    Py_VISIT(st->await_extras);
     int stop = table_traverse((PyObject **)&st->types, TABLE_LENGTH(st->types),
                               visit, arg);
     if (stop == 0) {
@@ -308,15 +309,18 @@ void
 ouro_state_clear(ouro_state *st)
 {
     ouro_freelist *lists[] = {
-        &st->free_futures,       &st->free_future_iters, &st->free_tasks,
-        &st->free_awaits,        &st->free_asyncbounds,  &st->free_handles,
+        &st->free_futures,       &st->free_future_iters,
+        &st->free_tasks,         &st->free_awaits,
+        &st->free_asyncbounds,   &st->free_handles,
         &st->free_timer_handles, &st->free_safe_handles,
+        &st->free_small_awaits,
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(lists); i++) {
         ouro_freelist_clear(lists[i]);
     }
     Py_CLEAR(st->running_holder);
     Py_CLEAR(st->running_loop);
+    Py_CLEAR(st->await_extras);
     table_clear((PyObject **)&st->types, TABLE_LENGTH(st->types));
     table_clear((PyObject **)&st->stock, TABLE_LENGTH(st->stock));
     snapshots_clear(SNAPSHOTS(st->sync));

@@ -22,6 +22,7 @@ typedef struct ouro_state ouro_state;
 typedef struct ouro_types {
     /* base */
     PyTypeObject *Await;
+    PyTypeObject *SmallAwait;
     PyTypeObject *AwaitWrapper;
     PyTypeObject *AsyncMethod;
     PyTypeObject *AsyncBound;
@@ -623,6 +624,8 @@ struct ouro_state {
     ouro_freelist free_future_iters;
     ouro_freelist free_tasks;
     ouro_freelist free_awaits;
+    ouro_freelist free_small_awaits;
+    PyObject *await_extras; /* dict, or NULL: see base/coroutine.c */
     ouro_freelist free_asyncbounds;
     /* loop */
     ouro_freelist free_handles;

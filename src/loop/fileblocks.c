@@ -9,7 +9,7 @@ enum { STEP_START, STEP_READ, STEP_SENT, STEP_ENDED };
 static const fileblocks_kind *
 kind_of(AwaitObject *self)
 {
-    return (const fileblocks_kind *)self->kind;
+    return (const fileblocks_kind *)ouro_await_kind(self);
 }
 
 /* ---- beginning and end ------------------------------------------------- */

@@ -49,7 +49,7 @@ is_unavailable(ouro_state *st)
 static const sendfile_kind *
 kind_of(AwaitObject *self)
 {
-    return (const sendfile_kind *)self->kind;
+    return (const sendfile_kind *)ouro_await_kind(self);
 }
 
 /* self.<method>(target, file, offset, count) */

@@ -29,7 +29,7 @@ typedef struct SockWatchObject {
 static const sock_kind *
 kind_of(AwaitObject *op)
 {
-    return (const sock_kind *)op->kind;
+    return (const sock_kind *)ouro_await_kind(op);
 }
 
 static AwaitObject **

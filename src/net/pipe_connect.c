@@ -77,7 +77,7 @@ loop_make_write_pipe_transport(PyObject *loop, PyObject *const *args,
 static bool
 connect_writes(AwaitObject *self)
 {
-    return strcmp(self->kind->name, "connect_write_pipe") == 0;
+    return strcmp(ouro_await_kind(self)->name, "connect_write_pipe") == 0;
 }
 
 /* self._make_..._pipe_transport(pipe, protocol, waiter) */

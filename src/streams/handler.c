@@ -1,6 +1,7 @@
 /* handler.c - a server's handler: client_connected_cb, and what becomes of
  * the task that runs the coroutine it returns.
  */
+#include "base/await.h"
 #include "streams/protocol_impl.h"
 #include "streams/writer.h"
 #include "task/task.h"
@@ -162,7 +163,7 @@ add_callback(ouro_state *st, StreamProtocolObject *protocol,
 static int
 is_coroutine(ouro_state *st, PyObject *object)
 {
-    if (PyCoro_CheckExact(object) || Py_TYPE(object) == st->types.Await) {
+    if (PyCoro_CheckExact(object) || ouro_await_check(st, object)) {
         return 1;
     }
     PyObject *answer = PyObject_CallOneArg(st->stock.iscoroutine, object);

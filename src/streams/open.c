@@ -14,7 +14,7 @@ enum open_step {
 
 /* What the four functions have in common. */
 typedef struct open_kind {
-    await_kind await; /* first: op->kind points at it */
+    await_kind await; /* first: ouro_await_kind(op) points at it */
     ouro_signature signature;
     bool serves;        /* takes a client_connected_cb */
     const char *method; /* the loop's */
@@ -23,7 +23,7 @@ typedef struct open_kind {
 static const open_kind *
 kind_of(AwaitObject *op)
 {
-    return (const open_kind *)op->kind;
+    return (const open_kind *)ouro_await_kind(op);
 }
 
 /* The arguments are kept as the tuple of those for the loop's method (with

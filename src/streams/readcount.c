@@ -124,10 +124,10 @@ READOP_KIND(read_blocks_kind, "read", read_blocks_poll, NULL, NULL);
 static await_status
 read_all_start(AwaitObject *op, PyObject **ret)
 {
-    op->kind =
-        readop_is_plain(op) ? &read_all_kind.await : &read_blocks_kind.await;
+    ouro_await_set_kind(op, readop_is_plain(op) ? &read_all_kind.await
+                                                : &read_blocks_kind.await);
     op->n = 0;
-    return op->kind->poll(op, ret);
+    return ouro_await_kind(op)->poll(op, ret);
 }
 
 /* ---- read(n) and readexactly(n) ----------------------------------------- */

@@ -64,7 +64,7 @@ static await_status
 until_overrun(AwaitObject *op, const char *message, Py_ssize_t consumed)
 {
     raise_overrun(op, message, consumed);
-    bool line = op->kind != &readuntil_kind.await;
+    bool line = ouro_await_kind(op) != &readuntil_kind.await;
     ouro_state *st = ouro_state_of((PyObject *)op);
     if (line && PyErr_ExceptionMatches(st->stock.LimitOverrunError)) {
         line_overrun(op);
@@ -75,7 +75,7 @@ until_overrun(AwaitObject *op, const char *message, Py_ssize_t consumed)
 static await_status
 until_ended(AwaitObject *op, PyObject **ret)
 {
-    if (op->kind == &readuntil_kind.await) {
+    if (ouro_await_kind(op) == &readuntil_kind.await) {
         return ouro_readop_incomplete(op, Py_None);
     }
     *ret = ouro_readop_partial(op);
@@ -158,7 +158,7 @@ static await_status
 readline_by_method(AwaitObject *op, PyObject **ret)
 {
     PyObject *line = PyObject_CallMethod(op->owner, "readuntil", "y", "\n");
-    op->kind = &readline_method_kind.await;
+    ouro_await_set_kind(op, &readline_method_kind.await);
     return ouro_readop_delegate(op, line, ret);
 }
 
@@ -206,7 +206,7 @@ static await_status
 anext_poll(AwaitObject *op, PyObject **ret)
 {
     if (op->step == READ_START && !readop_is_plain(op)) {
-        op->kind = &anext_method_kind.await;
+        ouro_await_set_kind(op, &anext_method_kind.await);
         return ouro_readop_delegate(
             op, PyObject_CallMethod(op->owner, "readline", NULL), ret);
     }

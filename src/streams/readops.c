@@ -216,7 +216,7 @@ readop_answer
 ouro_readop_offer(AwaitObject *op, const char *data, size_t size,
                   size_t *ret_used)
 {
-    const readop_kind *kind = (const readop_kind *)op->kind;
+    const readop_kind *kind = (const readop_kind *)ouro_await_kind(op);
     return op->step != READ_PARKED || kind->offer == NULL
                ? READOP_WAKE
                : kind->offer(op, data, size, ret_used);

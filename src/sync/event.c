@@ -51,7 +51,9 @@ event_wait_poll(AwaitObject *self, PyObject **ret)
 {
     EventObject *event = as_event(self->owner);
     if (self->step == STEP_WAITING) {
-        if (ouro_ring_remove(event->base.st, &event->waiters, self->a) < 0) {
+        if (ouro_ring_remove(event->base.st, &event->waiters,
+                             ouro_await_parked(self))
+            < 0) {
             return AWAIT_ERROR;
         }
     }
@@ -74,12 +76,13 @@ event_wait_abort(AwaitObject *self, PyObject **Py_UNUSED(ret))
 {
     EventObject *event = as_event(self->owner);
     PyObject *exception = PyErr_GetRaisedException();
-    return ouro_handled(
-        exception, ouro_ring_remove(event->base.st, &event->waiters, self->a));
+    return ouro_handled(exception,
+                        ouro_ring_remove(event->base.st, &event->waiters,
+                                         ouro_await_parked(self)));
 }
 
-static const await_kind event_wait_kind = {"wait", "Event.wait",
-                                           event_wait_poll, event_wait_abort};
+static const await_kind event_wait_kind = {
+    "wait", "Event.wait", event_wait_poll, event_wait_abort, .small = true};
 
 PyObject *
 ouro_event_wait(EventObject *event)

@@ -124,17 +124,19 @@ static await_status lock_enter_abort(AwaitObject *self, PyObject **ret);
 static await_status lock_exit_poll(AwaitObject *self, PyObject **ret);
 
 static const await_kind lock_acquire_kind = {
-    "acquire", "Lock.acquire", lock_acquire_poll, lock_acquire_abort};
+    "acquire", "Lock.acquire", lock_acquire_poll, lock_acquire_abort,
+    .small = true};
 static const await_kind lock_enter_kind = {OURO_ENTER_NAME, lock_enter_poll,
-                                           lock_enter_abort};
-static const await_kind lock_exit_kind = {OURO_EXIT_NAME, lock_exit_poll,
-                                          NULL};
+                                           lock_enter_abort, .small = true};
+static const await_kind lock_exit_kind = {OURO_EXIT_NAME, lock_exit_poll, NULL,
+                                          .small = true};
 
 /* acquire() returns True, __aenter__() None. */
 static await_status
 lock_acquired(AwaitObject *self, PyObject **ret)
 {
-    *ret = Py_NewRef(self->kind == &lock_acquire_kind ? Py_True : Py_None);
+    *ret = Py_NewRef(ouro_await_kind(self) == &lock_acquire_kind ? Py_True
+                                                                 : Py_None);
     return AWAIT_RETURN;
 }
 
@@ -143,8 +145,9 @@ lock_acquire_poll(AwaitObject *self, PyObject **ret)
 {
     LockObject *lock = as_lock(self->owner);
     if (self->step == STEP_WAITING) {
-        return ouro_lock_take(lock, self->a) < 0 ? AWAIT_ERROR
-                                                 : lock_acquired(self, ret);
+        return ouro_lock_take(lock, ouro_await_parked(self)) < 0
+                   ? AWAIT_ERROR
+                   : lock_acquired(self, ret);
     }
     int taken = ouro_lock_try(lock);
     if (taken != 0) {
@@ -157,7 +160,7 @@ lock_acquire_poll(AwaitObject *self, PyObject **ret)
 static await_status
 lock_acquire_abort(AwaitObject *self, PyObject **Py_UNUSED(ret))
 {
-    ouro_lock_abandon(as_lock(self->owner), self->a);
+    ouro_lock_abandon(as_lock(self->owner), ouro_await_parked(self));
     return AWAIT_ERROR;
 }
 

@@ -195,9 +195,11 @@ ouro_park_await(AwaitObject *self, bool plain, ouro_ring *ring, PyObject **ret)
     if (fut == NULL) {
         return AWAIT_ERROR;
     }
-    Py_XSETREF(self->a, fut);
     self->step = STEP_WAITING;
-    *ret = Py_NewRef(fut);
+    *ret = fut;
+    if (!self->small) {
+        Py_XSETREF(self->a, Py_NewRef(fut));
+    }
     return AWAIT_FUTURE;
 }
 

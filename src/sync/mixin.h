@@ -28,7 +28,7 @@ typedef struct LoopBoundObject {
 /* Steps of a body; further ones start at STEP_OWN. */
 enum {
     STEP_START,
-    STEP_WAITING,   /* on the future in self->a */
+    STEP_WAITING,   /* on a future of ouro_park_await() */
     STEP_DELEGATED, /* to a method that Python may have replaced */
     STEP_OWN,
 };
@@ -54,8 +54,8 @@ PyObject *ouro_new_waiter(LoopBoundObject *self, bool plain);
 /* The same, at the end of the ring; a new reference. */
 PyObject *ouro_park(LoopBoundObject *self, bool plain, ouro_ring *ring);
 
-/* The same as the end of a poll(): the future is then in self->a and the
- * step STEP_WAITING. */
+/* The same as the end of a poll(): the future is then in self->a (of a small
+ * body: ouro_await_parked()) and the step STEP_WAITING. */
 await_status ouro_park_await(AwaitObject *self, bool plain, ouro_ring *ring,
                              PyObject **ret);
 

@@ -81,12 +81,13 @@ queue_get_abort(AwaitObject *body, PyObject **Py_UNUSED(ret))
 {
     QueueObject *self = ouro_as_queue(body->owner);
     PyObject *exception = PyErr_GetRaisedException();
-    return ouro_handled(exception, line_give_up(self, body->a, &self->getters,
-                                                ouro_queue_call_empty));
+    return ouro_handled(exception,
+                        line_give_up(self, ouro_await_parked(body),
+                                     &self->getters, ouro_queue_call_empty));
 }
 
 static const await_kind get_kind = {"get", "Queue.get", queue_get_poll,
-                                    queue_get_abort};
+                                    queue_get_abort, .small = true};
 
 /* ---- put() ------------------------------------------------------------------ */
 

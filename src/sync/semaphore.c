@@ -190,18 +190,19 @@ static await_status semaphore_enter_poll(AwaitObject *self, PyObject **ret);
 static await_status semaphore_enter_abort(AwaitObject *self, PyObject **ret);
 static await_status semaphore_exit_poll(AwaitObject *self, PyObject **ret);
 
-static const await_kind acquire_kind = {"acquire", "Semaphore.acquire",
-                                        semaphore_acquire_poll,
-                                        semaphore_acquire_abort};
+static const await_kind acquire_kind = {
+    "acquire", "Semaphore.acquire", semaphore_acquire_poll,
+    semaphore_acquire_abort, .small = true};
 static const await_kind enter_kind = {OURO_ENTER_NAME, semaphore_enter_poll,
-                                      semaphore_enter_abort};
-static const await_kind exit_kind = {OURO_EXIT_NAME, semaphore_exit_poll,
-                                     NULL};
+                                      semaphore_enter_abort, .small = true};
+static const await_kind exit_kind = {OURO_EXIT_NAME, semaphore_exit_poll, NULL,
+                                     .small = true};
 
 static await_status
 semaphore_acquired(AwaitObject *self, PyObject **ret)
 {
-    *ret = Py_NewRef(self->kind == &acquire_kind ? Py_True : Py_None);
+    *ret =
+        Py_NewRef(ouro_await_kind(self) == &acquire_kind ? Py_True : Py_None);
     return AWAIT_RETURN;
 }
 
@@ -210,7 +211,9 @@ semaphore_acquire_poll(AwaitObject *body, PyObject **ret)
 {
     SemaphoreObject *self = as_semaphore(body->owner);
     if (body->step == STEP_WAITING) {
-        if (ouro_ring_remove(self->base.st, &self->waiters, body->a) < 0
+        if (ouro_ring_remove(self->base.st, &self->waiters,
+                             ouro_await_parked(body))
+                < 0
             || semaphore_pass_on(self) < 0) {
             return AWAIT_ERROR;
         }
@@ -234,10 +237,10 @@ semaphore_acquire_abort(AwaitObject *body, PyObject **Py_UNUSED(ret))
     SemaphoreObject *self = as_semaphore(body->owner);
     ouro_state *st = self->base.st;
     PyObject *exception = PyErr_GetRaisedException();
-    int result = ouro_ring_remove(st, &self->waiters, body->a);
+    int result = ouro_ring_remove(st, &self->waiters, ouro_await_parked(body));
     if (result == 0
         && PyErr_GivenExceptionMatches(exception, st->stock.CancelledError)) {
-        result = semaphore_give_back(self, body->a);
+        result = semaphore_give_back(self, ouro_await_parked(body));
     }
     if (result >= 0 && st->has.semaphore_passes_on) {
         result = semaphore_pass_on(self);

@@ -3,6 +3,7 @@
  * A direct way is taken for our exact types alone: a subclass may have
  * overridden what is called.
  */
+#include "base/await.h"
 #include "task/callbacks.h"
 #include "task/future_impl.h"
 #include "task/task.h"
@@ -43,7 +44,7 @@ ouro_isfuture(ouro_state *st, PyObject *object)
     if (ouro_future_exact(st, object)) {
         return 1;
     }
-    if (Py_TYPE(object) == st->types.Await) {
+    if (ouro_await_check(st, object)) {
         return 0;
     }
     /* hasattr(object.__class__, '_asyncio_future_blocking') and

@@ -2,13 +2,14 @@
 #include "task/coroutines.h"
 
 #include "base/args.h"
+#include "base/await.h"
 #include "base/rooms.h"
 #include "task/future.h"
 
 int
 ouro_iscoroutine(ouro_state *st, PyObject *object)
 {
-    if (PyCoro_CheckExact(object) || Py_TYPE(object) == st->types.Await) {
+    if (PyCoro_CheckExact(object) || ouro_await_check(st, object)) {
         return 1;
     }
     if (ouro_future_exact(st, object)) {

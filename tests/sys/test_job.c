@@ -1,4 +1,4 @@
-/* The queue of jobs: order, membership, and who owns the reference. */
+/* Queues and lines of jobs: order, membership, and who owns the reference. */
 #include "check.h"
 #include "probe.h"
 
@@ -175,9 +175,69 @@ TEST(visit_sees_all_or_stops)
     CHECK_EQUAL(seen, 2);
 }
 
+static void
+fill_line(ou_line *line, probe *probes, int count)
+{
+    *line = (ou_line){NULL};
+    for (int i = 0; i < count; i++) {
+        probes[i] = probe_make((char)('a' + i), NULL);
+        probes[i].refs = 1;
+        ou_line_push(line, &probes[i].job);
+    }
+}
+
+TEST(line_and_queue_turn_into_each_other)
+{
+    for (int count = 0; count <= COUNT; count++) {
+        ou_line line;
+        probe probes[COUNT];
+        fill_line(&line, probes, count);
+        CHECK_EQUAL(ou_line_empty(&line), count == 0);
+        int seen = 0;
+        for (ou_job *job = ou_line_first(&line); job != NULL;
+             job = ou_line_next(&line, job)) {
+            CHECK(job == &probes[seen++].job);
+        }
+        CHECK_EQUAL(seen, count);
+        ou_queue queue = ou_line_take(&line);
+        CHECK(ou_line_empty(&line));
+        line = ou_line_of(&queue);
+        queue = ou_line_take(&line);
+        run_all(&queue);
+        char wanted[COUNT + 1] = "abcde";
+        wanted[count] = '\0';
+        CHECK(probe_said(wanted));
+    }
+}
+
+TEST(line_remove_anywhere)
+{
+    for (int at = 0; at < COUNT; at++) {
+        ou_line line;
+        probe probes[COUNT];
+        fill_line(&line, probes, COUNT);
+        CHECK(ou_line_remove(&line, &probes[at].job));
+        CHECK(!ou_job_queued(&probes[at].job));
+        CHECK(!ou_line_remove(&line, &probes[at].job));
+        ou_line_push(&line, &probes[at].job);
+        CHECK(line.last == &probes[at].job);
+        long seen = 0;
+        CHECK_EQUAL(ou_line_visit(&line, &seen), 0);
+        CHECK_EQUAL(seen, COUNT);
+        ou_line_drop_all(&line);
+        CHECK(ou_line_empty(&line));
+        for (int i = 0; i < COUNT; i++) {
+            CHECK_EQUAL(probes[i].refs, 0);
+            CHECK(!ou_job_queued(&probes[i].job));
+        }
+    }
+}
+
 int
 main(void)
 {
+    RUN(line_and_queue_turn_into_each_other);
+    RUN(line_remove_anywhere);
     RUN(first_in_first_out);
     RUN(push_front);
     RUN(append_empties_the_other);
