@@ -34,7 +34,16 @@ ouro_error_leaves_loop(void)
 void
 ouro_raise(PyObject *exception)
 {
-    PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+    if (PyExceptionInstance_Check(exception)) {
+        PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+    }
+    else if (PyExceptionClass_Check(exception)) {
+        PyErr_SetNone(exception);
+    }
+    else {
+        PyErr_SetString(PyExc_TypeError,
+                        "exceptions must derive from BaseException");
+    }
 }
 
 bool

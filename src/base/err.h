@@ -18,7 +18,8 @@ PyObject *ouro_errno_exception(int error);
  * KeyboardInterrupt. */
 bool ouro_error_leaves_loop(void);
 
-/* Make `exception` current (steals nothing). */
+/* Make `exception` current (steals nothing); as the raise statement does, a
+ * class is raised as its instance, and what is none is a TypeError. */
 void ouro_raise(PyObject *exception);
 
 /* Raise StopIteration(value), whatever the value is. */

@@ -138,8 +138,11 @@ accept_socket(ouro_state *st, PyObject *loop, PyObject *sock, PyObject *server,
         return -1;
     }
     PyObject *conn, *address;
-    if (!PyArg_ParseTuple(pair, "OO", &conn, &address)) {
-        Py_DECREF(pair);
+    if (!PyTuple_Check(pair)) {
+        Py_SETREF(pair, PySequence_Tuple(pair));
+    }
+    if (pair == NULL || !PyArg_ParseTuple(pair, "OO", &conn, &address)) {
+        Py_XDECREF(pair);
         return -1;
     }
     Py_INCREF(conn);

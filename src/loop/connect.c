@@ -59,10 +59,10 @@ int
 ouro_check_stream_socket(ouro_state *st, PyObject *sock)
 {
     PyObject *type = PyObject_GetAttr(sock, st->str.type);
-    PyObject *stream = ouro_socket_attr(st, "SOCK_STREAM");
-    int equal = type == NULL || stream == NULL
-                    ? -1
-                    : PyObject_RichCompareBool(type, stream, Py_EQ);
+    PyObject *stream =
+        type == NULL ? NULL : ouro_socket_attr(st, "SOCK_STREAM");
+    int equal =
+        stream == NULL ? -1 : PyObject_RichCompareBool(type, stream, Py_EQ);
     Py_XDECREF(type);
     Py_XDECREF(stream);
     if (equal == 0) {

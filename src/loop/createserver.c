@@ -269,9 +269,10 @@ make_socket(ouro_state *st, PyObject *loop, PyObject *family, PyObject *type,
     return NULL;
 }
 
-/* One bound socket into the list. 0 or -1. */
+/* One bound socket into the list; info is a tuple. 0 or -1. */
 static int
-bind_info(ouro_state *st, AwaitObject *self, PyObject *info, PyObject *sockets)
+bind_tuple(ouro_state *st, AwaitObject *self, PyObject *info,
+           PyObject *sockets)
 {
     PyObject *family, *type, *proto, *name, *address;
     if (!PyArg_ParseTuple(info, "OOOOO", &family, &type, &proto, &name,
@@ -301,6 +302,16 @@ bind_info(ouro_state *st, AwaitObject *self, PyObject *info, PyObject *sockets)
         Py_XDECREF(bound);
     }
     Py_DECREF(sock);
+    return result;
+}
+
+/* The same for whatever getaddrinfo() has returned. */
+static int
+bind_info(ouro_state *st, AwaitObject *self, PyObject *info, PyObject *sockets)
+{
+    PyObject *tuple = PySequence_Tuple(info);
+    int result = tuple == NULL ? -1 : bind_tuple(st, self, tuple, sockets);
+    Py_XDECREF(tuple);
     return result;
 }
 

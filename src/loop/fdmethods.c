@@ -33,9 +33,14 @@ process_event(LoopObject *self, PyObject *key, long mask)
 {
     ouro_state *st = self->core.st;
     PyObject *data = PyObject_GetAttrString(key, "data");
-    PyObject *fileobj = PyObject_GetAttrString(key, "fileobj");
+    PyObject *fileobj =
+        data == NULL ? NULL : PyObject_GetAttrString(key, "fileobj");
     PyObject *reader, *writer;
     int result = -1;
+    if (data != NULL && !PyTuple_Check(data)) {
+        PyErr_SetString(PyExc_TypeError, "a pair of handles is expected");
+        Py_CLEAR(data);
+    }
     if (data != NULL && fileobj != NULL
         && PyArg_ParseTuple(data, "OO", &reader, &writer)) {
         result = 0;
@@ -62,10 +67,17 @@ loop_process_events(PyObject *op, PyObject *events)
     while (result == 0 && (event = PyIter_Next(iterator)) != NULL) {
         PyObject *key;
         long mask;
-        result =
-            PyTuple_Check(event) && PyArg_ParseTuple(event, "Ol", &key, &mask)
-                ? process_event((LoopObject *)op, key, mask)
-                : -1;
+        if (!PyTuple_Check(event)) {
+            PyErr_Format(PyExc_TypeError,
+                         "cannot unpack non-iterable %.200s object",
+                         Py_TYPE(event)->tp_name);
+            result = -1;
+        }
+        else {
+            result = PyArg_ParseTuple(event, "Ol", &key, &mask)
+                         ? process_event((LoopObject *)op, key, mask)
+                         : -1;
+        }
         Py_DECREF(event);
     }
     Py_XDECREF(iterator);

@@ -232,9 +232,10 @@ ouro_handle_init(HandleObject *self, PyObject *callback, PyObject *args,
     }
     if (!ou_job_queued(&self->job)) {
         ou_job_init(&self->job, &ouro_handle_job);
+        Py_XSETREF(self->loop, Py_NewRef(loop));
     }
+    /* (Where it is queued, it stays that loop's.) */
     Py_XSETREF(self->context, context);
-    Py_XSETREF(self->loop, Py_NewRef(loop));
     Py_XSETREF(self->callback, Py_NewRef(callback));
     Py_XSETREF(self->args, Py_NewRef(args));
     self->single = false;
@@ -302,6 +303,12 @@ call_by_run(ouro_state *st, PyObject *context, PyObject *callback,
 static PyObject *
 handle_call(HandleObject *self)
 {
+    if (self->context == NULL) {
+        PyErr_Format(PyExc_AttributeError,
+                     "'%.200s' object has no attribute '_context'",
+                     Py_TYPE(self)->tp_name);
+        return NULL;
+    }
     bool single = self->single;
     PyObject *callback =
         Py_NewRef(self->callback != NULL ? self->callback : Py_None);

@@ -99,12 +99,13 @@ selector_remove(ou_poller *poller, int fd)
 static int
 read_event(LoopObject *self, PyObject *entry, ou_event *ret_event)
 {
-    PyObject *key, *number;
+    PyObject *key, *number = NULL;
     unsigned mask;
-    if (!PyTuple_Check(entry) || !PyArg_ParseTuple(entry, "OI", &key, &mask)) {
-        return -1;
+    PyObject *pair = PySequence_Tuple(entry);
+    if (pair != NULL && PyArg_ParseTuple(pair, "OI", &key, &mask)) {
+        number = PyObject_GetAttrString(key, "fd");
     }
-    number = PyObject_GetAttrString(key, "fd");
+    Py_XDECREF(pair);
     if (number == NULL) {
         return -1;
     }

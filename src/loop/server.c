@@ -24,9 +24,10 @@ server_wakeup(ouro_state *st, ServerObject *self)
         PyErr_SetString(PyExc_TypeError, "'NoneType' object is not iterable");
         return -1;
     }
-    int result = 0;
+    Py_SETREF(waiters, PySequence_List(waiters));
+    int result = waiters == NULL ? -1 : 0;
     for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(waiters); i++) {
-        PyObject *waiter = Py_NewRef(PyList_GET_ITEM(waiters, i));
+        PyObject *waiter = PyList_GET_ITEM(waiters, i);
         int done = ouro_anyfuture_done(st, waiter);
         if (done == 0) {
             result = ouro_anyfuture_set_result(
@@ -35,9 +36,8 @@ server_wakeup(ouro_state *st, ServerObject *self)
         else if (done < 0) {
             result = -1;
         }
-        Py_DECREF(waiter);
     }
-    Py_DECREF(waiters);
+    Py_XDECREF(waiters);
     return result;
 }
 
@@ -241,6 +241,48 @@ server_abort_clients(PyObject *op, PyObject *Py_UNUSED(ignored))
 
 /* ---- serving ----------------------------------------------------------- */
 
+PyObject *
+ouro_server_loop(ServerObject *self)
+{
+    if (self->loop == NULL) {
+        PyErr_SetString(PyExc_AttributeError,
+                        "'Server' object has no attribute '_loop'");
+    }
+    return Py_XNewRef(self->loop);
+}
+
+static PyObject *
+or_none(PyObject *field)
+{
+    return field != NULL ? field : Py_None;
+}
+
+/* Listen on one socket. */
+static int
+server_start_socket(ouro_state *st, ServerObject *self, PyObject *sock)
+{
+    PyObject *loop = ouro_server_loop(self);
+    if (loop == NULL) {
+        return -1;
+    }
+    PyObject *listening = PyObject_CallMethodOneArg(sock, st->str.listen,
+                                                    or_none(self->backlog));
+    int result = -1;
+    if (listening != NULL) {
+        Py_DECREF(listening);
+        PyObject *args[] = {or_none(self->protocol_factory),
+                            sock,
+                            or_none(self->ssl_context),
+                            (PyObject *)self,
+                            or_none(self->backlog),
+                            or_none(self->ssl_handshake_timeout),
+                            or_none(self->ssl_shutdown_timeout)};
+        result = ouro_start_serving(st, loop, args);
+    }
+    Py_DECREF(loop);
+    return result;
+}
+
 int
 ouro_server_start(ouro_state *st, ServerObject *self)
 {
@@ -255,22 +297,7 @@ ouro_server_start(ouro_state *st, ServerObject *self)
     }
     int result = 0;
     for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(sockets); i++) {
-        PyObject *sock = PyList_GET_ITEM(sockets, i);
-        PyObject *listening =
-            PyObject_CallMethodOneArg(sock, st->str.listen, self->backlog);
-        if (listening == NULL) {
-            result = -1;
-            break;
-        }
-        Py_DECREF(listening);
-        PyObject *args[] = {self->protocol_factory,
-                            sock,
-                            self->ssl_context,
-                            (PyObject *)self,
-                            self->backlog,
-                            self->ssl_handshake_timeout,
-                            self->ssl_shutdown_timeout};
-        result = ouro_start_serving(st, self->loop, args);
+        result = server_start_socket(st, self, PyList_GET_ITEM(sockets, i));
     }
     Py_DECREF(sockets);
     return result;
@@ -291,13 +318,15 @@ server_stop_sockets(ouro_state *st, ServerObject *self, PyObject *sockets)
     if (list == NULL) {
         return -1;
     }
-    int result = 0;
+    PyObject *loop = ouro_server_loop(self);
+    int result = loop == NULL ? -1 : 0;
     for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(list); i++) {
         PyObject *value = PyObject_CallMethodOneArg(
-            self->loop, st->str._stop_serving, PyList_GET_ITEM(list, i));
+            loop, st->str._stop_serving, PyList_GET_ITEM(list, i));
         result = value == NULL ? -1 : 0;
         Py_XDECREF(value);
     }
+    Py_XDECREF(loop);
     Py_DECREF(list);
     return result;
 }

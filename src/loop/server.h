@@ -61,6 +61,9 @@ extern const ouro_async_def ouro_server_async_methods[];
 /* Take a transport that is freed out of its server's list. */
 void ouro_server_forget(PyObject *server, server_client *client);
 
+/* Its loop, a new reference; NULL: __init__ has not been called. */
+PyObject *ouro_server_loop(ServerObject *server);
+
 /* _start_serving() of a server of ours. 0 or -1. */
 int ouro_server_start(ouro_state *st, ServerObject *server);
 

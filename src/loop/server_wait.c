@@ -51,6 +51,35 @@ server_start_serving(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                             kwnames);
 }
 
+/* A new future on the server's loop. */
+static PyObject *
+server_future(ouro_state *st, ServerObject *self)
+{
+    PyObject *loop = ouro_server_loop(self);
+    PyObject *future = loop == NULL ? NULL : ouro_create_future(st, loop);
+    Py_XDECREF(loop);
+    return future;
+}
+
+/* server._waiters.append(waiter); what is there need not be a list of ours. */
+static int
+server_add_waiter(ServerObject *self, PyObject *waiter)
+{
+    PyObject *waiters =
+        Py_NewRef(self->waiters != NULL ? self->waiters : Py_None);
+    int result = -1;
+    if (PyList_Check(waiters)) {
+        result = PyList_Append(waiters, waiter);
+    }
+    else {
+        PyObject *none = PyObject_CallMethod(waiters, "append", "O", waiter);
+        result = none == NULL ? -1 : 0;
+        Py_XDECREF(none);
+    }
+    Py_DECREF(waiters);
+    return result;
+}
+
 /* wait_closed() */
 static bool
 server_need_not_wait(ouro_state *st, ServerObject *self)
@@ -73,8 +102,8 @@ wait_closed_poll(AwaitObject *self, PyObject **ret)
         *ret = Py_NewRef(Py_None);
         return AWAIT_RETURN;
     }
-    PyObject *waiter = ouro_create_future(st, server->loop);
-    if (waiter == NULL || PyList_Append(server->waiters, waiter) < 0) {
+    PyObject *waiter = server_future(st, server);
+    if (waiter == NULL || server_add_waiter(server, waiter) < 0) {
         Py_XDECREF(waiter);
         return AWAIT_ERROR;
     }
@@ -133,7 +162,7 @@ serve_forever_poll(AwaitObject *self, PyObject **ret)
         return AWAIT_ERROR;
     }
     Py_DECREF(started);
-    PyObject *future = ouro_create_future(st, server->loop);
+    PyObject *future = server_future(st, server);
     if (future == NULL) {
         return AWAIT_ERROR;
     }

@@ -65,7 +65,14 @@ state_of_set(PyObject *self)
     if (module == NULL) {
         return NULL;
     }
-    ouro_state *st = ouro_module_state(module);
+    ouro_state *st = NULL;
+    if (PyModule_Check(module)
+        && PyModule_GetDef(module) == &ouro_module_def) {
+        st = ouro_module_state(module);
+    }
+    else {
+        PyErr_SetString(PyExc_TypeError, "_ouro_module was overwritten");
+    }
     Py_DECREF(module); /* the class holds it */
     return st;
 }
