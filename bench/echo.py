@@ -23,6 +23,8 @@ import tempfile
 
 HERE = pathlib.Path(__file__).parent
 BARE = "bare"
+BARE_PROGRAM = "bare_echo"
+LOAD_PROGRAM = "load"
 DEFAULT = [
     f"{implementation}/{kind}"
     for kind in ("protocol", "buffered", "streams", "lines", "sockets")
@@ -65,7 +67,7 @@ class Server:
     def __init__(self, name, port, size):
         self.port = str(port)
         command = (
-            [compiled("bare_echo")]
+            [compiled(BARE_PROGRAM)]
             if name == BARE
             else [
                 sys.executable,
@@ -86,7 +88,7 @@ class Server:
         before = cpu_ns(self.process.pid)
         load = subprocess.run(
             [
-                compiled("load"),
+                compiled(LOAD_PROGRAM),
                 self.port,
                 str(options.conns),
                 str(options.size),

@@ -1,7 +1,7 @@
 """An echo server on one implementation.  usage: echo_server.py IMPL KIND PORT
 
 KIND: protocol | buffered (BufferedProtocol) | streams (readexactly) | lines
-(readline) | sockets (sock_recv, sock_sendall).  The environment has SIZE, the
+(readline) | sockets (sock_recv, sock_sendall) | datagrams (UDP).  The environment has SIZE, the
 bytes of a request.  Prints "ready" when it listens.
 """
 
@@ -34,6 +34,21 @@ class BufferedEcho(asyncio.BufferedProtocol):
 
     def buffer_updated(self, count):
         self.transport.write(bytes(self.view[:count]))
+
+
+class DatagramEcho(asyncio.DatagramProtocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def datagram_received(self, data, addr):
+        self.transport.sendto(data, addr)
+
+
+async def serve_datagrams(port):
+    loop = asyncio.get_running_loop()
+    await loop.create_datagram_endpoint(DatagramEcho, ("127.0.0.1", port))
+    print("ready", flush=True)
+    await asyncio.Event().wait()
 
 
 async def echo_exactly(reader, writer):
@@ -91,6 +106,8 @@ async def main(kind, port):
         server = await asyncio.start_server(echo_exactly, *at, backlog=1024)
     elif kind == "lines":
         server = await asyncio.start_server(echo_lines, *at, backlog=1024)
+    elif kind == "datagrams":
+        return await serve_datagrams(port)
     else:
         return await serve_sockets(port)
     print("ready", flush=True)

@@ -1,6 +1,6 @@
 """Everything that is measured: `make bench`.
 
-Writes bench/results/workloads-3.X.json and echo-3.X.json, and with Python
+Writes bench/results/workloads-3.X.json echo-3.X.json and udp-3.X.json, and with Python
 3.11 the picture of the README.
 """
 
@@ -25,6 +25,7 @@ def main():
     workloads = RESULTS / f"workloads-{VERSION}.json"
     run("compare.py", "--json", workloads)
     run("echo.py", "--json", RESULTS / f"echo-{VERSION}.json")
+    run("udp.py", "--json", RESULTS / f"udp-{VERSION}.json")
     run("memory.py")
     if VERSION == "3.11":
         run("plot.py", workloads, HERE.parent / "docs" / "ratios.svg")

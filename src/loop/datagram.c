@@ -57,9 +57,11 @@ check_type(ouro_state *st, PyObject *sock)
     bool many = st->has.loop.datagram_socks;
     PyObject *type = PyObject_GetAttr(sock, st->str.type);
     PyObject *wanted =
-        ouro_socket_attr(st, many ? "SOCK_STREAM" : "SOCK_DGRAM");
+        type == NULL
+            ? NULL
+            : ouro_socket_attr(st, many ? "SOCK_STREAM" : "SOCK_DGRAM");
     int wrong =
-        type == NULL || wanted == NULL
+        wanted == NULL
             ? -1
             : PyObject_RichCompareBool(type, wanted, many ? Py_EQ : Py_NE);
     Py_XDECREF(type);
@@ -657,8 +659,8 @@ find_features(ouro_state *st)
     has->datagram_socks =
         ouro_probe("asyncio.base_events",
                    "BaseEventLoop.create_datagram_endpoint", "SOCK_STREAM");
-    has->empty_datagrams = st->has.minor >= 12;
-    has->datagram_header = st->has.minor >= 12 ? 8 : 0;
+    has->empty_datagrams = st->has.minor >= 13;
+    has->datagram_header = st->has.minor >= 13 ? 8 : 0;
 }
 
 int

@@ -129,7 +129,7 @@ ou_dgram_receive(ou_loop *loop, int fd, ou_dgram_pace *pace,
     if (pace == NULL) {
         return receive_one(loop, inlet, fd);
     }
-    if (!pace->batches && pace->singles < OU_DGRAM_PROBE) {
+    if (!pace->batches && pace->singles < OU_DGRAM_PROBE << pace->doubt) {
         pace->singles++;
         return receive_one(loop, inlet, fd);
     }
@@ -137,6 +137,12 @@ ou_dgram_receive(ou_loop *loop, int fd, ou_dgram_pace *pace,
         return receive_one(loop, inlet, fd);
     }
     int n = receive_batch(inlet, fd);
+    if (n > 1) {
+        pace->doubt = 0;
+    }
+    else if (!pace->batches && pace->doubt < OU_DGRAM_DOUBT) {
+        pace->doubt++;
+    }
     pace->batches = n > 1;
     pace->singles = 0;
     return n;

@@ -26,6 +26,7 @@ typedef struct ou_loop ou_loop;
 enum {
     OU_DGRAM_BATCH = 16, /* datagrams asked for by one call */
     OU_DGRAM_PROBE = 8,  /* single ones in a row until several are asked for */
+    OU_DGRAM_DOUBT = 4,  /* at most */
     OU_DGRAM_LARGEST = 64 * 1024, /* bytes of the largest in a batch */
 };
 
@@ -42,6 +43,8 @@ typedef struct ou_dgram {
 /* How the datagrams of a socket have come so far; all zero bytes at first. */
 typedef struct ou_dgram_pace {
     uint8_t singles; /* received one by one since a batch was tried */
+    uint8_t doubt;   /* batches in vain lately: 2^doubt times as many singles
+                        come before the next one */
     bool batches;    /* the last batch had several */
 } ou_dgram_pace;
 
