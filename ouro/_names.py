@@ -52,7 +52,7 @@ NATIVE = {
             Process SubprocessStreamProtocol create_subprocess_exec
             create_subprocess_shell""",
         "trsock": "TransportSocket",
-        "sslproto": "SSLProtocol",
+        "sslproto": "SSLProtocol _SSLProtocolTransport",
         "staggered": "staggered_race",
     },
     "streams": {

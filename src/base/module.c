@@ -68,6 +68,7 @@ static const setup_function rooms[] = {
     ouro_sendfile_setup,
     ouro_pipe_setup,
     ouro_pipe_connect_setup,
+    ouro_tls_protocol_setup,
     ouro_borrow_setup, /* after all that adds methods to the loop */
     /* streams */
     ouro_streams_setup,

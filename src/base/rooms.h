@@ -61,6 +61,7 @@ int ouro_udp_setup(PyObject *module, ouro_state *st);
 int ouro_sendfile_setup(PyObject *module, ouro_state *st);
 int ouro_pipe_setup(PyObject *module, ouro_state *st);
 int ouro_pipe_connect_setup(PyObject *module, ouro_state *st);
+int ouro_tls_protocol_setup(PyObject *module, ouro_state *st);
 /* streams */
 int ouro_streams_setup(PyObject *module, ouro_state *st);
 int ouro_reader_setup(PyObject *module, ouro_state *st);

@@ -105,6 +105,8 @@ static const import_entry imports[] = {
     IMPORT("asyncio.queues", "QueueEmpty", QueueEmpty),
     IMPORT("asyncio.queues", "QueueFull", QueueFull),
     IMPORT_OPTIONAL("asyncio.queues", "QueueShutDown", QueueShutDown),
+    IMPORT("asyncio.sslproto", NULL, sslproto),
+    IMPORT("asyncio.sslproto", "SSLProtocol", stock_SSLProtocol),
     IMPORT("asyncio.streams", NULL, streams),
     IMPORT("asyncio.streams", "StreamReader", stock_StreamReader),
     IMPORT("asyncio.protocols", "Protocol", Protocol),

@@ -80,6 +80,9 @@ typedef struct ouro_types {
     PyTypeObject *SubprocessTransport;
     PyTypeObject *SubprocessReader;
     PyTypeObject *SubprocessWriter;
+    PyTypeObject *SSLProtocol;
+    PyTypeObject *SSLProtocolTransport;
+    PyTypeObject *TlsSpan;
     /* streams */
     PyTypeObject *StreamReader;
     PyTypeObject *StreamWriter;
@@ -192,6 +195,14 @@ typedef struct ouro_imports {
     PyObject *barrier_resetting;
     PyObject *barrier_broken;
     PyObject *barrier_too_few; /* what Barrier(0) says: a str */
+    /* net: TLS; all but the first two are NULL without the ssl module */
+    PyObject *sslproto; /* asyncio.sslproto */
+    PyObject *stock_SSLProtocol;
+    PyObject *ssl;
+    PyObject *SSLObject;
+    PyObject *SSLError;
+    PyObject *CertificateError;
+    PyObject *SSLAgainErrors; /* a tuple: the peer must say more first */
     /* streams */
     PyObject *streams;            /* asyncio.streams */
     PyObject *stock_StreamReader; /* its own */
@@ -416,6 +427,17 @@ typedef struct ouro_imports {
     X(_make_ssl_transport)                                                    \
     X(_start_serving)                                                         \
     X(setblocking)                                                            \
+    /* net */                                                                 \
+    X(_force_close)                                                           \
+    X(_sslobj)                                                                \
+    X(cipher)                                                                 \
+    X(compression)                                                            \
+    X(do_handshake)                                                           \
+    X(getpeercert)                                                            \
+    X(peercert)                                                               \
+    X(pending)                                                                \
+    X(ssl_object)                                                             \
+    X(unwrap)                                                                 \
     /* streams */                                                             \
     X(_client_connected_cb)                                                   \
     X(_drain_helper)                                                          \
@@ -531,6 +553,13 @@ typedef struct ouro_loop_features {
     bool runner_bounds_shutdown;  /* of the executor, in time */
 } ouro_loop_features;
 
+/* What the running asyncio's TLS does (net/tls_protocol.c). */
+typedef struct ouro_tls_features {
+    bool abort_passes_on;      /* the exception, by transport._force_close() */
+    bool asks_transport;       /* is_closing(): of the one below, too */
+    bool keeps_shutdown_timer; /* until connection_lost() */
+} ouro_tls_features;
+
 /* What the running asyncio does, found by version or by probing it. */
 typedef struct ouro_features {
     int minor; /* of the running Python: 11 for 3.11 */
@@ -562,6 +591,7 @@ typedef struct ouro_features {
     bool call_graph;     /* 3.14+: futures know who awaits them */
     ouro_task_features task;
     ouro_loop_features loop;
+    ouro_tls_features tls;
     ouro_stream_features streams;
 } ouro_features;
 
@@ -595,6 +625,9 @@ typedef struct ouro_sync_classes {
 typedef struct ouro_net_classes {
     ouro_intact SocketTransport;
     ouro_intact WritePipe;
+    ouro_intact SSLProtocol;
+    ouro_intact SSLProtocolTransport;
+    ouro_intact SSLObject; /* the ssl module's; empty without that */
 } ouro_net_classes;
 
 /* The same of src/streams. */

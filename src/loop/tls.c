@@ -1,8 +1,8 @@
 /* tls.c - TLS over a stream transport: _make_ssl_transport(), start_tls().
  *
- * asyncio's SSLProtocol stands between our transport and the application's
- * protocol.  It is looked up in asyncio.sslproto, where install() puts ours
- * when there is one.
+ * An SSLProtocol stands between our transport and the application's protocol
+ * (net/tls.h).  It is looked up in asyncio.sslproto; where that has its own,
+ * ours is used.
  */
 #include "base/rooms.h"
 #include "loop/connect.h"
@@ -17,17 +17,19 @@ static PyObject *
 make_protocol(ouro_state *st, PyObject *args, PyObject *handshake_timeout,
               PyObject *shutdown_timeout, PyObject *call_connection_made)
 {
-    PyObject *module = PyImport_ImportModule("asyncio.sslproto");
-    if (module == NULL) {
+    PyObject *found =
+        PyObject_GetAttr(st->stock.sslproto, st->str.SSLProtocol);
+    if (found == NULL) {
         Py_XDECREF(args);
         return NULL;
     }
-    PyObject *protocol = ouro_call_keywords(
+    Py_DECREF(found);
+    PyObject *module =
+        found == st->stock.stock_SSLProtocol ? st->module : st->stock.sslproto;
+    return ouro_call_keywords(
         module, st->str.SSLProtocol, args, "ssl_handshake_timeout",
         handshake_timeout, "ssl_shutdown_timeout", shutdown_timeout,
         "call_connection_made", call_connection_made, NULL);
-    Py_DECREF(module);
-    return protocol;
 }
 
 /* ---- _make_ssl_transport() --------------------------------------------- */

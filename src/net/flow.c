@@ -110,11 +110,12 @@ by_four(PyObject *number, PyObject *(*operation)(PyObject *, PyObject *))
 }
 
 int
-ouro_transport_set_limits(TransportObject *self, PyObject *high, PyObject *low)
+ouro_water_marks(PyObject *high, PyObject *low, long kib, size_t *ret_high,
+                 size_t *ret_low)
 {
     int result = -1;
     if (high == NULL || high == Py_None) {
-        high = low == NULL || low == Py_None ? PyLong_FromLong(64 * 1024)
+        high = low == NULL || low == Py_None ? PyLong_FromLong(kib * 1024)
                                              : by_four(low, PyNumber_Multiply);
     }
     else {
@@ -141,11 +142,17 @@ ouro_transport_set_limits(TransportObject *self, PyObject *high, PyObject *low)
     if (mark_size(high, &high_size) < 0 || mark_size(low, &low_size) < 0) {
         goto done;
     }
-    self->high = high_size;
-    self->low = low_size;
+    *ret_high = high_size;
+    *ret_low = low_size;
     result = 0;
 done:
     Py_DECREF(high);
     Py_XDECREF(low);
     return result;
+}
+
+int
+ouro_transport_set_limits(TransportObject *self, PyObject *high, PyObject *low)
+{
+    return ouro_water_marks(high, low, 64, &self->high, &self->low);
 }

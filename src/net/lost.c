@@ -151,7 +151,7 @@ ouro_transport_schedule_lost(ouro_state *st, TransportObject *self,
     self->kind->stop(self);
     if (ouro_transport_fast(st, self)) {
         PyObject *context = NULL;
-        if (self->ops == NULL) {
+        if (ouro_transport_wants_context(self)) {
             context = PyContext_CopyCurrent();
             if (context == NULL) {
                 Py_DECREF(self);

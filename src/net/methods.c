@@ -45,7 +45,7 @@ ouro_reading_resume(PyObject *object)
     if (self->loop == NULL) {
         return 0;
     }
-    if (self->native && self->ops == NULL) {
+    if (self->native && ouro_transport_wants_context(self)) {
         /* asyncio's new handle takes a copy of the context. */
         PyObject *context = PyContext_CopyCurrent();
         if (context == NULL) {

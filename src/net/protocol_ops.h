@@ -23,6 +23,13 @@ typedef struct protocol_ops {
      * Asked before every use; may be NULL: always. */
     bool (*usable)(PyObject *protocol);
 
+    /* The functions may call other people's Python: data_received() and
+     * eof_received() enter the transport's context for that, the others are
+     * called in the one that asyncio would call them in. */
+    bool calls_python;
+    /* What a failing data_received() is reported as; NULL: as its name. */
+    const char *receive_failed;
+
     /* In the context of the transport's maker, as the method. */
     int (*connection_made)(PyObject *protocol, PyObject *transport);
 

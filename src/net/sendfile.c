@@ -176,7 +176,8 @@ enum { STANDIN = BLOCKS_TOTAL, STANDIN_TOTAL };
 static int
 check_flow_control(ouro_state *st, PyObject *transport)
 {
-    if (native_transport(st, transport) != NULL) {
+    if (native_transport(st, transport) != NULL
+        || PyObject_TypeCheck(transport, st->types.SSLProtocolTransport)) {
         return 0;
     }
     PyObject *module = PyImport_ImportModule("asyncio.transports");

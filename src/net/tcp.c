@@ -327,7 +327,9 @@ tcp_receive_native(ouro_state *st, TcpObject *self, const protocol_ops *ops)
     if (result < 0) {
         result = ouro_transport_fatal(
             st, &self->base,
-            "Fatal error: protocol.data_received() call failed.");
+            ops->receive_failed != NULL
+                ? ops->receive_failed
+                : "Fatal error: protocol.data_received() call failed.");
     }
     return result;
 }

@@ -5,6 +5,7 @@
 #include "loop/netops.h"
 #include "net/methods.h"
 #include "net/pipe.h"
+#include "net/tls.h"
 
 static int
 tcp_init(PyObject *object, PyObject *args, PyObject *kwargs)
@@ -379,6 +380,11 @@ static const transport_ops tcp_ops = {
 const transport_ops *
 ouro_transport_ops(ouro_state *st, PyObject *transport)
 {
+    if (Py_TYPE(transport) == st->types.SSLProtocolTransport) {
+        return ouro_tls_transport_plain(st, transport)
+                   ? &ouro_tls_transport_ops
+                   : NULL;
+    }
     return Py_TYPE(transport) == st->types.SocketTransport
                    && ouro_transport(transport)->dict == NULL
                    && ouro_intact_check(&st->transports.SocketTransport)

@@ -184,7 +184,7 @@ ouro_transport_schedule_made(ouro_state *st, TransportObject *self,
         return schedule_made_by_methods(st, self, waiter);
     }
     /* asyncio copies the context for each of the three steps. */
-    if (self->ops == NULL && self->context == NULL) {
+    if (ouro_transport_wants_context(self) && self->context == NULL) {
         self->context = PyContext_CopyCurrent();
         if (self->context == NULL) {
             return -1;
@@ -304,8 +304,8 @@ ouro_transport_set_protocol(ouro_state *st, TransportObject *self,
         return -1;
     }
     self->ops = ouro_protocol_ops(st, protocol);
-    if (self->ops == NULL && self->context == NULL && self->loop != NULL
-        && self->native) {
+    if (ouro_transport_wants_context(self) && self->context == NULL
+        && self->loop != NULL && self->native) {
         self->context = PyContext_CopyCurrent();
         if (self->context == NULL) {
             return -1;

@@ -79,6 +79,13 @@ ouro_transport(PyObject *object)
     return (TransportObject *)object;
 }
 
+/* Python may be called by the protocol: it wants a context. */
+static inline bool
+ouro_transport_wants_context(TransportObject *self)
+{
+    return self->ops == NULL || self->ops->calls_python;
+}
+
 static inline ou_loop *
 ouro_transport_engine(TransportObject *self)
 {
@@ -157,6 +164,12 @@ int ouro_transport_maybe_pause(ouro_state *st, TransportObject *self);
 int ouro_transport_maybe_resume(ouro_state *st, TransportObject *self);
 int ouro_transport_set_limits(TransportObject *self, PyObject *high,
                               PyObject *low);
+
+/* Two marks in bytes from what Python gave, NULL or None for what follows
+ * from the other; both: kib KiB and a quarter of that. 0, or -1 with
+ * asyncio's ValueError. */
+int ouro_water_marks(PyObject *high, PyObject *low, long kib, size_t *ret_high,
+                     size_t *ret_low);
 
 /* ---- the end ----------------------------------------------------------- */
 
