@@ -37,6 +37,7 @@ WITHOUT_TRAVERSE = {
     "loop_slots": INHERITED,
     "loop_runner_slots": INHERITED,
     "server_slots": INHERITED,
+    "span_slots": "refers to no objects",
 }
 WITHOUT_CLEAR = {
     **WITHOUT_TRAVERSE,
