@@ -246,6 +246,32 @@ tcp_get_sock(PyObject *self, void *Py_UNUSED(closure))
                : ouro_tcp_socket(ouro_state_of(self), ouro_tcp(self));
 }
 
+/* What is closed in the end; sending goes by the descriptor. */
+static int
+tcp_set_sock(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    TransportObject *base = ouro_transport(self);
+    PyObject *old = tcp_get_sock(self, NULL);
+    if (old == NULL) {
+        return -1;
+    }
+    Py_DECREF(old);
+    if (value != NULL && base->open) {
+        Py_XSETREF(base->sock, Py_NewRef(value));
+    }
+    return 0;
+}
+
+/* None is how asyncio says that close() was called. */
+static PyObject *
+tcp_get_read_ready_cb(PyObject *self, void *Py_UNUSED(closure))
+{
+    if (ouro_transport(self)->closing) {
+        Py_RETURN_NONE;
+    }
+    return PyObject_GetAttr(self, ouro_state_of(self)->str._read_ready);
+}
+
 static PyObject *
 tcp_get_start_tls_compatible(PyObject *Py_UNUSED(self),
                              void *Py_UNUSED(closure))
@@ -277,7 +303,8 @@ static PyMemberDef tcp_members[] = {
 
 static PyGetSetDef tcp_getset[] = {
     {"_extra", tcp_get_extra, tcp_set_extra, NULL, NULL},
-    {"_sock", tcp_get_sock, NULL, NULL, NULL},
+    {"_sock", tcp_get_sock, tcp_set_sock, NULL, NULL},
+    {"_read_ready_cb", tcp_get_read_ready_cb, NULL, NULL, NULL},
     {"_start_tls_compatible", tcp_get_start_tls_compatible, NULL, NULL, NULL},
     {"_sendfile_compatible", tcp_get_sendfile_compatible, NULL, NULL, NULL},
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
