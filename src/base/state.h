@@ -547,6 +547,7 @@ typedef struct ouro_loop_features {
     bool tls_takes_unread;        /* start_tls(): what a reader has buffered */
     bool closes_refused_sock;     /* of which no transport could be made */
     bool reuses_inet_ports_alone; /* create_server(reuse_port=True) */
+    bool transport_context;       /* transports keep one for all calls */
     bool sendfile_always_seeks;   /* whatever the offset and the outcome */
     bool run_loop_factory;        /* asyncio.run(loop_factory=) */
     bool runner_takes_awaitables; /* Runner.run(): not coroutines alone */

@@ -105,16 +105,21 @@ accept_in_task(ouro_state *st, PyObject *loop, PyObject *const *a,
 {
     PyObject *extra = Py_BuildValue("{O:O}", st->str.peername, address);
     PyObject *method = PyObject_GetAttrString(loop, "_accept_connection2");
-    PyObject *coro = NULL, *task = NULL;
-    if (extra != NULL && method != NULL) {
+    PyObject *coro = NULL, *task = NULL, *context = NULL;
+    bool shared = st->has.loop.transport_context;
+    if (shared) {
+        context = PyContext_CopyCurrent(); /* of all that is called */
+    }
+    if (extra != NULL && method != NULL && (!shared || context != NULL)) {
         coro = PyObject_CallFunctionObjArgs(
             method, a[SERVING_FACTORY], conn, extra, a[SERVING_SSL],
             a[SERVING_SERVER], a[SERVING_HANDSHAKE_TIMEOUT],
-            a[SERVING_SHUTDOWN_TIMEOUT], NULL);
+            a[SERVING_SHUTDOWN_TIMEOUT], context, NULL);
     }
     if (coro != NULL) {
-        task = ouro_create_task(st, loop, coro, NULL, NULL);
+        task = ouro_create_task(st, loop, coro, NULL, context);
     }
+    Py_XDECREF(context);
     Py_XDECREF(extra);
     Py_XDECREF(method);
     Py_XDECREF(coro);
@@ -247,6 +252,7 @@ enum {
     ACCEPT_SERVER,
     ACCEPT_HANDSHAKE_TIMEOUT,
     ACCEPT_SHUTDOWN_TIMEOUT,
+    ACCEPT_CONTEXT, /* 3.15+ */
     ACCEPT_ARGS,
     ACCEPT_PROTOCOL = ACCEPT_ARGS,
     ACCEPT_TRANSPORT,
@@ -303,12 +309,14 @@ accept2_transport(ouro_state *st, AwaitObject *self, PyObject *waiter)
     if (tls < 0) {
         return NULL;
     }
+    const char *keyword = st->has.loop.transport_context ? "context" : NULL;
+    PyObject *context = ouro_frame_get(self, ACCEPT_CONTEXT);
     if (!tls) {
-        return ouro_call_keywords(self->owner, st->str._make_socket_transport,
-                                  PyTuple_Pack(2, conn, protocol), "waiter",
-                                  waiter, "extra",
-                                  ouro_frame_get(self, ACCEPT_EXTRA), "server",
-                                  ouro_frame_get(self, ACCEPT_SERVER), NULL);
+        return ouro_call_keywords(
+            self->owner, st->str._make_socket_transport,
+            PyTuple_Pack(2, conn, protocol), "waiter", waiter, "extra",
+            ouro_frame_get(self, ACCEPT_EXTRA), "server",
+            ouro_frame_get(self, ACCEPT_SERVER), keyword, context, NULL);
     }
     return ouro_call_keywords(
         self->owner, st->str._make_ssl_transport,
@@ -316,7 +324,7 @@ accept2_transport(ouro_state *st, AwaitObject *self, PyObject *waiter)
         Py_True, "extra", ouro_frame_get(self, ACCEPT_EXTRA), "server",
         ouro_frame_get(self, ACCEPT_SERVER), "ssl_handshake_timeout",
         ouro_frame_get(self, ACCEPT_HANDSHAKE_TIMEOUT), "ssl_shutdown_timeout",
-        ouro_frame_get(self, ACCEPT_SHUTDOWN_TIMEOUT), NULL);
+        ouro_frame_get(self, ACCEPT_SHUTDOWN_TIMEOUT), keyword, context, NULL);
 }
 
 static await_status
@@ -375,17 +383,29 @@ loop_accept_connection2(PyObject *loop, PyObject *const *args,
     static const ouro_signature signature = {
         .qualname = "BaseSelectorEventLoop._accept_connection2",
         .skip_self = 1,
-        .positional = ACCEPT_ARGS,
+        .positional = ACCEPT_CONTEXT,
         .required = 3,
         .names = {"protocol_factory", "conn", "extra", "sslcontext", "server",
                   "ssl_handshake_timeout", "ssl_shutdown_timeout"},
     };
-    PyObject *a[ACCEPT_ARGS];
-    if (ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
+    static const ouro_signature signature_3_15 = {
+        .qualname = "BaseSelectorEventLoop._accept_connection2",
+        .skip_self = 1,
+        .positional = ACCEPT_ARGS,
+        .required = 3,
+        .names = {"protocol_factory", "conn", "extra", "sslcontext", "server",
+                  "ssl_handshake_timeout", "ssl_shutdown_timeout", "context"},
+    };
+    ouro_state *st = ouro_state_of(loop);
+    PyObject *a[ACCEPT_ARGS] = {NULL};
+    if (ouro_parse(st->has.loop.transport_context ? &signature_3_15
+                                                  : &signature,
+                   args, nargs, kwnames, a)
+        < 0) {
         return NULL;
     }
-    return ouro_frame_new(ouro_state_of(loop), &accept2_kind, loop, a,
-                          ACCEPT_ARGS, ACCEPT_TOTAL);
+    return ouro_frame_new(st, &accept2_kind, loop, a, ACCEPT_ARGS,
+                          ACCEPT_TOTAL);
 }
 
 /* ---- set-up ------------------------------------------------------------ */

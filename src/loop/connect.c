@@ -107,7 +107,8 @@ enum {
 
 /* self._make_ssl_transport() */
 static PyObject *
-make_tls(ouro_state *st, AwaitObject *self, PyObject *waiter)
+make_tls(ouro_state *st, AwaitObject *self, PyObject *waiter,
+         PyObject *calls_context)
 {
     PyObject *ssl = ouro_frame_get(self, TRANSPORT_SSL);
     PyObject *context = PyBool_Check(ssl) ? Py_None : ssl;
@@ -121,21 +122,39 @@ make_tls(ouro_state *st, AwaitObject *self, PyObject *waiter)
         "ssl_handshake_timeout",
         ouro_frame_get(self, TRANSPORT_HANDSHAKE_TIMEOUT),
         "ssl_shutdown_timeout",
-        ouro_frame_get(self, TRANSPORT_SHUTDOWN_TIMEOUT), NULL);
+        ouro_frame_get(self, TRANSPORT_SHUTDOWN_TIMEOUT),
+        calls_context == NULL ? NULL : "context", calls_context, NULL);
+}
+
+/* calls_context NULL: as up to 3.14, each call has its own. */
+static PyObject *
+make_transport_in(ouro_state *st, AwaitObject *self, PyObject *waiter,
+                  PyObject *calls_context)
+{
+    int tls = PyObject_IsTrue(ouro_frame_get(self, TRANSPORT_SSL));
+    if (tls != 0) {
+        return tls < 0 ? NULL : make_tls(st, self, waiter, calls_context);
+    }
+    return ouro_call_keywords(
+        self->owner, st->str._make_socket_transport,
+        PyTuple_Pack(3, ouro_frame_get(self, TRANSPORT_SOCK),
+                     ouro_frame_get(self, TRANSPORT_PROTOCOL), waiter),
+        calls_context == NULL ? NULL : "context", calls_context, NULL);
 }
 
 static PyObject *
 make_transport(ouro_state *st, AwaitObject *self, PyObject *waiter)
 {
-    int tls = PyObject_IsTrue(ouro_frame_get(self, TRANSPORT_SSL));
-    if (tls != 0) {
-        return tls < 0 ? NULL : make_tls(st, self, waiter);
+    if (!st->has.loop.transport_context) {
+        return make_transport_in(st, self, waiter, NULL);
     }
-    PyObject *sock = ouro_frame_get(self, TRANSPORT_SOCK);
-    PyObject *protocol = ouro_frame_get(self, TRANSPORT_PROTOCOL);
-    return PyObject_CallMethodObjArgs(self->owner,
-                                      st->str._make_socket_transport, sock,
-                                      protocol, waiter, NULL);
+    PyObject *context = PyContext_CopyCurrent();
+    if (context == NULL) {
+        return NULL;
+    }
+    PyObject *transport = make_transport_in(st, self, waiter, context);
+    Py_DECREF(context);
+    return transport;
 }
 
 static await_status
@@ -631,17 +650,27 @@ loop_make_socket_transport(PyObject *loop, PyObject *const *args,
         .required = 2,
         .names = {"sock", "protocol", "waiter", "extra", "server"},
     };
-    PyObject *a[5];
-    if (ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
+    static const ouro_signature signature_3_15 = {
+        .qualname = "BaseSelectorEventLoop._make_socket_transport",
+        .skip_self = 1,
+        .positional = 3,
+        .required = 2,
+        .names = {"sock", "protocol", "waiter", "extra", "server", "context"},
+    };
+    PyObject *a[6] = {NULL};
+    ouro_state *st = ouro_state_of(loop);
+    if (ouro_parse(st->has.loop.transport_context ? &signature_3_15
+                                                  : &signature,
+                   args, nargs, kwnames, a)
+        < 0) {
         return NULL;
     }
-    ouro_state *st = ouro_state_of(loop);
     if (st->has.minor >= 12
         && ouro_fd_ensure_free((LoopObject *)loop, a[0]) < 0) {
         return NULL;
     }
     PyObject *extra = a[3] == Py_None ? NULL : a[3];
-    return st->net->make_stream(st, loop, a[0], a[1], a[2], extra, a[4]);
+    return st->net->make_stream(st, loop, a[0], a[1], a[2], extra, a[4], a[5]);
 }
 
 /* ---- set-up ------------------------------------------------------------ */

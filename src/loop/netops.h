@@ -19,10 +19,12 @@ typedef struct accepted {
 
 typedef struct net_ops {
     /* A transport for a socket object: what _make_socket_transport() makes.
-     * waiter, extra, server may be NULL. */
+     * waiter, extra, server may be NULL; context (from 3.15 on), too: then
+     * each call gets a copy of the one that schedules it. */
     PyObject *(*make_stream)(ouro_state *st, PyObject *loop, PyObject *sock,
                              PyObject *protocol, PyObject *waiter,
-                             PyObject *extra, PyObject *server);
+                             PyObject *extra, PyObject *server,
+                             PyObject *context);
     /* The same for datagrams: what _make_datagram_transport() makes.
      * address: the remote one, or NULL. */
     PyObject *(*make_datagram)(ouro_state *st, PyObject *loop, PyObject *sock,

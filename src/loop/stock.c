@@ -88,6 +88,8 @@ ouro_loop_find_features(ouro_state *st)
     has->closes_refused_sock = st->has.minor >= 14;
     has->reuses_inet_ports_alone =
         mentions(method_code("create_server"), "AF_INET");
+    has->transport_context = ouro_probe(
+        "asyncio.selector_events", "_SelectorTransport.__init__", "context");
     has->sendfile_always_seeks = !ouro_probe(
         "asyncio.unix_events",
         "_UnixSelectorEventLoop._sock_sendfile_update_filepos", "total_sent");

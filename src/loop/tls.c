@@ -45,6 +45,7 @@ enum {
     MAKE_SERVER,
     MAKE_HANDSHAKE_TIMEOUT,
     MAKE_SHUTDOWN_TIMEOUT,
+    MAKE_CALLS_CONTEXT,
     MAKE_ARGS,
 };
 
@@ -65,8 +66,9 @@ make_ssl_transport(ouro_state *st, PyObject *loop, PyObject *const *a)
     }
     PyObject *result = NULL;
     PyObject *extra = a[MAKE_EXTRA] == Py_None ? NULL : a[MAKE_EXTRA];
-    PyObject *transport = st->net->make_stream(
-        st, loop, a[MAKE_SOCK], protocol, NULL, extra, a[MAKE_SERVER]);
+    PyObject *transport =
+        st->net->make_stream(st, loop, a[MAKE_SOCK], protocol, NULL, extra,
+                             a[MAKE_SERVER], a[MAKE_CALLS_CONTEXT]);
     if (transport != NULL) {
         result = PyObject_GetAttrString(protocol, "_app_transport");
         Py_DECREF(transport);
@@ -88,8 +90,21 @@ loop_make_ssl_transport(PyObject *loop, PyObject *const *args,
                   "server_hostname", "extra", "server",
                   "ssl_handshake_timeout", "ssl_shutdown_timeout"},
     };
-    PyObject *a[MAKE_ARGS];
-    if (ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
+    static const ouro_signature signature_3_15 = {
+        .qualname = "BaseSelectorEventLoop._make_ssl_transport",
+        .skip_self = 1,
+        .positional = 4,
+        .required = 3,
+        .names = {"rawsock", "protocol", "sslcontext", "waiter", "server_side",
+                  "server_hostname", "extra", "server",
+                  "ssl_handshake_timeout", "ssl_shutdown_timeout", "context"},
+    };
+    PyObject *a[MAKE_ARGS] = {NULL};
+    if (ouro_parse(ouro_state_of(loop)->has.loop.transport_context
+                       ? &signature_3_15
+                       : &signature,
+                   args, nargs, kwnames, a)
+        < 0) {
         return NULL;
     }
     if (a[MAKE_SERVER_SIDE] == NULL) {

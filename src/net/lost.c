@@ -160,7 +160,9 @@ ouro_transport_schedule_lost(ouro_state *st, TransportObject *self,
         }
         /* (connection_made() may still be waiting for its own.) */
         if (ou_job_queued(&self->made)) {
-            Py_XSETREF(self->context, context);
+            if (!self->keeps_context) {
+                Py_XSETREF(self->context, context);
+            }
         }
         else {
             Py_XSETREF(self->step_context, context);

@@ -106,9 +106,13 @@ ouro_tcp_start(ouro_state *st, TcpObject *self, PyObject *loop, PyObject *sock,
 static PyObject *
 tcp_make_stream(ouro_state *st, PyObject *loop, PyObject *sock,
                 PyObject *protocol, PyObject *waiter, PyObject *extra,
-                PyObject *server)
+                PyObject *server, PyObject *context)
 {
     PyObject *object = ouro_tcp_new(st->types.SocketTransport, NULL, NULL);
+    if (object != NULL && context != NULL && PyContext_CheckExact(context)) {
+        ouro_transport(object)->context = Py_NewRef(context);
+        ouro_transport(object)->keeps_context = true;
+    }
     if (object != NULL
         && ouro_tcp_start(st, ouro_tcp(object), loop, sock, protocol, waiter,
                           extra, server)
@@ -279,6 +283,10 @@ tcp_accept(ouro_state *st, PyObject *loop, PyObject *factory, PyObject *server,
         (void)ou_close(connection->fd);
         Py_DECREF(object);
         return -1;
+    }
+    if (st->has.loop.transport_context) {
+        base->context = Py_NewRef(base->step_context);
+        base->keeps_context = true;
     }
     ou_outbuf_init(&self->out, &ouro_loop_engine(loop)->outpool);
     self->family = connection->family;

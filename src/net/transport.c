@@ -190,7 +190,9 @@ ouro_transport_schedule_made(ouro_state *st, TransportObject *self,
             return -1;
         }
     }
-    Py_XSETREF(self->step_context, PyContext_CopyCurrent());
+    Py_XSETREF(self->step_context, self->keeps_context
+                                       ? Py_NewRef(self->context)
+                                       : PyContext_CopyCurrent());
     if (self->step_context == NULL) {
         return -1;
     }

@@ -67,9 +67,10 @@ struct TransportObject {
     uint8_t watched; /* OU_IN | OU_OUT, by loop._add_reader() or _writer() */
     bool open;       /* the descriptor has not been closed by us */
     bool closing;
-    bool paused;    /* reading is */
-    bool buffered;  /* the protocol is a BufferedProtocol */
-    bool connected; /* _protocol_connected */
+    bool keeps_context; /* `context` is for all calls, and stays */
+    bool paused;        /* reading is */
+    bool buffered;      /* the protocol is a BufferedProtocol */
+    bool connected;     /* _protocol_connected */
     bool protocol_paused;
 };
 
@@ -83,7 +84,8 @@ ouro_transport(PyObject *object)
 static inline bool
 ouro_transport_wants_context(TransportObject *self)
 {
-    return self->ops == NULL || self->ops->calls_python;
+    return !self->keeps_context
+           && (self->ops == NULL || self->ops->calls_python);
 }
 
 static inline ou_loop *
