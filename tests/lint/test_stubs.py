@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import pathlib
 import pkgutil
+import re
 import subprocess
 import sys
 
@@ -14,6 +15,27 @@ import ouro
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 SUBMODULES = [info.name for info in pkgutil.iter_modules(asyncio.__path__)
               if not info.name.startswith(("windows", "__"))]
+
+# What mypy's stubtest may say of ours that it does not say of asyncio.
+BECAUSE_IT_IS_C = [
+    r".* is a disjoint base at runtime, .*",
+    r"asyncio\.events\.TimerHandle\.__\w\w__ is inconsistent, "
+    r"stub parameter \"other\" should be positional-only .*",
+    # Attributes of the instance, and declared as methods.
+    r"asyncio\.locks\.Condition\.(acquire|locked|release) is not .*",
+    # Private steps, which are no methods of ours.
+    r"asyncio\.taskgroups\.TaskGroup\._on_task_done is not present .*",
+    r"asyncio\.sslproto\.SSLProtocol\._\w+ is .*",
+    r".*\.__del__ is inconsistent, .* \"warnings\"",
+]
+STUBTEST = """\
+import sys
+import mypy.stubtest
+import ouro
+if sys.argv.pop(1) == "installed":
+    ouro.install()
+sys.exit(mypy.stubtest.main())
+"""
 
 USE = """\
 import ouro
@@ -32,6 +54,22 @@ with ouro.Runner(loop_factory=ouro.new_event_loop) as runner:
 ouro.install()
 pipe: int = PIPE
 """
+
+
+def stubtest(python, world):
+    """What mypy's stubtest has to say of asyncio in this Python."""
+    done = python("-c", STUBTEST, world, "asyncio", "--concise", timeout=300)
+    assert "Traceback" not in done.stderr, done.stderr
+    return set(done.stdout.splitlines())
+
+
+def test_signatures_are_those_of_asyncio(python):
+    pytest.importorskip("mypy")
+    found = stubtest(python, "installed") - stubtest(python, "stock")
+    unexpected = [line for line in sorted(found)
+                  if not any(re.fullmatch(reason, line)
+                             for reason in BECAUSE_IT_IS_C)]
+    assert not unexpected, "\n".join(unexpected)
 
 
 def public(names):
