@@ -63,6 +63,8 @@ static const setup_function rooms[] = {
     ouro_barrier_setup,
     ouro_queue_setup,
     /* net */
+    ouro_trsock_setup,
+    ouro_staggered_setup,
     ouro_tcp_setup,
     ouro_udp_setup,
     ouro_sendfile_setup,

@@ -57,6 +57,8 @@ int ouro_barrier_setup(PyObject *module, ouro_state *st);
 int ouro_queue_setup(PyObject *module, ouro_state *st);
 /* net */
 int ouro_tcp_setup(PyObject *module, ouro_state *st);
+int ouro_staggered_setup(PyObject *module, ouro_state *st);
+int ouro_trsock_setup(PyObject *module, ouro_state *st);
 int ouro_udp_setup(PyObject *module, ouro_state *st);
 int ouro_sendfile_setup(PyObject *module, ouro_state *st);
 int ouro_pipe_setup(PyObject *module, ouro_state *st);

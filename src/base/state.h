@@ -71,6 +71,7 @@ typedef struct ouro_types {
     PyTypeObject *Server;
     PyTypeObject *Listener;
     PyTypeObject *SockWatch;
+    PyTypeObject *TransportSocket;
     PyTypeObject *SocketTransport;
     PyTypeObject *DatagramTransport;
     PyTypeObject *SendfileProtocol;

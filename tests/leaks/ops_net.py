@@ -1,6 +1,7 @@
 """Transports, servers, streams, pipes, subprocesses."""
 
 import asyncio
+import asyncio.staggered
 import contextlib
 import os
 import socket
@@ -187,6 +188,90 @@ async def datagram():
     sender.close()
     receiver.close()
     await asyncio.sleep(0)
+
+
+class Answers(asyncio.DatagramProtocol):
+    """Answers, and is paused and resumed in the middle of a burst."""
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.count = 0
+        self.done = loop().create_future()
+
+    def datagram_received(self, data, addr):
+        self.count += 1
+        self.transport.sendto(data, addr)
+        self.transport.sendto(bytearray(data), ("localhost", addr[1]))
+        if self.count == 20:
+            self.transport.pause_reading()
+            loop().call_soon(self.transport.resume_reading)
+        if self.count == 39:
+            self.done.set_result(None)
+
+
+@operation(times=20, debug=True)
+async def datagram_burst():
+    transport, protocol = await loop().create_datagram_endpoint(
+        Answers, local_addr=("127.0.0.1", 0))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.bind(("127.0.0.1", 0))
+        for _ in range(40):
+            peer.sendto(b"x", transport.get_extra_info("sockname"))
+        await protocol.done
+    repr(transport)
+    repr(transport.get_extra_info("socket"))
+    transport.close()
+    await asyncio.sleep(0)
+
+
+@operation(times=30, debug=True)
+async def datagram_back_pressure():
+    path = "\0ouro-%x" % os.getpid()
+    peer = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    peer.bind(path)
+    transport, _ = await loop().create_datagram_endpoint(
+        asyncio.DatagramProtocol, remote_addr=path, family=socket.AF_UNIX)
+    while transport.get_write_buffer_size() == 0:
+        transport.sendto(b"x" * 1000)
+    transport.sendto(memoryview(b"held"))
+    peer.recv(2000)
+    await asyncio.sleep(0)
+    transport.abort()
+    await asyncio.sleep(0)
+    peer.close()
+
+
+@operation(times=30)
+async def datagram_errors():
+    for options in ({}, {"local_addr": 1}, {"sock": 1},
+                    {"local_addr": ("192.0.2.1", 0)}):
+        with contextlib.suppress(Exception):
+            await loop().create_datagram_endpoint(
+                asyncio.DatagramProtocol, **options)
+    transport, _ = await loop().create_datagram_endpoint(
+        asyncio.DatagramProtocol, ("127.0.0.1", 0))
+    for arguments in ((7,), (b"x",), (b"x", 7), (b"x", ("127.0.0.1", -1))):
+        with contextlib.suppress(TypeError, AttributeError):
+            transport.sendto(*arguments)
+    await asyncio.sleep(0)
+
+
+async def fails():
+    raise OSError
+
+
+@operation(times=30, debug=True)
+async def staggered():
+    await asyncio.staggered.staggered_race(
+        [fails, lambda: asyncio.sleep(10), fails,
+         lambda: asyncio.sleep(0, 1)], 0.0001)
+    race = asyncio.ensure_future(asyncio.staggered.staggered_race(
+        [fails, lambda: asyncio.sleep(10), fails], None))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    race.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await race
 
 
 @operation(times=30)
