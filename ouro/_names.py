@@ -48,9 +48,6 @@ NATIVE = {
         "queues": "Queue PriorityQueue LifoQueue",
     },
     "net": {
-        "subprocess": """
-            Process SubprocessStreamProtocol create_subprocess_exec
-            create_subprocess_shell""",
         "trsock": "TransportSocket",
         "sslproto": "SSLProtocol _SSLProtocolTransport",
         "staggered": "staggered_race",
@@ -60,6 +57,9 @@ NATIVE = {
             StreamReader StreamWriter StreamReaderProtocol FlowControlMixin
             open_connection start_server open_unix_connection
             start_unix_server""",
+        "subprocess": """
+            Process SubprocessStreamProtocol create_subprocess_exec
+            create_subprocess_shell""",
     },
 }
 

@@ -71,6 +71,10 @@ static const setup_function rooms[] = {
     ouro_pipe_setup,
     ouro_pipe_connect_setup,
     ouro_tls_protocol_setup,
+    ouro_subprocess_stock_setup,
+    ouro_subprocess_setup,
+    ouro_subprocess_pipes_setup,
+    ouro_subprocess_start_setup,
     ouro_borrow_setup, /* after all that adds methods to the loop */
     /* streams */
     ouro_streams_setup,
@@ -79,6 +83,9 @@ static const setup_function rooms[] = {
     ouro_stream_protocol_setup,
     ouro_writer_setup,
     ouro_open_setup,
+    ouro_subprocess_protocol_setup,
+    ouro_process_setup,
+    ouro_process_create_setup,
 };
 
 static int

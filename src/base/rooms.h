@@ -64,6 +64,10 @@ int ouro_sendfile_setup(PyObject *module, ouro_state *st);
 int ouro_pipe_setup(PyObject *module, ouro_state *st);
 int ouro_pipe_connect_setup(PyObject *module, ouro_state *st);
 int ouro_tls_protocol_setup(PyObject *module, ouro_state *st);
+int ouro_subprocess_stock_setup(PyObject *module, ouro_state *st);
+int ouro_subprocess_setup(PyObject *module, ouro_state *st);
+int ouro_subprocess_pipes_setup(PyObject *module, ouro_state *st);
+int ouro_subprocess_start_setup(PyObject *module, ouro_state *st);
 /* streams */
 int ouro_streams_setup(PyObject *module, ouro_state *st);
 int ouro_reader_setup(PyObject *module, ouro_state *st);
@@ -71,5 +75,8 @@ int ouro_flow_setup(PyObject *module, ouro_state *st);
 int ouro_stream_protocol_setup(PyObject *module, ouro_state *st);
 int ouro_writer_setup(PyObject *module, ouro_state *st);
 int ouro_open_setup(PyObject *module, ouro_state *st);
+int ouro_subprocess_protocol_setup(PyObject *module, ouro_state *st);
+int ouro_process_setup(PyObject *module, ouro_state *st);
+int ouro_process_create_setup(PyObject *module, ouro_state *st);
 
 #endif

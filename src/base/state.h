@@ -77,7 +77,6 @@ typedef struct ouro_types {
     PyTypeObject *SendfileProtocol;
     PyTypeObject *ReadPipe;
     PyTypeObject *WritePipe;
-    PyTypeObject *ChildWatch;
     PyTypeObject *SubprocessTransport;
     PyTypeObject *SubprocessReader;
     PyTypeObject *SubprocessWriter;
@@ -136,7 +135,10 @@ typedef struct ouro_imports {
     PyObject *stock_DatagramTransport; /* what create_datagram_endpoint() of
                                           asyncio makes */
     PyObject *socket_module;
-    PyObject *socket_type; /* socket.socket */
+    PyObject *socket_type;              /* socket.socket */
+    PyObject *subprocess;               /* the module */
+    PyObject *get_child_watcher;        /* asyncio.events', and the */
+    PyObject *policy_get_child_watcher; /* policy's; <= 3.13, else NULL */
     PyObject *AbstractEventLoop;
     PyObject *Handle;           /* asyncio.events' */
     PyObject *ThreadSafeHandle; /* 3.14+: asyncio.events', else NULL */
@@ -561,6 +563,20 @@ typedef struct ouro_tls_features {
     bool asks_transport;       /* is_closing(): of the one below, too */
     bool keeps_shutdown_timer; /* until connection_lost() */
 } ouro_tls_features;
+/* What the running asyncio's subprocesses do (net/subprocess_stock.c). */
+typedef struct ouro_process_features {
+    bool kills_by_os;      /* send_signal() is os.kill() */
+    bool spares_the_ended; /* ... but not once the exit is known */
+    bool exit_wakes;       /* wait() ends with process_exited(), and not with
+                              connection_lost() */
+    bool close_asks_loop;  /* whether it is closed, before the pipes are */
+    bool connect_cleans;   /* a failure closes the pipes */
+    bool wait_shielded;    /* a cancelled start does not end its wait() */
+    bool drains_always;    /* communicate() closes stdin without input, too */
+    bool threads;          /* exits are waited for in threads by default */
+    bool enters_watcher;   /* `with get_child_watcher() as watcher` */
+    int exit_turns;        /* from a child's end to process_exited() */
+} ouro_process_features;
 
 /* What the running asyncio does, found by version or by probing it. */
 typedef struct ouro_features {
@@ -595,6 +611,7 @@ typedef struct ouro_features {
     ouro_loop_features loop;
     ouro_tls_features tls;
     ouro_stream_features streams;
+    ouro_process_features process;
 } ouro_features;
 
 /* Freed objects of one exact type, linked through their first own word. */

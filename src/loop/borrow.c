@@ -15,9 +15,6 @@ static const char *const names[] = {
     "create_unix_connection",
     "create_unix_server",
     /* processes */
-    "subprocess_exec",
-    "subprocess_shell",
-    "_make_subprocess_transport",
     "_child_watcher_callback",
     "_log_subprocess",
     /* files into transports */

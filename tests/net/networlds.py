@@ -52,10 +52,17 @@ class Records(logging.Handler):
         self.messages.append(record.getMessage().partition("\n")[0])
 
 
+def forget_watcher():
+    """asyncio's loops leave a child watcher behind, up to 3.13."""
+    if hasattr(asyncio, "get_child_watcher"):
+        asyncio.get_event_loop_policy()._watcher = None
+
+
 def run(new_loop, scenario, *args):
     """The log of one run; the messages for the exception handler, the log
     records and the warnings are in it."""
     log = []
+    forget_watcher()
     loop = new_loop()
     records = Records()
     logger = logging.getLogger("asyncio")

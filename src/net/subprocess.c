@@ -1,0 +1,607 @@
+/* subprocess.c - a child process: what its protocol is told, and when (see
+ * subprocess.h).
+ *
+ * Whatever happens comes to the protocol by loop.call_soon(), in order; what
+ * happens before the pipes are connected waits until they are.
+ */
+#include "net/subprocess.h"
+
+#include <errno.h>
+
+#include "task/future.h"
+#include "task/registry.h"
+#include "task/task.h"
+
+/* ---- starting ---------------------------------------------------------- */
+
+/* subprocess.Popen(args, shell=..., stdin=..., ...) */
+static PyObject *
+call_popen(ouro_state *st, const subprocess_options *options)
+{
+    PyObject *keywords =
+        options->kwargs == NULL ? PyDict_New() : PyDict_Copy(options->kwargs);
+    PyObject *args = PyTuple_Pack(1, options->args);
+    PyObject *function = PyObject_GetAttrString(st->stock.subprocess, "Popen");
+    PyObject *proc = NULL;
+    if (keywords != NULL && args != NULL && function != NULL
+        && PyDict_SetItemString(keywords, "shell", options->shell) == 0
+        && PyDict_SetItemString(keywords, "stdin", options->stdio[0]) == 0
+        && PyDict_SetItemString(keywords, "stdout", options->stdio[1]) == 0
+        && PyDict_SetItemString(keywords, "stderr", options->stdio[2]) == 0
+        && PyDict_SetItemString(keywords, "universal_newlines", Py_False) == 0
+        && PyDict_SetItemString(keywords, "bufsize", options->bufsize) == 0) {
+        proc = PyObject_Call(function, args, keywords);
+    }
+    Py_XDECREF(keywords);
+    Py_XDECREF(args);
+    Py_XDECREF(function);
+    return proc;
+}
+
+/* {0: None, ...} for each of the three that is subprocess.PIPE. */
+static PyObject *
+pipes_wanted(ouro_state *st, const subprocess_options *options)
+{
+    PyObject *wanted = PyObject_GetAttrString(st->stock.subprocess, "PIPE");
+    PyObject *pipes = wanted == NULL ? NULL : PyDict_New();
+    int result = pipes == NULL ? -1 : 0;
+    for (int fd = 0; result == 0 && fd < 3; fd++) {
+        result = PyObject_RichCompareBool(options->stdio[fd], wanted, Py_EQ);
+        if (result > 0) {
+            PyObject *key = PyLong_FromLong(fd);
+            result = key == NULL ? -1 : PyDict_SetItem(pipes, key, Py_None);
+            Py_XDECREF(key);
+        }
+    }
+    Py_XDECREF(wanted);
+    if (result < 0) {
+        Py_CLEAR(pipes);
+    }
+    return pipes;
+}
+
+/* In debug mode: 'process %r created: pid %s' */
+static int
+log_created(ouro_state *st, SubprocessObject *self, PyObject *args)
+{
+    int debug = ouro_loop_debug(st, self->loop);
+    if (debug <= 0) {
+        return debug;
+    }
+    PyObject *program = PyBytes_Check(args) || PyUnicode_Check(args)
+                            ? Py_NewRef(args)
+                            : PySequence_GetItem(args, 0);
+    if (program == NULL) {
+        return -1;
+    }
+    int result =
+        ouro_loop_log(st, "debug", "(sOO)", "process %r created: pid %s",
+                      program, self->pid);
+    Py_DECREF(program);
+    return result;
+}
+
+static int
+start(ouro_state *st, SubprocessObject *self,
+      const subprocess_options *options)
+{
+    self->proc = call_popen(st, options);
+    if (self->proc == NULL) {
+        PyObject *exception = PyErr_GetRaisedException();
+        if (ouro_subprocess_close(st, self) == 0) {
+            PyErr_SetRaisedException(exception);
+        }
+        else {
+            Py_DECREF(exception);
+        }
+        return -1;
+    }
+    self->pid = PyObject_GetAttrString(self->proc, "pid");
+    PyObject *key = PyUnicode_FromString("subprocess");
+    int result = self->pid == NULL || key == NULL
+                     ? -1
+                     : PyObject_SetItem(self->extra, key, self->proc);
+    Py_XDECREF(key);
+    return result < 0 ? -1 : log_created(st, self, options->args);
+}
+
+int
+ouro_subprocess_init(ouro_state *st, SubprocessObject *self, PyObject *loop,
+                     PyObject *protocol, const subprocess_options *options,
+                     PyObject *waiter, PyObject *extra)
+{
+    if (!ouro_loop_check(st, loop)) {
+        PyErr_Format(PyExc_TypeError, "an ouro.Loop was expected, got %R",
+                     loop);
+        return -1;
+    }
+    if (self->loop != NULL || self->proc != NULL) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the transport is initialized already");
+        return -1;
+    }
+    self->extra = extra == NULL ? PyDict_New() : Py_NewRef(extra);
+    self->exit_waiters = PyList_New(0);
+    self->pending = PyList_New(0);
+    self->pipes = pipes_wanted(st, options);
+    if (self->extra == NULL || self->exit_waiters == NULL
+        || self->pending == NULL || self->pipes == NULL) {
+        return -1;
+    }
+    self->closed = false; /* from here on there is something to be closed */
+    self->loop = Py_NewRef(loop);
+    self->protocol = Py_NewRef(protocol);
+    if (start(st, self, options) < 0) {
+        return -1;
+    }
+    PyObject *coro = ouro_subprocess_connect(st, self, waiter);
+    PyObject *task =
+        coro == NULL ? NULL : ouro_create_task(st, loop, coro, NULL, NULL);
+    Py_XDECREF(coro);
+    Py_XDECREF(task);
+    return task == NULL ? -1 : 0;
+}
+
+/* ---- telling the protocol ---------------------------------------------- */
+
+/* self._call(callback, *args); both are consumed, NULL is an error. */
+static int
+tell(ouro_state *st, SubprocessObject *self, PyObject *callback,
+     PyObject *args)
+{
+    int result = -1;
+    if (callback == NULL || args == NULL) {
+        goto done;
+    }
+    if (self->pending != NULL) {
+        PyObject *call = PyTuple_Pack(2, callback, args);
+        result = call == NULL ? -1 : PyList_Append(self->pending, call);
+        Py_XDECREF(call);
+        goto done;
+    }
+    if (self->loop == NULL) {
+        result = 0; /* it is over */
+        goto done;
+    }
+    PyObject *stack[5] = {self->loop, callback};
+    Py_ssize_t count = PyTuple_GET_SIZE(args);
+    for (Py_ssize_t i = 0; i < count && i < 3; i++) {
+        stack[2 + i] = PyTuple_GET_ITEM(args, i);
+    }
+    PyObject *handle = PyObject_VectorcallMethod(st->str.call_soon, stack,
+                                                 (size_t)(2 + count), NULL);
+    Py_XDECREF(handle);
+    result = handle == NULL ? -1 : 0;
+done:
+    Py_XDECREF(callback);
+    Py_XDECREF(args);
+    return result;
+}
+
+static PyObject *
+protocol_method(SubprocessObject *self, const char *name)
+{
+    return PyObject_GetAttrString(
+        self->protocol == NULL ? Py_None : self->protocol, name);
+}
+
+PyObject *
+ouro_subprocess_pipe(PyObject *entry)
+{
+    return entry == Py_None ? Py_NewRef(Py_None)
+                            : PyObject_GetAttrString(entry, "pipe");
+}
+
+/* entry.disconnected: 1, 0, -1. */
+static int
+pipe_disconnected(PyObject *entry)
+{
+    if (entry == Py_None) {
+        return 0;
+    }
+    Py_INCREF(entry);
+    PyObject *gone = PyObject_GetAttrString(entry, "disconnected");
+    int truth = gone == NULL ? -1 : PyObject_IsTrue(gone);
+    Py_XDECREF(gone);
+    Py_DECREF(entry);
+    return truth;
+}
+
+/* All pipes are closed, and the child has ended? */
+static int
+try_finish(ouro_state *st, SubprocessObject *self)
+{
+    if (self->finished && st->has.streams.asserts) {
+        PyErr_SetNone(PyExc_AssertionError);
+        return -1;
+    }
+    if (self->returncode == NULL) {
+        return 0;
+    }
+    Py_ssize_t place = 0;
+    PyObject *pipe;
+    while (PyDict_Next(self->pipes, &place, NULL, &pipe)) {
+        int gone = pipe_disconnected(pipe);
+        if (gone <= 0) {
+            return gone;
+        }
+    }
+    self->finished = true;
+    return tell(
+        st, self,
+        PyObject_GetAttr((PyObject *)self, st->str._call_connection_lost),
+        PyTuple_Pack(1, Py_None));
+}
+
+int
+ouro_subprocess_pipe_lost(ouro_state *st, SubprocessObject *self, int fd,
+                          PyObject *exc)
+{
+    if (tell(st, self, protocol_method(self, "pipe_connection_lost"),
+             Py_BuildValue("iO", fd, exc == NULL ? Py_None : exc))
+        < 0) {
+        return -1;
+    }
+    return try_finish(st, self);
+}
+
+int
+ouro_subprocess_pipe_data(ouro_state *st, SubprocessObject *self, int fd,
+                          PyObject *data)
+{
+    return tell(st, self, protocol_method(self, "pipe_data_received"),
+                Py_BuildValue("iO", fd, data));
+}
+
+/* ---- the child's end --------------------------------------------------- */
+
+/* Wake all that wait() for it. */
+static int
+wake_waiters(ouro_state *st, SubprocessObject *self)
+{
+    PyObject *waiters = self->exit_waiters;
+    self->exit_waiters = NULL;
+    int result = 0;
+    Py_ssize_t count = waiters == NULL ? 0 : PyList_GET_SIZE(waiters);
+    for (Py_ssize_t i = 0; i < count && result == 0; i++) {
+        PyObject *waiter = PyList_GET_ITEM(waiters, i);
+        int done = ouro_anyfuture_done(st, waiter);
+        result = done != 0 ? done
+                           : ouro_anyfuture_set_result(st, waiter,
+                                                       self->returncode == NULL
+                                                           ? Py_None
+                                                           : self->returncode);
+        result = result < 0 ? -1 : 0;
+    }
+    Py_XDECREF(waiters);
+    return result;
+}
+
+/* The Popen object learns of it, lest it waits for the child itself. */
+static int
+note_returncode(SubprocessObject *self, PyObject *returncode)
+{
+    PyObject *known = PyObject_GetAttrString(self->proc, "returncode");
+    if (known == NULL) {
+        return -1;
+    }
+    int result =
+        known == Py_None
+            ? PyObject_SetAttrString(self->proc, "returncode", returncode)
+            : 0;
+    Py_DECREF(known);
+    return result;
+}
+
+int
+ouro_subprocess_exited(ouro_state *st, SubprocessObject *self,
+                       PyObject *returncode)
+{
+    if ((returncode == Py_None || self->returncode != NULL)
+        && st->has.streams.asserts) {
+        PyErr_SetObject(PyExc_AssertionError, self->returncode != NULL
+                                                  ? self->returncode
+                                                  : returncode);
+        return -1;
+    }
+    if (self->loop == NULL || self->proc == NULL) {
+        return 0;
+    }
+    int debug = ouro_loop_debug(st, self->loop);
+    if (debug < 0
+        || (debug > 0
+            && ouro_loop_log(st, "info", "(sOO)",
+                             "%r exited with return code %r", self, returncode)
+                   < 0)) {
+        return -1;
+    }
+    Py_XSETREF(self->returncode, Py_NewRef(returncode));
+    if (note_returncode(self, returncode) < 0
+        || tell(st, self, protocol_method(self, "process_exited"),
+                PyTuple_New(0))
+               < 0
+        || try_finish(st, self) < 0) {
+        return -1;
+    }
+    return st->has.process.exit_wakes ? wake_waiters(st, self) : 0;
+}
+
+int
+ouro_subprocess_lost(ouro_state *st, SubprocessObject *self, PyObject *exc)
+{
+    PyObject *result = NULL;
+    if (self->protocol != NULL) {
+        PyObject *protocol = Py_NewRef(self->protocol);
+        result = PyObject_CallMethodOneArg(protocol, st->str.connection_lost,
+                                           exc == NULL ? Py_None : exc);
+        Py_DECREF(protocol);
+    }
+    PyObject *exception = PyErr_GetRaisedException();
+    int woken = st->has.process.exit_wakes ? 0 : wake_waiters(st, self);
+    Py_CLEAR(self->loop);
+    Py_CLEAR(self->proc);
+    Py_CLEAR(self->protocol);
+    if (exception != NULL) {
+        PyErr_SetRaisedException(exception);
+        return -1;
+    }
+    Py_XDECREF(result);
+    return woken;
+}
+
+/* ---- watching for it --------------------------------------------------- */
+
+/* The exit status as asyncio's watchers tell it; somebody may have reaped the
+ * child before us. NULL: an exception. */
+static PyObject *
+returncode_of(ouro_state *st, SubprocessObject *self, int error, int code)
+{
+    if (error == 0) {
+        return PyLong_FromLong(code);
+    }
+    const char *message = st->has.process.threads
+                              ? "Unknown child process pid %d, will report "
+                                "returncode 255"
+                              : "child process pid %d exit status already "
+                                "read:  will report returncode 255";
+    return ouro_loop_log(st, "warning", "(sO)", message, self->pid) < 0
+               ? NULL
+               : PyLong_FromLong(255);
+}
+
+/* The child has ended: _process_exited(returncode), in as many turns as
+ * asyncio takes. */
+static int
+exited_later(ouro_state *st, SubprocessObject *self, PyObject *returncode)
+{
+    if (st->has.process.exit_turns == 0) {
+        return ouro_subprocess_exited(st, self, returncode);
+    }
+    PyObject *exited =
+        PyObject_GetAttrString((PyObject *)self, "_process_exited");
+    PyObject *soon = PyObject_GetAttr(self->loop, st->str.call_soon);
+    PyObject *handle = NULL;
+    if (exited != NULL && soon != NULL) {
+        handle =
+            st->has.process.exit_turns == 1
+                ? PyObject_CallFunctionObjArgs(soon, exited, returncode, NULL)
+                : PyObject_CallFunctionObjArgs(soon, soon, exited, returncode,
+                                               NULL);
+    }
+    Py_XDECREF(exited);
+    Py_XDECREF(soon);
+    Py_XDECREF(handle);
+    return handle == NULL ? -1 : 0;
+}
+
+/* The current exception has left that. 0, or -1 if it leaves the loop. */
+static int
+ended_failed(SubprocessObject *self, PyObject *loop, PyObject *context)
+{
+    if (ouro_error_leaves_loop()) {
+        return -1;
+    }
+    PyObject *exception = PyErr_GetRaisedException();
+    PyObject *callback =
+        PyObject_GetAttrString((PyObject *)self, "_process_exited");
+    PyObject *args = PyTuple_New(0);
+    int result = -1;
+    if (callback != NULL && args != NULL) {
+        PyErr_SetRaisedException(Py_NewRef(exception));
+        result = ((LoopCore *)loop)
+                     ->ops->callback_failed(loop, callback, args, context);
+    }
+    Py_DECREF(exception);
+    Py_XDECREF(callback);
+    Py_XDECREF(args);
+    return result;
+}
+
+static int
+child_ended(SubprocessObject *self)
+{
+    ouro_state *st = ouro_state_of((PyObject *)self);
+    ou_loop *engine = ouro_loop_engine(self->loop);
+    int code = 0;
+    int error = ou_process_reap(&self->process, &code);
+    if (error == -EAGAIN) {
+        return 0; /* a false alarm */
+    }
+    ou_process_stop(engine, &self->process);
+    PyObject *loop = Py_NewRef(self->loop);
+    PyObject *context = self->context;
+    self->context = NULL;
+    int result = ouro_leave_task_fast((LoopCore *)loop);
+    if (result == 0) {
+        result = PyContext_Enter(context);
+    }
+    if (result == 0) {
+        PyObject *returncode = returncode_of(st, self, error, code);
+        result = returncode == NULL ? -1 : exited_later(st, self, returncode);
+        Py_XDECREF(returncode);
+        PyObject *exception = PyErr_GetRaisedException();
+        if (PyContext_Exit(context) < 0) {
+            PyErr_WriteUnraisable(context);
+        }
+        PyErr_SetRaisedException(exception);
+    }
+    if (result < 0) {
+        result = ended_failed(self, loop, context);
+    }
+    Py_DECREF(loop);
+    Py_DECREF(context);
+    return result;
+}
+
+static SubprocessObject *
+subprocess_of(ou_job *job)
+{
+    return OURO_CONTAINER_OF(job, SubprocessObject, process.io.in);
+}
+
+static int
+ended_run(ou_job *job)
+{
+    SubprocessObject *self = subprocess_of(job);
+    int result = 0;
+    if (ou_process_take(&self->process) && self->loop != NULL) {
+        result = child_ended(self);
+    }
+    Py_DECREF(self);
+    return result;
+}
+
+static void
+ended_drop(ou_job *job)
+{
+    Py_DECREF(subprocess_of(job));
+}
+
+static void
+ended_hold(ou_job *job)
+{
+    Py_INCREF(subprocess_of(job));
+}
+
+static int
+ended_visit(ou_job *job, void *visitor)
+{
+    ouro_visitor *v = visitor;
+    return v->visit((PyObject *)subprocess_of(job), v->arg);
+}
+
+const ou_job_kind ouro_subprocess_ended_kind = {
+    .run = ended_run,
+    .drop = ended_drop,
+    .hold = ended_hold,
+    .visit = ended_visit,
+};
+
+int
+ouro_subprocess_watch(SubprocessObject *self)
+{
+    long pid = PyLong_AsLong(self->pid);
+    if (pid == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    Py_XSETREF(self->context, PyContext_CopyCurrent());
+    if (self->context == NULL) {
+        return -1;
+    }
+    int result = ou_process_start(ouro_loop_engine(self->loop), &self->process,
+                                  (pid_t)pid);
+    return result < 0 ? ouro_raise_errno_int(result) : 0;
+}
+
+/* ---- close() ----------------------------------------------------------- */
+
+/* 3.14+: the pipes of a loop that is closed are left alone. 1, 0, -1. */
+static int
+may_close_pipes(ouro_state *st, SubprocessObject *self)
+{
+    if (!st->has.process.close_asks_loop) {
+        return 1;
+    }
+    if (self->loop == NULL) {
+        return 0;
+    }
+    PyObject *closed =
+        PyObject_CallMethodNoArgs(self->loop, st->str.is_closed);
+    int truth = closed == NULL ? -1 : PyObject_IsTrue(closed);
+    Py_XDECREF(closed);
+    return truth < 0 ? -1 : !truth;
+}
+
+int
+ouro_subprocess_close_pipes(ouro_state *st, SubprocessObject *self,
+                            bool ask_loop)
+{
+    PyObject *pipes =
+        self->pipes == NULL ? PyList_New(0) : PyDict_Values(self->pipes);
+    int result = pipes == NULL ? -1 : 0;
+    for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(pipes); i++) {
+        PyObject *pipe = ouro_subprocess_pipe(PyList_GET_ITEM(pipes, i));
+        int wanted = pipe == NULL      ? -1
+                     : pipe == Py_None ? 0
+                     : ask_loop        ? may_close_pipes(st, self)
+                                       : 1;
+        if (wanted > 0) {
+            PyObject *closed = PyObject_CallMethodNoArgs(pipe, st->str.close);
+            Py_XDECREF(closed);
+            wanted = closed == NULL ? -1 : 0;
+        }
+        Py_XDECREF(pipe);
+        result = wanted < 0 ? -1 : 0;
+    }
+    Py_XDECREF(pipes);
+    return result;
+}
+
+/* A child that lives on is killed. */
+static int
+kill_child(ouro_state *st, SubprocessObject *self)
+{
+    PyObject *ended = PyObject_CallMethod(self->proc, "poll", NULL);
+    if (ended == NULL) {
+        return -1;
+    }
+    bool lives = ended == Py_None;
+    Py_DECREF(ended);
+    if (!lives) {
+        return 0;
+    }
+    int debug = self->loop == NULL ? 0 : ouro_loop_debug(st, self->loop);
+    if (debug < 0
+        || (debug > 0
+            && ouro_loop_log(st, "warning", "(sO)",
+                             "Close running child process: kill %r", self)
+                   < 0)) {
+        return -1;
+    }
+    PyObject *killed = PyObject_CallMethod(self->proc, "kill", NULL);
+    if (killed == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_ProcessLookupError)
+            && !(st->has.process.kills_by_os
+                 && PyErr_ExceptionMatches(PyExc_PermissionError))) {
+            return -1;
+        }
+        PyErr_Clear();
+    }
+    Py_XDECREF(killed);
+    return 0;
+}
+
+int
+ouro_subprocess_close(ouro_state *st, SubprocessObject *self)
+{
+    if (self->closed) {
+        return 0;
+    }
+    self->closed = true;
+    if (ouro_subprocess_close_pipes(st, self, true) < 0) {
+        return -1;
+    }
+    return self->proc != NULL && self->returncode == NULL
+               ? kill_child(st, self)
+               : 0;
+}

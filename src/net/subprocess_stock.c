@@ -1,0 +1,82 @@
+/* subprocess_stock.c - what the running asyncio's subprocesses do, and what
+ * of asyncio is asked on each start.
+ */
+#include "base/ouro.h"
+#include "base/probe.h"
+#include "base/rooms.h"
+
+static bool
+base(const char *method, const char *word)
+{
+    return ouro_probe("asyncio.base_subprocess", method, word);
+}
+
+static bool
+unix_loop(const char *method, const char *word)
+{
+    return ouro_probe("asyncio.unix_events", method, word);
+}
+
+static void
+find_features(ouro_process_features *has)
+{
+    has->kills_by_os = base("BaseSubprocessTransport.send_signal", "kill");
+    has->spares_the_ended =
+        base("BaseSubprocessTransport.send_signal", "_returncode");
+    has->exit_wakes =
+        base("BaseSubprocessTransport._process_exited", "_exit_waiters");
+    has->close_asks_loop = base("BaseSubprocessTransport.close", "is_closed");
+    has->connect_cleans =
+        base("BaseSubprocessTransport._connect_pipes", "close");
+    has->wait_shielded = unix_loop(
+        "_UnixSelectorEventLoop._make_subprocess_transport", "shield");
+    has->enters_watcher = !unix_loop(
+        "_UnixSelectorEventLoop._make_subprocess_transport", "catch_warnings");
+    has->exit_turns =
+        unix_loop("_UnixSelectorEventLoop._child_watcher_callback",
+                  "call_soon_threadsafe")
+        + unix_loop("_UnixSelectorEventLoop._child_watcher_callback",
+                    "call_soon");
+}
+
+/* asyncio.events.get_child_watcher and the default policy's, if there are
+ * any. */
+static int
+find_watchers(ouro_state *st)
+{
+    if (st->has.minor >= 14) {
+        return 0;
+    }
+    PyObject *unix_events = PyImport_ImportModule("asyncio.unix_events");
+    if (unix_events == NULL) {
+        return -1;
+    }
+    PyObject *policy =
+        PyObject_GetAttrString(unix_events, "DefaultEventLoopPolicy");
+    st->stock.get_child_watcher =
+        PyObject_GetAttrString(st->stock.events, "get_child_watcher");
+    if (policy != NULL) {
+        st->stock.policy_get_child_watcher =
+            PyObject_GetAttrString(policy, "get_child_watcher");
+        Py_DECREF(policy);
+    }
+    Py_DECREF(unix_events);
+    return st->stock.get_child_watcher == NULL
+                   || st->stock.policy_get_child_watcher == NULL
+               ? -1
+               : 0;
+}
+
+int
+ouro_subprocess_stock_setup(PyObject *module, ouro_state *st)
+{
+    (void)module;
+    st->has.process.threads = st->has.minor < 12;
+    st->has.process.drains_always = st->has.minor >= 12;
+    st->stock.subprocess = PyImport_ImportModule("subprocess");
+    if (st->stock.subprocess == NULL) {
+        return -1;
+    }
+    find_features(&st->has.process);
+    return find_watchers(st);
+}
