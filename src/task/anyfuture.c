@@ -35,6 +35,9 @@ ouro_create_future(ouro_state *st, PyObject *loop)
     if (ouro_loop_fast(st, loop)) {
         return ouro_future_new(st, loop);
     }
+    if (ouro_loop_check_there(loop) < 0) {
+        return NULL;
+    }
     return PyObject_CallMethodNoArgs(loop, st->str.create_future);
 }
 

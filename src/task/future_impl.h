@@ -15,6 +15,10 @@ int ouro_future_set_cancel_message(FutureObject *fut, PyObject *message);
 int ouro_future_check_alive(FutureObject *fut);
 int ouro_future_check_readable(FutureObject *fut);
 
+/* set_exception() of a pending future without the extras: allocates nothing.
+ * 0, or -1 where its loop's call_soon() fails. */
+int ouro_future_fail(FutureObject *fut, PyObject *exception);
+
 /* Raise the CancelledError of a cancelled future. */
 void ouro_future_raise_cancelled(ouro_state *st, FutureObject *fut);
 PyObject *ouro_future_cancelled_error(ouro_state *st, FutureObject *fut);

@@ -5,10 +5,23 @@
 #include "task/host.h"
 
 int
+ouro_loop_check_there(PyObject *loop)
+{
+    if (loop == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "no attribute '_loop'");
+        return -1;
+    }
+    return 0;
+}
+
+int
 ouro_loop_debug(ouro_state *st, PyObject *loop)
 {
     if (ouro_loop_fast(st, loop)) {
         return 0;
+    }
+    if (ouro_loop_check_there(loop) < 0) {
+        return -1;
     }
     PyObject *debug = PyObject_CallMethodNoArgs(loop, st->str.get_debug);
     if (debug == NULL) {
@@ -25,6 +38,9 @@ ouro_loop_time(ouro_state *st, PyObject *loop)
     if (ouro_loop_fast(st, loop)) {
         return ou_loop_now(ouro_loop_engine(loop));
     }
+    if (ouro_loop_check_there(loop) < 0) {
+        return -1.0;
+    }
     PyObject *now = PyObject_CallMethodNoArgs(loop, st->str.time);
     if (now == NULL) {
         return -1.0;
@@ -38,6 +54,9 @@ int
 ouro_loop_call_soon(ouro_state *st, PyObject *loop, PyObject *callback,
                     PyObject *arg, PyObject *context)
 {
+    if (ouro_loop_check_there(loop) < 0) {
+        return -1;
+    }
     PyObject *args[4] = {loop, callback, NULL, NULL};
     size_t nargs = 2;
     if (arg != NULL) {
@@ -65,7 +84,8 @@ int
 ouro_loop_call_exception_handler(ouro_state *st, PyObject *loop,
                                  PyObject *context)
 {
-    if (context == NULL) {
+    if (context == NULL || ouro_loop_check_there(loop) < 0) {
+        Py_XDECREF(context);
         return -1;
     }
     PyObject *result = PyObject_CallMethodOneArg(

@@ -56,12 +56,14 @@ ouro_loop_check(ouro_state *st, PyObject *loop)
                && PyObject_TypeCheck(loop, st->types.LoopCore));
 }
 
-/* The engine may be used directly in place of the loop's methods. */
+/* The engine may be used directly in place of the loop's methods.  loop may
+ * be NULL here and below: somebody has deleted an object's _loop, or has not
+ * called its __init__; that is an AttributeError where it is used. */
 static inline bool
 ouro_loop_fast(ouro_state *st, PyObject *loop)
 {
-    return Py_TYPE(loop) == st->types.Loop && ((LoopCore *)loop)->fast
-           && ouro_intact_check(&st->loop_intact);
+    return loop != NULL && Py_TYPE(loop) == st->types.Loop
+           && ((LoopCore *)loop)->fast && ouro_intact_check(&st->loop_intact);
 }
 
 static inline ou_loop *
@@ -80,6 +82,9 @@ PyObject *ouro_event_loop(ouro_state *st);
 
 /* The running loop is about to change, or to go: drop what is remembered. */
 void ouro_forget_running_loop(ouro_state *st);
+
+/* 0, or -1 with the AttributeError where loop is NULL. */
+int ouro_loop_check_there(PyObject *loop);
 
 /* loop.get_debug() as a truth value; -1: an exception. */
 int ouro_loop_debug(ouro_state *st, PyObject *loop);

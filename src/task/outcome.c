@@ -123,6 +123,14 @@ ouro_future_set_exception(FutureObject *fut, PyObject *exception)
 }
 
 int
+ouro_future_fail(FutureObject *fut, PyObject *exception)
+{
+    fut->failed = true;
+    fut->log_traceback = true;
+    return ouro_future_finish(fut, FUTURE_FINISHED, Py_NewRef(exception));
+}
+
+int
 ouro_future_cancel(FutureObject *fut, PyObject *message)
 {
     if (ouro_future_check_alive(fut) < 0) {

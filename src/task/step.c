@@ -260,6 +260,56 @@ cancellation_to_throw(ouro_state *st, TaskObject *task, PyObject *exception)
     return ouro_future_cancelled_error(st, &task->fut);
 }
 
+/* What the coroutine has done; out is consumed. */
+static int
+take_outcome(ouro_state *st, TaskObject *task, PySendResult status,
+             PyObject *out)
+{
+    int result;
+    switch (status) {
+    case PYGEN_NEXT:
+        result = handle_yielded(st, task, out);
+        break;
+    case PYGEN_RETURN:
+        result = finish_with_result(task, out);
+        break;
+    default:
+        result = finish_with_exception(st, task);
+    }
+    Py_XDECREF(out);
+    return result;
+}
+
+static bool
+out_of_memory(TaskObject *task)
+{
+    return task->fut.state == FUTURE_PENDING
+           && PyErr_ExceptionMatches(PyExc_MemoryError);
+}
+
+/* There was no memory to wait for what the coroutine has yielded, or to note
+ * how it has ended; nobody would step the task again.  A coroutine that still
+ * runs gets the MemoryError; one that does not ends with it. */
+static int
+recover(ouro_state *st, TaskObject *task, PyObject *coro, PySendResult status)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    int result = -1;
+    if (status == PYGEN_NEXT) {
+        PyObject *out;
+        status = throw_into(st, coro, error, &out);
+        Py_DECREF(error);
+        result = take_outcome(st, task, status, out);
+        if (result == 0 || !out_of_memory(task)) {
+            return result;
+        }
+        error = PyErr_GetRaisedException();
+    }
+    result = ouro_future_fail(&task->fut, error);
+    Py_DECREF(error);
+    return result;
+}
+
 int
 ouro_task_step(ouro_state *st, TaskObject *task, PyObject *exception)
 {
@@ -270,7 +320,7 @@ ouro_task_step(ouro_state *st, TaskObject *task, PyObject *exception)
     if (task->fut.must_cancel) {
         Py_XSETREF(exception, cancellation_to_throw(st, task, exception));
         if (exception == NULL) {
-            return -1;
+            exception = PyErr_GetRaisedException();
         }
     }
     Py_CLEAR(task->waiter);
@@ -284,19 +334,11 @@ ouro_task_step(ouro_state *st, TaskObject *task, PyObject *exception)
         status = throw_into(st, coro, exception, &out);
         Py_DECREF(exception);
     }
-    Py_DECREF(coro);
-    int result;
-    switch (status) {
-    case PYGEN_NEXT:
-        result = handle_yielded(st, task, out);
-        break;
-    case PYGEN_RETURN:
-        result = finish_with_result(task, out);
-        break;
-    default:
-        result = finish_with_exception(st, task);
+    int result = take_outcome(st, task, status, out);
+    if (result < 0 && out_of_memory(task)) {
+        result = recover(st, task, coro, status);
     }
-    Py_XDECREF(out);
+    Py_DECREF(coro);
     if (task->fut.state != FUTURE_PENDING) {
         ouro_registry_remove(task);
     }
@@ -348,7 +390,7 @@ ouro_task_wakeup(ouro_state *st, TaskObject *task, PyObject *fut)
 {
     PyObject *exception;
     if (outcome_to_throw(st, fut, &exception) < 0) {
-        return -1;
+        exception = PyErr_GetRaisedException();
     }
     int result = ouro_task_step_entered(st, task, exception);
     Py_XDECREF(exception);
@@ -363,6 +405,9 @@ task_of(ou_job *job)
     return OURO_CONTAINER_OF(job, TaskObject, job);
 }
 
+/* Not enough memory to begin: the job is queued once more. */
+enum { STEP_LATER = 1 };
+
 static int
 step_in_context(LoopCore *loop, TaskObject *task)
 {
@@ -370,9 +415,13 @@ step_in_context(LoopCore *loop, TaskObject *task)
     PyObject *exception = NULL;
     if (task->waiter != NULL
         && outcome_to_throw(st, task->waiter, &exception) < 0) {
-        return -1;
+        exception = PyErr_GetRaisedException();
     }
     int result = ouro_enter_task_fast(loop, task);
+    if (result < 0 && PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        PyErr_Clear();
+        result = STEP_LATER;
+    }
     if (result == 0) {
         result = ouro_task_step(st, task, exception);
         if (result < 0) {
@@ -443,11 +492,15 @@ task_run(ou_job *job)
         }
     }
     Py_DECREF(context);
+    if (result == STEP_LATER && !ou_job_queued(job)) {
+        ou_loop_push(&loop->engine, job);
+        return 0;
+    }
     if (result < 0) {
         result = report_failed_step(loop, task);
     }
     Py_DECREF(task);
-    return result;
+    return result < 0 ? -1 : 0;
 }
 
 static void
