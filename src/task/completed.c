@@ -59,6 +59,12 @@ put(ouro_state *st, CompletedObject *self, PyObject *item)
 {
     PyObject *result =
         PyObject_CallMethodOneArg(self->queue, st->str.put_nowait, item);
+    if (result == NULL && PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        /* Once more: somebody waits for it. */
+        PyErr_Clear();
+        result =
+            PyObject_CallMethodOneArg(self->queue, st->str.put_nowait, item);
+    }
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }

@@ -19,6 +19,10 @@ int ouro_future_check_readable(FutureObject *fut);
  * 0, or -1 where its loop's call_soon() fails. */
 int ouro_future_fail(FutureObject *fut, PyObject *exception);
 
+/* There was no memory (the current exception) to tell that fut, which somebody
+ * waits for, is done: it ends with the MemoryError.  True if it did. */
+bool ouro_future_end_for_want(ouro_state *st, PyObject *fut);
+
 /* Raise the CancelledError of a cancelled future. */
 void ouro_future_raise_cancelled(ouro_state *st, FutureObject *fut);
 PyObject *ouro_future_cancelled_error(ouro_state *st, FutureObject *fut);

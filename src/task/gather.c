@@ -191,6 +191,10 @@ slot_run(ou_job *job)
     GatherObject *outer = slot->outer;
     ouro_state *st = ouro_state_of((PyObject *)outer);
     int result = gather_child_done(st, outer, slot->child);
+    if (result < 0 && outer->complete
+        && ouro_future_end_for_want(st, (PyObject *)outer)) {
+        result = 0;
+    }
     if (result < 0) {
         result = ouro_waiter_failed(st, slot->child, job);
     }

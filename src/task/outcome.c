@@ -130,6 +130,20 @@ ouro_future_fail(FutureObject *fut, PyObject *exception)
     return ouro_future_finish(fut, FUTURE_FINISHED, Py_NewRef(exception));
 }
 
+bool
+ouro_future_end_for_want(ouro_state *st, PyObject *fut)
+{
+    if (!PyErr_ExceptionMatches(PyExc_MemoryError)
+        || !ouro_future_check(st, fut)
+        || ((FutureObject *)fut)->state != FUTURE_PENDING) {
+        return false;
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    int result = ouro_future_fail((FutureObject *)fut, error);
+    Py_DECREF(error);
+    return result == 0;
+}
+
 int
 ouro_future_cancel(FutureObject *fut, PyObject *message)
 {

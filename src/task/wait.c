@@ -2,6 +2,7 @@
 #include "base/args.h"
 #include "base/await.h"
 #include "base/rooms.h"
+#include "task/future_impl.h"
 #include "task/coroutines.h"
 #include "task/deadline.h"
 #include "task/registry.h"
@@ -85,6 +86,9 @@ slot_run(ou_job *job)
     WaitObject *self = slot->owner;
     ouro_state *st = ouro_state_of((PyObject *)self);
     int result = future_done(st, self, slot->fut);
+    if (result < 0 && ouro_future_end_for_want(st, self->waiter)) {
+        result = 0;
+    }
     if (result < 0) {
         result = ouro_waiter_failed(st, slot->fut, job);
     }

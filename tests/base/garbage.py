@@ -69,7 +69,7 @@ class Odd:
         raise StopIteration
 
     def __await__(self):
-        return self
+        return iter([None])     # (or what waits for it would not end)
 
 
 class Quiet(Odd):

@@ -129,6 +129,7 @@ def task_waits(loop, begin):
 @scenario
 def task_fails(loop, begin):
     task = loop.create_task(failure())
+    task.add_done_callback(asyncio.Task.exception)
     begin()
     try:
         loop.run_until_complete(task)
@@ -210,6 +211,203 @@ def streams(loop, begin):
         loop.run_until_complete(uses_streams(begin, one, other))
 
 
+def in_loop(function):
+    """The scenario of an `async def` of begin.
+
+    What it has begun and not ended is cancelled afterwards.
+    """
+    def run(loop, begin):
+        loop.run_until_complete(function(begin))
+    run.__name__ = function.__name__
+    scenario(run)
+    return function
+
+
+@in_loop
+async def gathered(begin):
+    tasks = [asyncio.ensure_future(asyncio.sleep(0)) for _ in range(3)]
+    begin()
+    await asyncio.gather(*tasks)
+
+
+@in_loop
+async def waited(begin):
+    tasks = [asyncio.ensure_future(asyncio.sleep(0)) for _ in range(3)]
+    begin()
+    await asyncio.wait(tasks)
+    for future in asyncio.as_completed(tasks):
+        await future
+
+
+@in_loop
+async def waited_with_timeout(begin):
+    future = asyncio.get_running_loop().create_future()
+    begin()
+    try:
+        await asyncio.wait_for(future, 1e-6)
+    except asyncio.TimeoutError:
+        pass
+
+
+@in_loop
+async def shielded(begin):
+    task = asyncio.ensure_future(asyncio.sleep(0))
+    begin()
+    await asyncio.shield(task)
+
+
+@in_loop
+async def task_group(begin):
+    coroutines = [asyncio.sleep(0) for _ in range(3)]
+    begin()
+    async with asyncio.TaskGroup() as group:
+        while coroutines:
+            group.create_task(coroutines.pop())
+
+
+@in_loop
+async def timeout(begin):
+    begin()
+    try:
+        async with asyncio.timeout(1e-6):
+            await asyncio.sleep(1000)
+    except asyncio.TimeoutError:
+        pass
+
+
+@in_loop
+async def event(begin):
+    event = asyncio.Event()
+    task = asyncio.ensure_future(event.wait())
+    await asyncio.sleep(0)
+    begin()
+    event.set()
+    await task
+    await event.wait()
+
+
+@in_loop
+async def semaphore(begin):
+    semaphore = asyncio.Semaphore(1)
+    await semaphore.acquire()
+    task = asyncio.ensure_future(semaphore.acquire())
+    await asyncio.sleep(0)
+    begin()
+    semaphore.release()
+    await task
+
+
+@in_loop
+async def condition(begin):
+    condition = asyncio.Condition()
+
+    async def wait():
+        async with condition:
+            await condition.wait()
+
+    task = asyncio.ensure_future(wait())
+    await asyncio.sleep(0)
+    begin()
+    async with condition:
+        condition.notify_all()
+    await task
+
+
+@in_loop
+async def barrier(begin):
+    barrier = asyncio.Barrier(2)
+    task = asyncio.ensure_future(barrier.wait())
+    await asyncio.sleep(0)
+    begin()
+    try:
+        await barrier.wait()
+    finally:
+        task.cancel()
+
+
+@in_loop
+async def queues(begin):
+    begin()
+    for kind in asyncio.Queue, asyncio.LifoQueue, asyncio.PriorityQueue:
+        queue = kind(2)
+        queue.put_nowait(1)
+        await queue.put(2)
+        await queue.get()
+        queue.task_done()
+
+
+@in_loop
+async def descriptors(begin):
+    loop = asyncio.get_running_loop()
+    one, other = socket.socketpair()
+    with one, other:
+        one.setblocking(False)
+        begin()
+        try:
+            loop.add_writer(other, nothing)
+            loop.add_reader(one, nothing)
+            await asyncio.sleep(0)
+        finally:
+            loop.remove_reader(one)
+            loop.remove_writer(other)
+
+
+@in_loop
+async def socket_operations(begin):
+    loop = asyncio.get_running_loop()
+    one, other = socket.socketpair()
+    with one, other:
+        one.setblocking(False)
+        other.setblocking(False)
+        begin()
+        await loop.sock_sendall(one, b"x")
+        await loop.sock_recv(other, 10)
+
+
+class Echo(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.transport.write(data)
+
+
+@in_loop
+async def transports(begin):
+    loop = asyncio.get_running_loop()
+    one, other = socket.socketpair()
+    with other:
+        begin()
+        try:
+            transport, _ = await loop.create_connection(Echo, sock=one)
+            other.send(b"x")
+            await asyncio.sleep(0)
+            transport.close()
+        finally:
+            one.close()
+
+
+@in_loop
+async def servers(begin):
+    loop = asyncio.get_running_loop()
+    begin()
+    server = await loop.create_server(Echo, "127.0.0.1", 0)
+    try:
+        address = server.sockets[0].getsockname()
+        transport, _ = await loop.create_connection(Echo, *address)
+        transport.close()
+    finally:
+        server.close()
+
+
+@in_loop
+async def executor(begin):
+    await asyncio.to_thread(nothing)
+    begin()
+    await asyncio.to_thread(nothing)
+    await asyncio.get_running_loop().run_in_executor(None, nothing)
+
+
 async def cancel_all():
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
@@ -241,6 +439,13 @@ class Log:
         return None
 
 
+def is_want_of_memory(error):
+    """Also None, and what a TaskGroup makes of it."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(is_want_of_memory, error.exceptions))
+    return error is None or isinstance(error, MemoryError)
+
+
 def once(function, number):
     """One run; returns what is wrong with it, or None."""
     loop = asyncio.new_event_loop()
@@ -253,7 +458,7 @@ def once(function, number):
         error = caught
     finally:
         _testcapi.remove_mem_hooks()
-    if error is not None and not isinstance(error, MemoryError):
+    if not is_want_of_memory(error):
         return f"{error!r} came out"
     error = None
     loop.set_debug(False)
