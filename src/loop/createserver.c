@@ -444,11 +444,13 @@ static PyObject *
 lookup_all(ouro_state *st, AwaitObject *self)
 {
     PyObject *hosts = list_hosts(ouro_frame_get(self, SERVER_HOST));
-    PyObject *gather = PyObject_GetAttrString(st->stock.tasks, "gather");
+    PyObject *gather = hosts == NULL
+                           ? NULL
+                           : PyObject_GetAttrString(st->stock.tasks, "gather");
     PyObject *coroutines =
-        hosts == NULL ? NULL : PyTuple_New(PyList_GET_SIZE(hosts));
+        gather == NULL ? NULL : PyTuple_New(PyList_GET_SIZE(hosts));
     PyObject *result = NULL;
-    bool complete = coroutines != NULL && gather != NULL;
+    bool complete = coroutines != NULL;
     for (Py_ssize_t i = 0; complete && i < PyList_GET_SIZE(hosts); i++) {
         PyObject *args[LOOKUP_ARGS] = {PyList_GET_ITEM(hosts, i),
                                        ouro_frame_get(self, SERVER_PORT),

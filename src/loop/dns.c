@@ -16,6 +16,9 @@
 PyObject *
 ouro_socket_attr(ouro_state *st, const char *name)
 {
+    if (PyErr_Occurred()) {
+        return NULL; /* so that several can be asked for, and then checked */
+    }
     return PyObject_GetAttrString(st->stock.socket_module, name);
 }
 

@@ -93,13 +93,14 @@ connect_resolve(ouro_state *st, AwaitObject *self, PyObject *sock,
                 PyObject *address, PyObject **ret)
 {
     PyObject *family = PyObject_GetAttr(sock, st->str.family);
-    PyObject *type = PyObject_GetAttr(sock, st->str.type);
-    PyObject *proto = PyObject_GetAttr(sock, st->str.proto);
-    PyObject *zero = PyLong_FromLong(0);
-    *ret = family == NULL || type == NULL || proto == NULL || zero == NULL
-               ? NULL
-               : ouro_ensure_resolved(st, self->owner, address, family, type,
-                                      proto, zero);
+    PyObject *type =
+        family == NULL ? NULL : PyObject_GetAttr(sock, st->str.type);
+    PyObject *proto =
+        type == NULL ? NULL : PyObject_GetAttr(sock, st->str.proto);
+    PyObject *zero = proto == NULL ? NULL : PyLong_FromLong(0);
+    *ret = zero == NULL ? NULL
+                        : ouro_ensure_resolved(st, self->owner, address,
+                                               family, type, proto, zero);
     Py_XDECREF(family);
     Py_XDECREF(type);
     Py_XDECREF(proto);

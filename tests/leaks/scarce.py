@@ -400,14 +400,6 @@ async def servers(begin):
         server.close()
 
 
-@in_loop
-async def executor(begin):
-    await asyncio.to_thread(nothing)
-    begin()
-    await asyncio.to_thread(nothing)
-    await asyncio.get_running_loop().run_in_executor(None, nothing)
-
-
 async def cancel_all():
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
