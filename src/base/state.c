@@ -97,6 +97,7 @@ static const import_entry imports[] = {
     IMPORT_OPTIONAL("_asyncio", "future_add_to_awaited_by", add_to_awaited_by),
     IMPORT_OPTIONAL("_asyncio", "future_discard_from_awaited_by",
                     discard_from_awaited_by),
+    IMPORT("concurrent.futures", NULL, concurrent_futures),
     IMPORT("concurrent.futures", "Future", concurrent_Future),
     IMPORT("concurrent.futures", "CancelledError", concurrent_CancelledError),
     IMPORT("concurrent.futures", "InvalidStateError",
@@ -304,6 +305,9 @@ ouro_state_traverse(ouro_state *st, visitproc visit, void *arg)
     if (stop == 0) {
         stop = snapshots_traverse(SNAPSHOTS(st->streams), visit, arg);
     }
+    if (stop == 0) {
+        stop = snapshots_traverse(&st->thread_pool, 1, visit, arg);
+    }
     return stop;
 }
 
@@ -328,6 +332,7 @@ ouro_state_clear(ouro_state *st)
     snapshots_clear(SNAPSHOTS(st->sync));
     snapshots_clear(SNAPSHOTS(st->transports));
     snapshots_clear(SNAPSHOTS(st->streams));
+    snapshots_clear(&st->thread_pool, 1);
 }
 
 void

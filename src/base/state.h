@@ -54,6 +54,8 @@ typedef struct ouro_types {
     PyTypeObject *FdWatch;
     PyTypeObject *Runner;
     PyTypeObject *LoopRunner;
+    PyTypeObject *Workers;
+    PyTypeObject *Call;
     /* sync */
     PyTypeObject *LoopBoundMixin;
     PyTypeObject *ContextManagerMixin;
@@ -152,7 +154,9 @@ typedef struct ouro_imports {
     PyObject *get_origin_depth;
     PyObject *set_origin_depth;
     PyObject *is_finalizing;
-    PyObject *runners; /* asyncio.runners */
+    PyObject *concurrent_futures; /* the module */
+    PyObject *ThreadPoolExecutor; /* NULL: not yet looked at, or patched */
+    PyObject *runners;            /* asyncio.runners */
     PyObject *runner_created;
     PyObject *runner_initialized;
     PyObject *runner_closed;
@@ -338,6 +342,7 @@ typedef struct ouro_imports {
     X(submit)                                                                 \
     X(wrap_future)                                                            \
     X(select)                                                                 \
+    X(ThreadPoolExecutor)                                                     \
     X(_lazy_init)                                                             \
     X(run_until_complete)                                                     \
     X(shutdown_asyncgens)                                                     \
@@ -683,9 +688,13 @@ struct ouro_state {
     ouro_freelist free_handles;
     ouro_freelist free_timer_handles;
     ouro_freelist free_safe_handles;
-    ouro_intact loop_intact;   /* nobody has patched our Loop class */
-    const struct net_ops *net; /* loop/netops.h */
-    bool reads_socket_fd;      /* sockets keep it where we look */
+    ouro_intact loop_intact;       /* nobody has patched our Loop class */
+    struct WorkersObject *workers; /* all pools of threads (workers.c) */
+    bool workers_registered;       /* for the interpreter's exit */
+    bool workers_exit;             /* that has begun */
+    ouro_intact thread_pool;       /* nobody has patched ThreadPoolExecutor */
+    const struct net_ops *net;     /* loop/netops.h */
+    bool reads_socket_fd;          /* sockets keep it where we look */
     /* net */
     ouro_protocol_entry protocols[OURO_PROTOCOLS_MAX];
     int protocol_count;

@@ -1,19 +1,16 @@
 /* executor.c - calls in other threads: run_in_executor() and the default
- * executor's life.
+ * executor.
  *
- * The executors are concurrent.futures' own; their futures are wrapped.
+ * While nobody sets, looks at or patches a default executor, it is our own
+ * (workers.c).  All others are called as they are, and their futures wrapped.
  */
 #include "loop/loop.h"
 
 #include "base/args.h"
+#include "loop/executor.h"
+#include "loop/workers.h"
 
 /* ---- the default executor ---------------------------------------------- */
-
-static bool
-has_executor(LoopObject *self)
-{
-    return self->default_executor != NULL && self->default_executor != Py_None;
-}
 
 static int
 check_default_executor(LoopObject *self)
@@ -36,22 +33,17 @@ loop_check_default_executor(PyObject *op, PyObject *ignored)
 }
 
 static PyObject *
-thread_pool_type(void)
+thread_pool_type(ouro_state *st)
 {
-    PyObject *module = PyImport_ImportModule("concurrent.futures");
-    if (module == NULL) {
-        return NULL;
-    }
-    PyObject *type = PyObject_GetAttrString(module, "ThreadPoolExecutor");
-    Py_DECREF(module);
-    return type;
+    return PyObject_GetAttr(st->stock.concurrent_futures,
+                            st->str.ThreadPoolExecutor);
 }
 
 /* ThreadPoolExecutor(thread_name_prefix='asyncio') */
 static PyObject *
-make_executor(void)
+make_executor(ouro_state *st)
 {
-    PyObject *type = thread_pool_type();
+    PyObject *type = thread_pool_type(st);
     if (type == NULL) {
         return NULL;
     }
@@ -74,8 +66,8 @@ get_default_executor(LoopObject *self)
     if (check_default_executor(self) < 0) {
         return NULL;
     }
-    if (!has_executor(self)) {
-        PyObject *executor = make_executor();
+    if (!ouro_has_executor(self)) {
+        PyObject *executor = make_executor(self->core.st);
         if (executor == NULL) {
             return NULL;
         }
@@ -99,7 +91,8 @@ loop_set_default_executor(PyObject *op, PyObject *const *args,
     if (ouro_parse(&signature, args, nargs, kwnames, &executor) < 0) {
         return NULL;
     }
-    PyObject *type = thread_pool_type();
+    LoopObject *self = (LoopObject *)op;
+    PyObject *type = thread_pool_type(self->core.st);
     if (type == NULL) {
         return NULL;
     }
@@ -112,8 +105,191 @@ loop_set_default_executor(PyObject *op, PyObject *const *args,
         }
         return NULL;
     }
-    Py_XSETREF(((LoopObject *)op)->default_executor, Py_NewRef(executor));
+    Py_XSETREF(self->default_executor, Py_NewRef(executor));
+    ouro_executor_drop_workers(self);
     Py_RETURN_NONE;
+}
+
+/* From now on it is seen: a ThreadPoolExecutor. */
+PyObject *
+ouro_executor_get(PyObject *op, void *closure)
+{
+    LoopObject *self = (LoopObject *)op;
+    if (!ouro_has_executor(self) && self->workers != NULL) {
+        PyObject *executor = make_executor(self->core.st);
+        if (executor == NULL) {
+            return NULL;
+        }
+        Py_XSETREF(self->default_executor, executor);
+        if (self->executor_shutdown
+            && ouro_executor_shut_down(self->core.st, executor, Py_False)
+                   < 0) {
+            return NULL;
+        }
+    }
+    return Py_NewRef(self->default_executor != NULL ? self->default_executor
+                                                    : Py_None);
+}
+
+int
+ouro_executor_set(PyObject *op, PyObject *value, void *closure)
+{
+    LoopObject *self = (LoopObject *)op;
+    Py_XSETREF(self->default_executor, Py_XNewRef(value));
+    ouro_executor_drop_workers(self);
+    return 0;
+}
+
+/* ---- our own ----------------------------------------------------------- */
+
+void
+ouro_executor_drop_workers(LoopObject *self)
+{
+    if (self->workers != NULL) {
+        ouro_workers_end(self->workers);
+        Py_CLEAR(self->workers);
+    }
+}
+
+/* The file of the code that runs when owner.name() is called, or NULL. */
+static PyObject *
+file_of(PyObject *owner, const char *name)
+{
+    PyObject *function = PyObject_GetAttrString(owner, name);
+    PyObject *code =
+        function == NULL ? NULL : PyObject_GetAttrString(function, "__code__");
+    PyObject *file =
+        code == NULL ? NULL : PyObject_GetAttrString(code, "co_filename");
+    Py_XDECREF(code);
+    Py_XDECREF(function);
+    PyErr_Clear();
+    return file;
+}
+
+/* Whether what ThreadPoolExecutor does is in one file with its module. */
+static bool
+thread_pool_original(PyObject *type)
+{
+    static const char *const names[] = {"__init__", "submit", "shutdown",
+                                        "_adjust_thread_count"};
+    PyObject *module = PyImport_ImportModule("concurrent.futures.thread");
+    PyObject *home = module == NULL ? NULL : file_of(module, "_worker");
+    bool same = home != NULL;
+    for (size_t i = 0; same && i < Py_ARRAY_LENGTH(names); i++) {
+        PyObject *file = file_of(type, names[i]);
+        same = file != NULL && PyUnicode_Compare(file, home) == 0;
+        Py_XDECREF(file);
+    }
+    Py_XDECREF(home);
+    Py_XDECREF(module);
+    PyErr_Clear();
+    return same;
+}
+
+/* Whether threads are started by the interpreter, not by a library that has
+ * them replaced. */
+static bool
+threads_original(void)
+{
+    static const char *const names[] = {"_start_joinable_thread",
+                                        "_start_new_thread"};
+    PyObject *threading = PyImport_ImportModule("threading");
+    bool builtin = false;
+    for (size_t i = 0; threading != NULL && i < Py_ARRAY_LENGTH(names); i++) {
+        PyObject *start = PyObject_GetAttrString(threading, names[i]);
+        PyErr_Clear();
+        if (start != NULL) {
+            builtin = PyCFunction_Check(start);
+            Py_DECREF(start);
+            break;
+        }
+    }
+    Py_XDECREF(threading);
+    PyErr_Clear();
+    return builtin;
+}
+
+/* ThreadPoolExecutor as it was made: what ours is to behave like. 1, 0, -1 */
+static int
+thread_pool_intact(ouro_state *st)
+{
+    PyObject *type = thread_pool_type(st);
+    if (type == NULL) {
+        return -1;
+    }
+    int result = 0;
+    if (st->stock.ThreadPoolExecutor != NULL) {
+        result = type == st->stock.ThreadPoolExecutor
+                 && ouro_intact_check(&st->thread_pool);
+    }
+    else if (PyType_Check(type) && threads_original()
+             && thread_pool_original(type)) {
+        result = ouro_intact_init(&st->thread_pool, (PyTypeObject *)type);
+        if (result == 0) {
+            st->stock.ThreadPoolExecutor = Py_NewRef(type);
+            result = 1;
+        }
+    }
+    Py_DECREF(type);
+    return result;
+}
+
+/* Whether our threads are the default executor: 1, 0, -1. */
+static int
+use_workers(LoopObject *self)
+{
+    ouro_state *st = self->core.st;
+    if (ouro_has_executor(self) || !ouro_loop_fast(st, (PyObject *)self)
+        || (self->workers != NULL && !ouro_workers_usable(self->workers))) {
+        return 0;
+    }
+    return thread_pool_intact(st);
+}
+
+int
+ouro_executor_call(PyObject *loop, PyObject *func, PyObject *args,
+                   PyObject *kwargs, PyObject *context, PyObject **ret)
+{
+    LoopObject *self = (LoopObject *)loop;
+    int ours = use_workers(self);
+    if (ours <= 0) {
+        return ours;
+    }
+    if (check_default_executor(self) < 0) {
+        return -1;
+    }
+    if (self->workers == NULL) {
+        self->workers = ouro_workers_new(self->core.st);
+    }
+    if (self->workers == NULL) {
+        return -1;
+    }
+    PyObject *workers = Py_NewRef(self->workers);
+    *ret = ouro_workers_submit(workers, loop, func, args, kwargs, context);
+    Py_DECREF(workers);
+    return *ret == NULL ? -1 : 1;
+}
+
+/* run_in_executor(None, func, *args): 1, 0: not by our threads, -1. */
+static int
+call_directly(LoopObject *self, PyObject *func, PyObject *const *args,
+              Py_ssize_t nargs, PyObject **ret)
+{
+    int ours = use_workers(self);
+    if (ours <= 0) {
+        return ours;
+    }
+    PyObject *tuple = PyTuple_New(nargs);
+    if (tuple == NULL) {
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < nargs; i++) {
+        PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
+    }
+    int done =
+        ouro_executor_call((PyObject *)self, func, tuple, NULL, NULL, ret);
+    Py_DECREF(tuple);
+    return done;
 }
 
 /* ---- run_in_executor --------------------------------------------------- */
@@ -172,311 +348,20 @@ loop_run_in_executor(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                    < 0)) {
         return NULL;
     }
-    PyObject *executor = values[0] == Py_None ? get_default_executor(self)
-                                              : Py_NewRef(values[0]);
-    if (executor == NULL) {
-        return NULL;
+    Py_ssize_t surplus = nargs > 2 ? nargs - 2 : 0;
+    PyObject *future = NULL, *executor = NULL;
+    int done = values[0] == Py_None
+                   ? call_directly(self, values[1], args + 2, surplus, &future)
+                   : 0;
+    if (done == 0) {
+        executor = values[0] == Py_None ? get_default_executor(self)
+                                        : Py_NewRef(values[0]);
     }
-    PyObject *future =
-        submit(self, executor, values[1], args + 2, nargs > 2 ? nargs - 2 : 0);
-    Py_DECREF(executor);
+    if (executor != NULL) {
+        future = submit(self, executor, values[1], args + 2, surplus);
+        Py_DECREF(executor);
+    }
     return future;
-}
-
-/* ---- shutdown ---------------------------------------------------------- */
-
-/* executor.shutdown(wait=wait) */
-static int
-shut_down(ouro_state *st, PyObject *executor, PyObject *wait)
-{
-    PyObject *kwnames = PyTuple_Pack(1, st->str.wait);
-    PyObject *result = NULL;
-    if (kwnames != NULL) {
-        PyObject *args[] = {executor, wait};
-        result = PyObject_VectorcallMethod(st->str.shutdown, args, 1, kwnames);
-        Py_DECREF(kwnames);
-    }
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
-}
-
-/* At close(): the executor's threads end by themselves. */
-int
-ouro_executor_close(LoopObject *self)
-{
-    self->executor_shutdown = true;
-    if (!has_executor(self)) {
-        return 0;
-    }
-    PyObject *executor = self->default_executor;
-    self->default_executor = NULL;
-    int result = shut_down(self->core.st, executor, Py_False);
-    if (result < 0 && PyErr_ExceptionMatches(PyExc_MemoryError)
-        && self->default_executor == NULL) {
-        self->default_executor = Py_NewRef(executor); /* for another try */
-    }
-    Py_DECREF(executor);
-    return result;
-}
-
-/* self.call_soon_threadsafe(callback, future, value) */
-static int
-call_back(LoopObject *self, PyObject *callback, PyObject *future,
-          PyObject *value)
-{
-    if (self->closed) {
-        return 0;
-    }
-    PyObject *args[] = {(PyObject *)self, callback, future, value};
-    PyObject *handle = PyObject_VectorcallMethod(
-        self->core.st->str.call_soon_threadsafe, args, 4, NULL);
-    Py_XDECREF(handle);
-    return handle == NULL ? -1 : 0;
-}
-
-static int
-report_shutdown(LoopObject *self, PyObject *future)
-{
-    ouro_state *st = self->core.st;
-    PyObject *set_result = PyObject_GetAttr(
-        st->stock.futures, st->str._set_result_unless_cancelled);
-    if (set_result == NULL) {
-        return -1;
-    }
-    int result = call_back(self, set_result, future, Py_None);
-    Py_DECREF(set_result);
-    return result;
-}
-
-/* future.set_exception(error), unless the future was cancelled. */
-static int
-report_shutdown_error(LoopObject *self, PyObject *future)
-{
-    ouro_state *st = self->core.st;
-    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
-        return -1;
-    }
-    PyObject *error = PyErr_GetRaisedException();
-    PyObject *cancelled = PyObject_CallMethodNoArgs(future, st->str.cancelled);
-    int result = -1;
-    if (cancelled == Py_True) {
-        result = 0;
-    }
-    else if (cancelled != NULL) {
-        PyObject *set_exception = PyObject_GetAttr((PyObject *)Py_TYPE(future),
-                                                   st->str.set_exception);
-        if (set_exception != NULL) {
-            result = call_back(self, set_exception, future, error);
-            Py_DECREF(set_exception);
-        }
-    }
-    Py_XDECREF(cancelled);
-    Py_DECREF(error);
-    return result;
-}
-
-/* Runs in a thread of its own. */
-static PyObject *
-loop_do_shutdown(PyObject *op, PyObject *future)
-{
-    LoopObject *self = (LoopObject *)op;
-    PyObject *executor =
-        Py_NewRef(has_executor(self) ? self->default_executor : Py_None);
-    int result = shut_down(self->core.st, executor, Py_True);
-    Py_DECREF(executor);
-    if (result == 0) {
-        result = report_shutdown(self, future);
-    }
-    if (result < 0) {
-        result = report_shutdown_error(self, future);
-    }
-    return result < 0 ? NULL : Py_NewRef(Py_None);
-}
-
-/* threading.Thread(target=self._do_shutdown, args=(future,)), started. */
-static PyObject *
-start_shutdown_thread(LoopObject *self, PyObject *future)
-{
-    ouro_state *st = self->core.st;
-    PyObject *thread = NULL, *kwargs = NULL, *type = NULL;
-    PyObject *empty = PyTuple_New(0);
-    PyObject *threading = PyImport_ImportModule("threading");
-    PyObject *target =
-        PyObject_GetAttr((PyObject *)self, st->str._do_shutdown);
-    if (threading != NULL && target != NULL) {
-        type = PyObject_GetAttrString(threading, "Thread");
-        kwargs = Py_BuildValue("{sOs(O)}", "target", target, "args", future);
-    }
-    if (empty != NULL && type != NULL && kwargs != NULL) {
-        thread = PyObject_Call(type, empty, kwargs);
-    }
-    if (thread != NULL) {
-        PyObject *started = PyObject_CallMethodNoArgs(thread, st->str.start);
-        if (started == NULL) {
-            Py_CLEAR(thread);
-        }
-        Py_XDECREF(started);
-    }
-    Py_XDECREF(kwargs);
-    Py_XDECREF(type);
-    Py_XDECREF(target);
-    Py_XDECREF(threading);
-    Py_XDECREF(empty);
-    return thread;
-}
-
-/* thread.join(), or join(timeout) */
-static int
-join_thread(ouro_state *st, PyObject *thread, PyObject *timeout)
-{
-    PyObject *args[] = {thread, timeout};
-    PyObject *result = PyObject_VectorcallMethod(st->str.join, args, 2, NULL);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
-}
-
-/* Its time is over: warn, and leave the threads to themselves. */
-static int
-give_up(LoopObject *self, PyObject *timeout)
-{
-    if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1,
-                         "The executor did not finishing joining its threads "
-                         "within %S seconds.",
-                         timeout)
-        < 0) {
-        return -1;
-    }
-    return has_executor(self)
-               ? shut_down(self->core.st, self->default_executor, Py_False)
-               : 0;
-}
-
-/* 3.12 bounds the join, not the wait before it. */
-static int
-join_and_check(LoopObject *self, PyObject *thread, PyObject *timeout)
-{
-    ouro_state *st = self->core.st;
-    if (join_thread(st, thread, timeout) < 0) {
-        return -1;
-    }
-    PyObject *alive = PyObject_CallMethodNoArgs(thread, st->str.is_alive);
-    if (alive == NULL) {
-        return -1;
-    }
-    int result = alive == Py_True ? give_up(self, timeout) : 0;
-    Py_DECREF(alive);
-    return result;
-}
-
-/* What the shutdown waits for: the future, from 3.13 on for a time. */
-static await_status
-wait_for_shutdown(ouro_state *st, PyObject *future, PyObject *timeout,
-                  PyObject **ret)
-{
-    if (timeout == Py_None || !st->has.loop.shutdown_waits_briefly) {
-        *ret = Py_NewRef(future);
-        return AWAIT_DELEGATE;
-    }
-    PyObject *args[] = {st->stock.tasks, future, timeout};
-    *ret = PyObject_VectorcallMethod(st->str.wait_for, args, 3, NULL);
-    return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
-}
-
-enum { SHUTDOWN_START, SHUTDOWN_WAITING };
-
-/* self->a: the timeout; b: the thread. */
-static await_status
-shutdown_poll(AwaitObject *self, PyObject **ret)
-{
-    LoopObject *loop = (LoopObject *)self->owner;
-    ouro_state *st = loop->core.st;
-    if (self->step == SHUTDOWN_WAITING) {
-        PyObject *timeout =
-            st->has.loop.shutdown_waits_briefly ? Py_None : self->a;
-        *ret = Py_NewRef(Py_None);
-        return join_and_check(loop, self->b, timeout) < 0 ? AWAIT_ERROR
-                                                          : AWAIT_RETURN;
-    }
-    loop->executor_shutdown = true;
-    if (!has_executor(loop)) {
-        *ret = Py_NewRef(Py_None);
-        return AWAIT_RETURN;
-    }
-    PyObject *future =
-        PyObject_CallMethodNoArgs((PyObject *)loop, st->str.create_future);
-    if (future == NULL) {
-        return AWAIT_ERROR;
-    }
-    await_status status = AWAIT_ERROR;
-    self->b = start_shutdown_thread(loop, future);
-    if (self->b != NULL) {
-        self->step = SHUTDOWN_WAITING;
-        status = wait_for_shutdown(st, future, self->a, ret);
-    }
-    Py_DECREF(future);
-    return status;
-}
-
-static await_status
-shutdown_abort(AwaitObject *self, PyObject **ret)
-{
-    LoopObject *loop = (LoopObject *)self->owner;
-    ouro_state *st = loop->core.st;
-    if (self->step != SHUTDOWN_WAITING) {
-        return AWAIT_ERROR;
-    }
-    if (st->has.loop.shutdown_waits_briefly) {
-        if (!PyErr_ExceptionMatches(PyExc_TimeoutError)) {
-            return AWAIT_ERROR;
-        }
-        PyErr_Clear();
-        *ret = Py_NewRef(Py_None);
-        return give_up(loop, self->a) < 0 ? AWAIT_ERROR : AWAIT_RETURN;
-    }
-    /* finally: thread.join(timeout) */
-    PyObject *error = PyErr_GetRaisedException();
-    if (join_thread(st, self->b, self->a) < 0) {
-        PyErr_Clear();
-    }
-    PyErr_SetRaisedException(error);
-    return AWAIT_ERROR;
-}
-
-static const await_kind shutdown_kind = {
-    .name = "shutdown_default_executor",
-    .qualname = "BaseEventLoop.shutdown_default_executor",
-    .poll = shutdown_poll,
-    .abort = shutdown_abort,
-};
-
-static PyObject *
-loop_shutdown_default_executor(PyObject *op, PyObject *const *args,
-                               Py_ssize_t nargs, PyObject *kwnames)
-{
-    static const ouro_signature signature_3_11 = {
-        .qualname = "BaseEventLoop.shutdown_default_executor",
-        .skip_self = 1,
-        .names = {NULL},
-    };
-    static const ouro_signature signature = {
-        .qualname = "BaseEventLoop.shutdown_default_executor",
-        .skip_self = 1,
-        .positional = 1,
-        .names = {"timeout", NULL},
-    };
-    ouro_state *st = ((LoopObject *)op)->core.st;
-    PyObject *timeout = NULL;
-    if (ouro_parse(st->has.loop.shutdown_timeout ? &signature
-                                                 : &signature_3_11,
-                   args, nargs, kwnames, &timeout)
-        < 0) {
-        return NULL;
-    }
-    AwaitObject *coro = ouro_await_new(st, &shutdown_kind, op);
-    if (coro != NULL) {
-        coro->a = Py_NewRef(timeout != NULL ? timeout : Py_None);
-    }
-    return (PyObject *)coro;
 }
 
 PyDoc_STRVAR(run_in_executor_doc,
@@ -489,15 +374,6 @@ PyDoc_STRVAR(set_default_executor_doc,
 Use a ThreadPoolExecutor of the caller's as the default executor.");
 PyDoc_STRVAR(check_default_executor_doc,
              "_check_default_executor($self, /)\n--\n\n");
-PyDoc_STRVAR(do_shutdown_doc, "_do_shutdown($self, future)\n--\n\n");
-#define SHUTDOWN_DOC                                                          \
-    "--\n\n\
-Shut the default executor down and wait until its threads have ended"
-PyDoc_STRVAR(shutdown_3_11_doc,
-             "shutdown_default_executor($self, /)\n" SHUTDOWN_DOC ".");
-PyDoc_STRVAR(shutdown_doc,
-             "shutdown_default_executor($self, timeout=None)\n" SHUTDOWN_DOC
-             ",\nfor up to `timeout` seconds.");
 
 static PyMethodDef methods[] = {
     OURO_METHOD("run_in_executor", loop_run_in_executor, run_in_executor_doc),
@@ -505,28 +381,15 @@ static PyMethodDef methods[] = {
                 set_default_executor_doc),
     {"_check_default_executor", loop_check_default_executor, METH_NOARGS,
      check_default_executor_doc},
-    {"_do_shutdown", loop_do_shutdown, METH_O, do_shutdown_doc},
-    {NULL},
-};
-
-static const ouro_async_def shutdown_3_11[] = {
-    {"shutdown_default_executor", loop_shutdown_default_executor,
-     shutdown_3_11_doc},
-    {NULL},
-};
-
-static const ouro_async_def shutdown[] = {
-    {"shutdown_default_executor", loop_shutdown_default_executor,
-     shutdown_doc},
     {NULL},
 };
 
 int
 ouro_executor_setup(PyObject *module, ouro_state *st)
 {
-    if (ouro_loop_add_methods(st, methods) < 0) {
+    if (ouro_loop_add_methods(st, methods) < 0
+        || ouro_workers_setup(module, st) < 0) {
         return -1;
     }
-    return ouro_loop_add_async_methods(
-        st, st->has.loop.shutdown_timeout ? shutdown : shutdown_3_11);
+    return ouro_executor_shutdown_setup(module, st);
 }

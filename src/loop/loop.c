@@ -16,6 +16,7 @@
 static const loop_ops ops = {
     .callback_failed = ouro_loop_callback_failed,
     .post = ouro_loop_post,
+    .call_in_thread = ouro_executor_call,
 };
 
 /* ---- birth ------------------------------------------------------------- */
@@ -274,6 +275,7 @@ loop_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->exception_handler);
     Py_VISIT(self->task_factory);
     Py_VISIT(self->default_executor);
+    Py_VISIT(self->workers);
     Py_VISIT(self->asyncgens);
     Py_VISIT(self->old_agen_hooks);
     Py_VISIT(self->signal_handlers);
@@ -309,6 +311,7 @@ loop_clear(PyObject *op)
     Py_CLEAR(self->exception_handler);
     Py_CLEAR(self->task_factory);
     Py_CLEAR(self->default_executor);
+    ouro_executor_drop_workers(self);
     Py_CLEAR(self->asyncgens);
     Py_CLEAR(self->old_agen_hooks);
     Py_CLEAR(self->signal_handlers);

@@ -37,10 +37,11 @@ typedef struct LoopObject {
     PyObject *current_handle;
     PyObject *exception_handler;
     PyObject *task_factory;
-    PyObject *default_executor;
-    PyObject *asyncgens;       /* the WeakSet, or NULL: nobody asked yet */
-    PyObject *old_agen_hooks;  /* while it runs */
-    PyObject *signal_handlers; /* {number: Handle}, or NULL */
+    PyObject *default_executor; /* that somebody has set or seen */
+    PyObject *workers;          /* our own, or NULL (workers.h) */
+    PyObject *asyncgens;        /* the WeakSet, or NULL: nobody asked yet */
+    PyObject *old_agen_hooks;   /* while it runs */
+    PyObject *signal_handlers;  /* {number: Handle}, or NULL */
     PyObject *transports; /* the WeakValueDictionary of stock ones, or NULL */
     PyObject *watcher;    /* of child processes; NULL until it is asked for */
     PyObject *selector;   /* what is waited by, if not by our own poller */
@@ -188,6 +189,19 @@ int ouro_asyncgens_leave(LoopObject *self);
  * back. 0/-1. */
 int ouro_executor_close(LoopObject *self);
 int ouro_signals_close(LoopObject *self);
+
+/* ---- executor.c -------------------------------------------------------- */
+
+/* loop_ops.call_in_thread */
+int ouro_executor_call(PyObject *loop, PyObject *func, PyObject *args,
+                       PyObject *kwargs, PyObject *context, PyObject **ret);
+
+/* Threads of ours end by themselves. */
+void ouro_executor_drop_workers(LoopObject *self);
+
+/* The attribute _default_executor. */
+PyObject *ouro_executor_get(PyObject *self, void *closure);
+int ouro_executor_set(PyObject *self, PyObject *value, void *closure);
 
 /* ---- hooks.c ----------------------------------------------------------- */
 

@@ -9,6 +9,7 @@
 #include "sys/inbox.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -65,6 +66,26 @@ ou_inbox_post(ou_inbox *inbox, ou_job *job)
     atomic_store(&inbox->pending, true);
     inbox_signal(inbox);
     pthread_mutex_unlock(&inbox->lock);
+}
+
+void
+ou_inbox_enter(ou_inbox *inbox)
+{
+    atomic_fetch_add(&inbox->posters, 1);
+}
+
+void
+ou_inbox_leave(ou_inbox *inbox)
+{
+    atomic_fetch_sub(&inbox->posters, 1);
+}
+
+void
+ou_inbox_settle(ou_inbox *inbox)
+{
+    while (atomic_load(&inbox->posters) > 0) {
+        sched_yield();
+    }
 }
 
 void
@@ -139,6 +160,7 @@ ou_inbox_after_fork(ou_inbox *inbox)
     /* The thread that held the lock may not exist here: begin anew. */
     pthread_mutex_init(&inbox->lock, NULL);
     atomic_store(&inbox->waiting, false);
+    atomic_store(&inbox->posters, 0);
     if (inbox->event_fd >= 0) {
         close(inbox->event_fd);
         inbox->event_fd = -1;

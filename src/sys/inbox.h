@@ -19,6 +19,7 @@ typedef struct ou_inbox {
     atomic_bool woken;   /* ou_inbox_wake() was called, no wait has seen it */
     atomic_bool waiting; /* the loop waits, or is about to; whoever makes it
                             false sends the wake-up */
+    atomic_int posters;  /* threads between enter and leave */
     int event_fd;        /* -1: closed, or in the child of a fork */
 } ou_inbox;
 
@@ -30,6 +31,13 @@ void ou_inbox_close(ou_inbox *inbox);
 
 /* Post a job (with the queue's reference) and wake the loop if it waits. */
 void ou_inbox_post(ou_inbox *inbox, ou_job *job);
+
+/* Posting while the loop may be closed at any moment: enter while it is known
+ * to be open, post, leave.  Whoever closes it settles first: then no post is
+ * under way (which takes no time), and the last job has been posted. */
+void ou_inbox_enter(ou_inbox *inbox);
+void ou_inbox_leave(ou_inbox *inbox);
+void ou_inbox_settle(ou_inbox *inbox);
 
 /* Wake the loop if it waits, without a job; if it does not, its next wait
  * will not block. */

@@ -74,6 +74,7 @@ ou_loop_close(ou_loop *loop)
         /* Its lock may be held by a thread that is not here. */
         ou_inbox_after_fork(&loop->inbox);
     }
+    ou_inbox_settle(&loop->inbox);
     for (size_t fd = 0; fd < loop->io_capacity; fd++) {
         if (loop->ios[fd].io != NULL) {
             ou_io_stop(loop, loop->ios[fd].io);

@@ -34,9 +34,8 @@ copy_traceback(PyObject *from, PyObject *to)
     return result;
 }
 
-/* asyncio's exception for one of concurrent.futures': a new reference. */
-static PyObject *
-convert_exception(ouro_state *st, PyObject *exception)
+PyObject *
+ouro_convert_exception(ouro_state *st, PyObject *exception)
 {
     PyObject *type = counterpart(st, (PyObject *)Py_TYPE(exception));
     if (type == NULL) {
@@ -89,7 +88,7 @@ discard(PyObject *value)
 static int
 set_converted(ouro_state *st, PyObject *dest, PyObject *exception)
 {
-    PyObject *converted = convert_exception(st, exception);
+    PyObject *converted = ouro_convert_exception(st, exception);
     if (converted == NULL) {
         return -1;
     }
@@ -263,7 +262,7 @@ convert_future_exc(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse(&signature, args, nargs, kwnames, &exception) < 0) {
         return NULL;
     }
-    return convert_exception(ouro_module_state(module), exception);
+    return ouro_convert_exception(ouro_module_state(module), exception);
 }
 
 PyDoc_STRVAR(copy_future_state_doc,

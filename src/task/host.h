@@ -24,6 +24,11 @@ typedef struct loop_ops {
                            PyObject *context);
     /* Queue a job from any thread, on a loop that is fast. */
     void (*post)(PyObject *loop, ou_job *job);
+    /* Call func(*args, **kwargs) in a thread of the default executor's,
+     * within context. 1: *ret is a future of the result; 0: not on this loop,
+     * run_in_executor() has to be called; -1. */
+    int (*call_in_thread)(PyObject *loop, PyObject *func, PyObject *args,
+                          PyObject *kwargs, PyObject *context, PyObject **ret);
 } loop_ops;
 
 typedef struct LoopCore {

@@ -326,13 +326,45 @@ run_in_executor(ouro_state *st, AwaitObject *self)
     return future;
 }
 
+/* The same without the calls, on a loop of ours. 1, 0: not here, -1. */
+static int
+call_in_thread(ouro_state *st, AwaitObject *self, PyObject **ret)
+{
+    PyObject *loop = ouro_running_loop(st);
+    if (loop == NULL) {
+        return -1;
+    }
+    int done = 0;
+    if (ouro_loop_fast(st, loop)) {
+        PyObject *context = PyContext_CopyCurrent();
+        done = context == NULL
+                   ? -1
+                   : ((LoopCore *)loop)
+                         ->ops->call_in_thread(loop, self->owner, self->a,
+                                               self->b, context, ret);
+        Py_XDECREF(context);
+    }
+    Py_DECREF(loop);
+    return done;
+}
+
+static await_status
+to_thread_start(ouro_state *st, AwaitObject *self, PyObject **ret)
+{
+    int done = call_in_thread(st, self, ret);
+    if (done != 0) {
+        return done < 0 ? AWAIT_ERROR : AWAIT_FUTURE;
+    }
+    *ret = run_in_executor(st, self);
+    return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
+}
+
 static await_status
 to_thread_poll(AwaitObject *self, PyObject **ret)
 {
     if (self->step == TO_THREAD_START) {
         self->step = TO_THREAD_RUNNING;
-        *ret = run_in_executor(ouro_state_of((PyObject *)self), self);
-        return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
+        return to_thread_start(ouro_state_of((PyObject *)self), self, ret);
     }
     *ret = Py_NewRef(self->value);
     return AWAIT_RETURN;

@@ -1,0 +1,44 @@
+/* workers.h - the default executor of our own: threads that call functions.
+ *
+ * What concurrent.futures.ThreadPoolExecutor does, with a queue in C and
+ * results that come back to the loop as jobs.
+ */
+#ifndef OURO_WORKERS_H
+#define OURO_WORKERS_H
+
+#include "base/ouro.h"
+#include "sys/job.h"
+
+/* A new pool of threads, none of them started yet. */
+PyObject *ouro_workers_new(ouro_state *st);
+
+/* Whether the pool can be used: it is not another process's. */
+bool ouro_workers_usable(PyObject *workers);
+
+/* Call func(*args, **kwargs) in one of the threads, within context (NULL:
+ * the thread's own), and return a future of loop, which is fast and open, of
+ * its result.  args: a tuple; kwargs: a dict or NULL. */
+PyObject *ouro_workers_submit(PyObject *workers, PyObject *loop,
+                              PyObject *func, PyObject *args, PyObject *kwargs,
+                              PyObject *context);
+
+/* Have the threads end once they have done what is queued. */
+void ouro_workers_end(PyObject *workers);
+
+/* The same, and wait for them. 0/-1. */
+int ouro_workers_join(PyObject *workers);
+
+int ouro_workers_setup(PyObject *module, ouro_state *st);
+int ouro_calls_setup(PyObject *module, ouro_state *st);
+
+/* ---- calls.c: what the threads do -------------------------------------- */
+
+/* A call on its way into a thread and back; its job has a reference. */
+ou_job *ouro_call_new(ouro_state *st, PyObject *future, PyObject *func,
+                      PyObject *args, PyObject *kwargs, PyObject *context);
+
+/* Do it.  The loop (owned) whose inbox was entered for the job, which then
+ * has the result and is to be posted; NULL: the reference is gone. */
+PyObject *ouro_call_run(ouro_state *st, ou_job *job);
+
+#endif

@@ -1,0 +1,54 @@
+/* pool.h - a queue of jobs for a pool of threads.
+ *
+ * Any thread puts jobs; the pool's threads take them, each job once, in the
+ * order in which they were put.  The threads themselves are the binding's:
+ * here is the queue, and the waiting for it.
+ *
+ * A pool that has ended still gives out what was put before.
+ */
+#ifndef OU_POOL_H
+#define OU_POOL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "sys/fork.h"
+#include "sys/job.h"
+
+typedef struct ou_pool {
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t wanted;
+    ou_queue jobs;
+    int idle;  /* threads that wait for a job which nobody has put yet */
+    int woken; /* threads that have been woken and do not know it yet */
+    bool ended;
+    ou_fork_mark mark; /* the process that has the threads */
+} ou_pool;
+
+/* 0 or -errno. */
+int ou_pool_open(ou_pool *pool);
+
+/* No thread may use it any more.  Drops the jobs that are left; in the child
+ * of a fork too, where there are no threads to run them. */
+void ou_pool_close(ou_pool *pool);
+
+/* Put a job, with the queue's reference, and wake an idle thread for it. */
+void ou_pool_put(ou_pool *pool, ou_job *job);
+
+/* Whether a thread waits that the next job would wake. */
+bool ou_pool_idle(ou_pool *pool);
+
+/* The next job, or NULL if there is none at the moment. */
+ou_job *ou_pool_try(ou_pool *pool);
+
+/* The next job, waited for; NULL: the pool has ended. */
+ou_job *ou_pool_take(ou_pool *pool);
+
+/* No more jobs will be put: threads that find none return. */
+void ou_pool_end(ou_pool *pool);
+
+/* Whether this process is a fork's child, without the pool's threads: then
+ * ou_pool_close() alone may be called. */
+bool ou_pool_forked(const ou_pool *pool);
+
+#endif
