@@ -34,18 +34,16 @@ ou_inbox_open(ou_inbox *inbox)
 void
 ou_inbox_close(ou_inbox *inbox)
 {
-    /* The last poster may still be about to leave the lock. */
-    pthread_mutex_lock(&inbox->lock);
-    int event_fd = inbox->event_fd;
-    inbox->event_fd = -1;
-    pthread_mutex_unlock(&inbox->lock);
-    if (event_fd >= 0) {
-        close(event_fd);
+    ou_inbox_settle(inbox);
+    if (inbox->event_fd >= 0) {
+        close(inbox->event_fd);
+        inbox->event_fd = -1;
     }
     pthread_mutex_destroy(&inbox->lock);
 }
 
-/* The lock must be held: it keeps event_fd open. */
+/* Not under the lock, which is what the loop wants as soon as it has woken
+ * up.  What keeps event_fd open is that the inbox has been entered. */
 static void
 inbox_signal(ou_inbox *inbox)
 {
@@ -61,11 +59,13 @@ inbox_signal(ou_inbox *inbox)
 void
 ou_inbox_post(ou_inbox *inbox, ou_job *job)
 {
+    ou_inbox_enter(inbox);
     pthread_mutex_lock(&inbox->lock);
     ou_queue_push(&inbox->jobs, job);
     atomic_store(&inbox->pending, true);
-    inbox_signal(inbox);
     pthread_mutex_unlock(&inbox->lock);
+    inbox_signal(inbox);
+    ou_inbox_leave(inbox);
 }
 
 void
@@ -91,10 +91,10 @@ ou_inbox_settle(ou_inbox *inbox)
 void
 ou_inbox_wake(ou_inbox *inbox)
 {
-    pthread_mutex_lock(&inbox->lock);
+    ou_inbox_enter(inbox);
     atomic_store(&inbox->woken, true);
     inbox_signal(inbox);
-    pthread_mutex_unlock(&inbox->lock);
+    ou_inbox_leave(inbox);
 }
 
 bool

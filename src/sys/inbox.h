@@ -13,7 +13,7 @@
 #include "sys/job.h"
 
 typedef struct ou_inbox {
-    pthread_mutex_t lock; /* guards jobs and event_fd */
+    pthread_mutex_t lock; /* guards jobs */
     ou_queue jobs;
     atomic_bool pending; /* jobs is not empty */
     atomic_bool woken;   /* ou_inbox_wake() was called, no wait has seen it */

@@ -40,12 +40,16 @@ ou_pool_put(ou_pool *pool, ou_job *job)
 {
     pthread_mutex_lock(&pool->lock);
     ou_queue_push(&pool->jobs, job);
-    if (pool->idle > 0) {
+    bool wakes = pool->idle > 0;
+    if (wakes) {
         pool->idle--;
         pool->woken++;
-        pthread_cond_signal(&pool->wanted);
     }
     pthread_mutex_unlock(&pool->lock);
+    /* Not under the lock, which is what the thread wants first. */
+    if (wakes) {
+        pthread_cond_signal(&pool->wanted);
+    }
 }
 
 bool
@@ -57,26 +61,24 @@ ou_pool_idle(ou_pool *pool)
     return idle;
 }
 
+/* The lock is held. */
+static ou_job *
+pop_or_idle(ou_pool *pool)
+{
+    ou_job *job = ou_queue_pop(&pool->jobs);
+    if (job == NULL) {
+        pool->idle++;
+    }
+    return job;
+}
+
 ou_job *
 ou_pool_try(ou_pool *pool)
 {
     pthread_mutex_lock(&pool->lock);
-    ou_job *job = ou_queue_pop(&pool->jobs);
+    ou_job *job = pop_or_idle(pool);
     pthread_mutex_unlock(&pool->lock);
     return job;
-}
-
-/* The lock is held.  Be woken by a job, or by the end. */
-static void
-wait_idle(ou_pool *pool)
-{
-    pool->idle++;
-    while (pool->woken == 0 && !pool->ended) {
-        pthread_cond_wait(&pool->wanted, &pool->lock);
-    }
-    if (pool->woken > 0) {
-        pool->woken--;
-    }
 }
 
 ou_job *
@@ -84,10 +86,16 @@ ou_pool_take(ou_pool *pool)
 {
     pthread_mutex_lock(&pool->lock);
     ou_job *job;
-    /* Somebody who was busy may have been faster than who was woken. */
-    while ((job = ou_queue_pop(&pool->jobs)) == NULL && !pool->ended) {
-        wait_idle(pool);
-    }
+    do {
+        while (pool->woken == 0 && !pool->ended) {
+            pthread_cond_wait(&pool->wanted, &pool->lock);
+        }
+        if (pool->woken > 0) {
+            pool->woken--;
+        }
+        /* Somebody who was busy may have been faster. */
+        job = pop_or_idle(pool);
+    } while (job == NULL && !pool->ended);
     pthread_mutex_unlock(&pool->lock);
     return job;
 }

@@ -19,7 +19,7 @@ typedef struct ou_pool {
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t wanted;
     ou_queue jobs;
-    int idle;  /* threads that wait for a job which nobody has put yet */
+    int idle;  /* threads that want a job which nobody has put yet */
     int woken; /* threads that have been woken and do not know it yet */
     bool ended;
     ou_fork_mark mark; /* the process that has the threads */
@@ -38,10 +38,11 @@ void ou_pool_put(ou_pool *pool, ou_job *job);
 /* Whether a thread waits that the next job would wake. */
 bool ou_pool_idle(ou_pool *pool);
 
-/* The next job, or NULL if there is none at the moment. */
+/* The next job; NULL: there is none at the moment.  From then on the thread
+ * counts as idle, and has to call ou_pool_take() soon. */
 ou_job *ou_pool_try(ou_pool *pool);
 
-/* The next job, waited for; NULL: the pool has ended. */
+/* Of an idle thread: the next job, waited for; NULL: the pool has ended. */
 ou_job *ou_pool_take(ou_pool *pool);
 
 /* No more jobs will be put: threads that find none return. */

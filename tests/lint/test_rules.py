@@ -41,6 +41,7 @@ WITHOUT_TRAVERSE = {
 }
 WITHOUT_CLEAR = {
     **WITHOUT_TRAVERSE,
+    "call_slots": BROKEN_ELSEWHERE + "the loop that waits for it",
     "chain_slots": BROKEN_ELSEWHERE + "the two futures",
     "submit_slots": BROKEN_ELSEWHERE + "the loop that it is sent to",
     "release_slots": BROKEN_ELSEWHERE + "the future that calls it",
