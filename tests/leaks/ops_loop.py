@@ -181,6 +181,37 @@ async def to_thread():
     await asyncio.to_thread(nothing, 1)
 
 
+@operation(times=100)
+async def run_in_executor_failing():
+    with contextlib.suppress(ValueError):
+        await loop().run_in_executor(None, int, "x")
+    with contextlib.suppress(ValueError):
+        await asyncio.to_thread(int, "x")
+
+
+@operation(times=100)
+async def to_thread_many():
+    futures = [loop().run_in_executor(None, nothing, i) for i in range(20)]
+    for future in futures[::2]:
+        future.cancel()
+    await asyncio.gather(*futures, return_exceptions=True)
+
+
+@operation(times=20)
+def executors():
+    async def main():
+        await asyncio.to_thread(nothing)
+
+    for look in False, True:
+        new = asyncio.new_event_loop()
+        new.run_until_complete(main())
+        if look:
+            new._default_executor
+            new.run_until_complete(main())
+        new.run_until_complete(new.shutdown_default_executor())
+        new.close()
+
+
 @operation(times=50)
 async def run_coroutine_threadsafe():
     future = None

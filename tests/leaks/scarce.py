@@ -127,6 +127,16 @@ def task_waits(loop, begin):
 
 
 @scenario
+def calls_in_a_thread(loop, begin):
+    """(Which is there already: threading itself hangs if it cannot start.)"""
+    loop.run_until_complete(asyncio.to_thread(nothing))
+    coroutine = asyncio.to_thread(nothing, 1, 2)
+    begin()
+    loop.run_until_complete(loop.run_in_executor(None, nothing, 1))
+    loop.run_until_complete(coroutine)
+
+
+@scenario
 def task_fails(loop, begin):
     task = loop.create_task(failure())
     task.add_done_callback(asyncio.Task.exception)
