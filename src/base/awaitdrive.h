@@ -47,6 +47,10 @@ int ouro_await_wrapper_setup(PyObject *module, ouro_state *st);
 PyObject *ouro_await_code(const await_kind *kind);
 PyObject *ouro_await_frame(ouro_state *st, PyObject *code);
 
+/* From 3.14 on call graphs ask a frame for its coroutine: a new suspended one
+ * of Python's with the names of the body. */
+PyObject *ouro_await_standin(const await_kind *kind);
+
 /* The cr_origin of a coroutine that is made now. */
 PyObject *ouro_await_origin(int depth);
 

@@ -45,6 +45,76 @@ ouro_await_frame(ouro_state *st, PyObject *code)
                                    globals, NULL);
 }
 
+/* ---- from 3.14 on: a frame knows its coroutine -------------------------- */
+
+static const char BODY[] = "import types\n"
+                           "@types.coroutine\n"
+                           "def pause(): yield\n"
+                           "async def body(): await pause()\n";
+
+/* {"body": ...}: what the source defines. */
+static PyObject *
+run_source(void)
+{
+    PyObject *code = Py_CompileString(BODY, NO_FILE, Py_file_input);
+    PyObject *names = code == NULL ? NULL : PyDict_New();
+    PyObject *none =
+        names == NULL ? NULL : PyEval_EvalCode(code, names, names);
+    if (none == NULL) {
+        Py_CLEAR(names);
+    }
+    Py_XDECREF(none);
+    Py_XDECREF(code);
+    return names;
+}
+
+/* body.__code__ under the names of a body of ours. */
+static PyObject *
+body_code(PyObject *names, const await_kind *kind)
+{
+    PyObject *body = PyDict_GetItemString(names, "body");
+    PyObject *code =
+        body == NULL ? NULL : PyObject_GetAttrString(body, "__code__");
+    PyObject *replace =
+        code == NULL ? NULL : PyObject_GetAttrString(code, "replace");
+    PyObject *keywords =
+        Py_BuildValue("{ssssss}", "co_name", kind->name, "co_qualname",
+                      kind->qualname, "co_filename", NO_FILE);
+    PyObject *none = PyTuple_New(0), *renamed = NULL;
+    if (replace != NULL && keywords != NULL && none != NULL) {
+        renamed = PyObject_Call(replace, none, keywords);
+    }
+    Py_XDECREF(none);
+    Py_XDECREF(keywords);
+    Py_XDECREF(replace);
+    Py_XDECREF(code);
+    return renamed;
+}
+
+PyObject *
+ouro_await_standin(const await_kind *kind)
+{
+    PyObject *names = run_source();
+    PyObject *code = names == NULL ? NULL : body_code(names, kind);
+    PyObject *function = code == NULL ? NULL : PyFunction_New(code, names);
+    PyObject *coroutine =
+        function == NULL ? NULL : PyObject_CallNoArgs(function);
+    if (coroutine != NULL) {
+        PyObject *paused =
+            PyObject_CallMethod(coroutine, "send", "O", Py_None);
+        if (paused == NULL) {
+            Py_CLEAR(coroutine);
+        }
+        Py_XDECREF(paused);
+    }
+    Py_XDECREF(function);
+    Py_XDECREF(code);
+    Py_XDECREF(names);
+    return coroutine;
+}
+
+/* ---- where it comes from ------------------------------------------------ */
+
 /* (filename, line, function) of a frame. */
 static PyObject *
 describe_frame(PyFrameObject *frame)

@@ -531,6 +531,35 @@ await_get_code(PyObject *object, void *Py_UNUSED(closure))
     return code;
 }
 
+/* The frame of a stand-in, which lives as long as the coroutine does. */
+static PyObject *
+standin_frame(AwaitObject *self)
+{
+    PyObject *standin = ouro_await_standin(ouro_await_kind(self));
+    PyObject *frame = NULL;
+    if (standin != NULL && set_extra(self, "standin", standin) == 0) {
+        frame = PyObject_GetAttrString(standin, "cr_frame");
+    }
+    Py_XDECREF(standin);
+    return frame;
+}
+
+static PyObject *
+make_frame(AwaitObject *self)
+{
+    ouro_state *st = ouro_state_of((PyObject *)self);
+    if (st->has.call_graph) {
+        return standin_frame(self);
+    }
+    PyObject *code = await_get_code((PyObject *)self, NULL);
+    if (code == NULL) {
+        return NULL;
+    }
+    PyObject *frame = ouro_await_frame(st, code);
+    Py_DECREF(code);
+    return frame;
+}
+
 static PyObject *
 await_get_frame(PyObject *object, void *Py_UNUSED(closure))
 {
@@ -542,12 +571,7 @@ await_get_frame(PyObject *object, void *Py_UNUSED(closure))
     if (frame != NULL) {
         return Py_NewRef(frame);
     }
-    PyObject *code = await_get_code(object, NULL);
-    if (code == NULL) {
-        return NULL;
-    }
-    frame = ouro_await_frame(ouro_state_of(object), code);
-    Py_DECREF(code);
+    frame = make_frame(self);
     if (frame != NULL && set_extra(self, "cr_frame", frame) < 0) {
         Py_CLEAR(frame);
     }

@@ -431,10 +431,35 @@ tls_get_ssl_buffer(PyObject *object, void *view)
     return Py_NewRef(view != NULL ? self->view : self->buffer);
 }
 
+static PyObject *
+tls_get_outgoing(PyObject *object, void *Py_UNUSED(closure))
+{
+    TlsObject *self = tls_of(object);
+    if (self == NULL) {
+        return NULL;
+    }
+    return Py_NewRef(self->outgoing != NULL ? self->outgoing : Py_None);
+}
+
+static int
+tls_set_outgoing(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
+{
+    TlsObject *self = tls_of(object);
+    if (self == NULL || value == NULL) {
+        if (value == NULL) {
+            PyErr_SetString(PyExc_AttributeError, "cannot delete _outgoing");
+        }
+        return -1;
+    }
+    Py_XSETREF(self->outgoing, Py_NewRef(value));
+    return 0;
+}
+
 PyGetSetDef ouro_tls_getset[] = {
     {"_state", tls_get_state, NULL, NULL, NULL},
     {"_app_state", tls_get_app_state, NULL, NULL, NULL},
     {"_sslobj", tls_get_sslobj, tls_set_sslobj, NULL, NULL},
+    {"_outgoing", tls_get_outgoing, tls_set_outgoing, NULL, NULL},
     {"_write_backlog", tls_get_backlog, NULL, NULL, NULL},
     {"_ssl_buffer", tls_get_ssl_buffer, NULL, NULL, NULL},
     {"_ssl_buffer_view", tls_get_ssl_buffer, NULL, NULL, "view"},
@@ -458,7 +483,6 @@ PyMemberDef ouro_tls_members[] = {
     MEMBER("_server_side", T_BOOL, server_side, READONLY),
     MEMBER("_extra", T_OBJECT, extra, READONLY),
     MEMBER("_incoming", T_OBJECT, incoming, READONLY),
-    MEMBER("_outgoing", T_OBJECT, outgoing, READONLY),
     MEMBER("_write_buffer_size", T_PYSSIZET, backlog_size, 0),
     MEMBER("_ssl_handshake_timeout", T_OBJECT, handshake_timeout, READONLY),
     MEMBER("_ssl_shutdown_timeout", T_OBJECT, shutdown_timeout, READONLY),
