@@ -26,9 +26,7 @@ NATIVE = {
             _swap_current_task""",
         "timeouts": "Timeout timeout timeout_at",
         "taskgroups": "TaskGroup",
-        "graph": """
-            FrameCallGraphEntry FutureCallGraph capture_call_graph
-            format_call_graph print_call_graph""",
+        "graph": "capture_call_graph format_call_graph print_call_graph",
     },
     "loop": {
         "events": """
@@ -80,6 +78,7 @@ ASYNCIO = {
         set_child_watcher on_fork""",
     "exceptions": "*",
     "format_helpers": "extract_stack",
+    "graph": "FrameCallGraphEntry FutureCallGraph",
     "futures": "STACK_DEBUG",
     "log": "*",
     "mixins": "",

@@ -33,6 +33,7 @@ static const setup_function rooms[] = {
     ouro_threads_setup,
     ouro_completed_setup,
     ouro_awaited_setup,
+    ouro_graph_setup,
     ouro_factory_setup,
     ouro_control_setup,
     ouro_register_setup,

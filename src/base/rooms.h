@@ -24,6 +24,7 @@ int ouro_chain_setup(PyObject *module, ouro_state *st);
 int ouro_coroutines_setup(PyObject *module, ouro_state *st);
 int ouro_threads_setup(PyObject *module, ouro_state *st);
 int ouro_awaited_setup(PyObject *module, ouro_state *st);
+int ouro_graph_setup(PyObject *module, ouro_state *st);
 int ouro_completed_setup(PyObject *module, ouro_state *st);
 int ouro_factory_setup(PyObject *module, ouro_state *st);
 int ouro_control_setup(PyObject *module, ouro_state *st);
