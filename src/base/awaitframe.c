@@ -47,10 +47,10 @@ ouro_await_frame(ouro_state *st, PyObject *code)
 
 /* ---- from 3.14 on: a frame knows its coroutine -------------------------- */
 
-static const char BODY[] = "import types\n"
+static const char BODY[] = "async def body(): await pause()\n"
+                           "import types\n"
                            "@types.coroutine\n"
-                           "def pause(): yield\n"
-                           "async def body(): await pause()\n";
+                           "def pause(): yield\n";
 
 /* {"body": ...}: what the source defines. */
 static PyObject *

@@ -516,6 +516,31 @@ await_get_origin(PyObject *object, void *Py_UNUSED(closure))
     return Py_NewRef(origin != NULL ? origin : Py_None);
 }
 
+/* From 3.14 on: the stand-in's attribute; it lives as long as we do. */
+static PyObject *
+of_standin(AwaitObject *self, const char *name)
+{
+    PyObject *standin = Py_XNewRef(get_extra(self, "standin"));
+    if (standin == NULL) {
+        standin = ouro_await_standin(ouro_await_kind(self));
+        if (standin != NULL && set_extra(self, "standin", standin) < 0) {
+            Py_CLEAR(standin);
+        }
+    }
+    PyObject *value =
+        standin == NULL ? NULL : PyObject_GetAttrString(standin, name);
+    Py_XDECREF(standin);
+    return value;
+}
+
+static PyObject *
+make_code(AwaitObject *self)
+{
+    return ouro_state_of((PyObject *)self)->has.call_graph
+               ? of_standin(self, "cr_code")
+               : ouro_await_code(ouro_await_kind(self));
+}
+
 static PyObject *
 await_get_code(PyObject *object, void *Py_UNUSED(closure))
 {
@@ -524,24 +549,11 @@ await_get_code(PyObject *object, void *Py_UNUSED(closure))
     if (code != NULL) {
         return Py_NewRef(code);
     }
-    code = ouro_await_code(ouro_await_kind(self));
+    code = make_code(self);
     if (code != NULL && set_extra(self, "cr_code", code) < 0) {
         Py_CLEAR(code);
     }
     return code;
-}
-
-/* The frame of a stand-in, which lives as long as the coroutine does. */
-static PyObject *
-standin_frame(AwaitObject *self)
-{
-    PyObject *standin = ouro_await_standin(ouro_await_kind(self));
-    PyObject *frame = NULL;
-    if (standin != NULL && set_extra(self, "standin", standin) == 0) {
-        frame = PyObject_GetAttrString(standin, "cr_frame");
-    }
-    Py_XDECREF(standin);
-    return frame;
 }
 
 static PyObject *
@@ -549,7 +561,7 @@ make_frame(AwaitObject *self)
 {
     ouro_state *st = ouro_state_of((PyObject *)self);
     if (st->has.call_graph) {
-        return standin_frame(self);
+        return of_standin(self, "cr_frame");
     }
     PyObject *code = await_get_code((PyObject *)self, NULL);
     if (code == NULL) {

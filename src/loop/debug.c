@@ -205,8 +205,12 @@ ouro_loop_track_origins(LoopObject *self, bool enabled)
         Py_XDECREF(saved);
         Py_XDECREF(depth);
     }
-    else if (self->origin_depth != NULL) {
-        result = set_origin_depth(self->core.st, self->origin_depth);
+    else {
+        /* (NULL: somebody has deleted it.) */
+        PyObject *saved = Py_NewRef(
+            self->origin_depth != NULL ? self->origin_depth : Py_None);
+        result = set_origin_depth(self->core.st, saved);
+        Py_DECREF(saved);
     }
     if (result == 0) {
         self->tracks_origins = enabled;

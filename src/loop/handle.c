@@ -410,6 +410,9 @@ ouro_handle_source(ouro_state *st, HandleObject *self)
         goto done;
     }
     if (st->has.loop.debug_formats) {
+        if (ouro_handle_check_init(self) < 0) {
+            goto done;
+        }
         debug = PyObject_CallMethodNoArgs(self->loop, st->str.get_debug);
         kwnames = PyTuple_Pack(1, st->str.debug);
         if (debug == NULL || kwnames == NULL) {

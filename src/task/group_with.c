@@ -75,6 +75,11 @@ uncancel_parent(ouro_state *st, GroupObject *group, AwaitObject *coro)
     if (!group->parent_cancel_requested) {
         return 0;
     }
+    if (group->parent == NULL) {
+        PyErr_SetString(PyExc_AttributeError,
+                        "'NoneType' object has no attribute 'uncancel'");
+        return -1;
+    }
     int left = ouro_anytask_uncancel(st, group->parent);
     if (left == 0) {
         Py_CLEAR(coro->c);
@@ -118,6 +123,12 @@ recancel_parent(ouro_state *st, GroupObject *group)
 {
     if (!st->has.group_uncancels_late) {
         return 0;
+    }
+    if (group->parent == NULL) {
+        /* Without __aenter__(), or a second time. */
+        PyErr_SetString(PyExc_AttributeError,
+                        "'NoneType' object has no attribute 'cancelling'");
+        return -1;
     }
     int requests = ouro_anytask_cancelling(st, group->parent);
     if (requests <= 0) {

@@ -151,7 +151,9 @@ def test_frame_and_code(fut):
     assert coroutine.cr_frame is None
     assert coroutine.cr_code is code
     assert isinstance(frame.f_globals, dict)
-    frame.clear()
+    if sys.version_info < (3, 14):
+        # From then on it is a stand-in's frame, which stays suspended.
+        frame.clear()
 
 
 def test_while_it_runs():

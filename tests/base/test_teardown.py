@@ -13,7 +13,9 @@ PROGRAM = """
 import asyncio, gc, importlib.machinery, importlib.util, os, sys, weakref
 
 os.register_at_fork = lambda **hooks: None      # it would hold the copy
-sets = [value for value in vars(asyncio.tasks).values()
+import _asyncio             # (from 3.14 on its set of tasks has no name)
+sets = [value for value in [*vars(asyncio.tasks).values(),
+                            *gc.get_referents(_asyncio)]
         if isinstance(value, weakref.WeakSet)]
 name, file = "ouro._ouro", sys.argv[1]
 spec = importlib.machinery.ModuleSpec(
