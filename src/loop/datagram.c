@@ -208,8 +208,8 @@ add_address(PyObject *pairs, PyObject *info, Py_ssize_t place)
         goto done;
     }
     key = PyTuple_Pack(2, family, proto);
-    empty = Py_BuildValue("[OO]", Py_None, Py_None);
-    if (key != NULL && empty != NULL) {
+    empty = key == NULL ? NULL : Py_BuildValue("[OO]", Py_None, Py_None);
+    if (empty != NULL) {
         PyObject *pair = PyDict_SetDefault(pairs, key, empty);
         if (pair != NULL) {
             result = PyList_SetItem(pair, place, Py_NewRef(address));
@@ -301,8 +301,9 @@ prepare_socket(ouro_state *st, AwaitObject *self, PyObject *sock,
     }
     if (broadcast) {
         PyObject *level = ouro_socket_attr(st, "SOL_SOCKET");
-        PyObject *option = ouro_socket_attr(st, "SO_BROADCAST");
-        PyObject *done = level == NULL || option == NULL
+        PyObject *option =
+            level == NULL ? NULL : ouro_socket_attr(st, "SO_BROADCAST");
+        PyObject *done = option == NULL
                              ? NULL
                              : PyObject_CallMethod(sock, "setsockopt", "OOi",
                                                    level, option, 1);
@@ -330,10 +331,11 @@ try_pair(ouro_state *st, AwaitObject *self, PyObject *item, PyObject **ret)
 {
     PyObject *key = PyTuple_GET_ITEM(item, 0);
     PyObject *addresses = PySequence_Tuple(PyTuple_GET_ITEM(item, 1));
-    PyObject *dgram = ouro_socket_attr(st, "SOCK_DGRAM");
+    PyObject *dgram =
+        addresses == NULL ? NULL : ouro_socket_attr(st, "SOCK_DGRAM");
     PyObject *sock = NULL;
     await_status status = AWAIT_ERROR;
-    if (addresses == NULL || dgram == NULL) {
+    if (dgram == NULL) {
         goto done;
     }
     sock = ouro_call_keywords(st->stock.socket_module, st->str.socket,

@@ -63,8 +63,10 @@ udp_set_peer(ouro_state *st, UdpObject *self, PyObject *address)
     PyObject *name = PyObject_GetItem(self->base.extra, st->str.peername);
     int connected = name == NULL ? -1 : PyObject_IsTrue(name);
     Py_XDECREF(name);
-    int addressed = address == NULL ? 0 : PyObject_IsTrue(address);
-    if (connected < 0 || addressed < 0) {
+    int addressed = connected < 0     ? -1
+                    : address == NULL ? 0
+                                      : PyObject_IsTrue(address);
+    if (addressed < 0) {
         return -1;
     }
     self->connected = connected;

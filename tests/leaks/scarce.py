@@ -203,6 +203,66 @@ def lock(loop, begin):
     loop.run_until_complete(uses_lock(begin))
 
 
+class Datagrams(asyncio.DatagramProtocol):
+    def __init__(self):
+        self.count = 0
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def datagram_received(self, data, addr):
+        self.count += 1
+        self.transport.sendto(data, addr)
+
+    def error_received(self, error):
+        pass
+
+
+def open_endpoint(loop):
+    return loop.run_until_complete(loop.create_datagram_endpoint(
+        Datagrams, ("127.0.0.1", 0)))
+
+
+def turns(loop, count):
+    for _ in range(count):
+        loop.stop()
+        loop.run_forever()
+
+
+@scenario
+def datagram_endpoint(loop, begin):
+    begin()
+    transport, _ = open_endpoint(loop)
+    transport.close()
+
+
+@scenario
+def datagrams(loop, begin):
+    transport, protocol = open_endpoint(loop)
+    at = transport.get_extra_info("sockname")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.bind(("127.0.0.1", 0))
+        for _ in range(30):
+            peer.sendto(b"x" * 100, at)
+        begin()
+        try:
+            turns(loop, 12)
+        finally:
+            transport.abort()
+
+
+@scenario
+def sendto(loop, begin):
+    transport, _ = open_endpoint(loop)
+    begin()
+    try:
+        for port in (9, 9, 10):
+            transport.sendto(bytearray(b"data"), ("127.0.0.1", port))
+        transport.sendto(b"data", ("localhost", 9))
+    finally:
+        transport.abort()
+
+
 async def uses_streams(begin, one, other):
     reader, writer = await asyncio.open_connection(sock=one)
     begin()
