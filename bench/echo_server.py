@@ -7,6 +7,7 @@ bytes of a request.  Prints "ready" when it listens.
 
 import os
 import socket
+import ssl
 import sys
 
 from implementations import asyncio, choose
@@ -95,17 +96,27 @@ async def serve_sockets(port):
         task.add_done_callback(tasks.discard)
 
 
+def tls():
+    """The server's SSLContext, or None."""
+    if "CERTIFICATE" not in os.environ:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(os.environ["CERTIFICATE"])
+    return context
+
+
 async def main(kind, port):
     loop = asyncio.get_running_loop()
     at = ("127.0.0.1", port)
+    options = {"backlog": 1024, "ssl": tls()}
     if kind == "protocol":
-        server = await loop.create_server(Echo, *at, backlog=1024)
+        server = await loop.create_server(Echo, *at, **options)
     elif kind == "buffered":
-        server = await loop.create_server(BufferedEcho, *at, backlog=1024)
+        server = await loop.create_server(BufferedEcho, *at, **options)
     elif kind == "streams":
-        server = await asyncio.start_server(echo_exactly, *at, backlog=1024)
+        server = await asyncio.start_server(echo_exactly, *at, **options)
     elif kind == "lines":
-        server = await asyncio.start_server(echo_lines, *at, backlog=1024)
+        server = await asyncio.start_server(echo_lines, *at, **options)
     elif kind == "datagrams":
         return await serve_datagrams(port)
     else:

@@ -17,8 +17,9 @@ static PyObject *
 make_protocol(ouro_state *st, PyObject *args, PyObject *handshake_timeout,
               PyObject *shutdown_timeout, PyObject *call_connection_made)
 {
-    PyObject *found =
-        PyObject_GetAttr(st->stock.sslproto, st->str.SSLProtocol);
+    PyObject *found = args == NULL ? NULL
+                                   : PyObject_GetAttr(st->stock.sslproto,
+                                                      st->str.SSLProtocol);
     if (found == NULL) {
         Py_XDECREF(args);
         return NULL;

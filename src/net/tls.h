@@ -220,6 +220,8 @@ int ouro_tls_eof_received(ouro_state *st, TlsObject *self);
 /* The application is told that the peer has said so in TLS. */
 int ouro_tls_call_eof_received(ouro_state *st, TlsObject *self);
 int ouro_tls_connection_lost(ouro_state *st, TlsObject *self, PyObject *exc);
+/* transport._force_close(exc), if there is a transport. */
+int ouro_tls_force_close(ouro_state *st, TlsObject *self, PyObject *exc);
 /* _fatal_error(exc, message). */
 int ouro_tls_fatal(ouro_state *st, TlsObject *self, PyObject *exc,
                    const char *message);

@@ -63,10 +63,9 @@ note_start(ouro_state *st, TlsObject *self)
     return self->handshake_start == NULL ? -1 : 0;
 }
 
-int
-ouro_tls_connection_made(ouro_state *st, TlsObject *self, PyObject *transport)
+static int
+begin_handshake(ouro_state *st, TlsObject *self)
 {
-    Py_XSETREF(self->transport, Py_NewRef(transport));
     if (note_start(st, self) < 0
         || ouro_tls_set_state(st, self, TLS_DO_HANDSHAKE) < 0
         || ouro_tls_start_timer(st, self, self->handshake_timeout,
@@ -76,6 +75,23 @@ ouro_tls_connection_made(ouro_state *st, TlsObject *self, PyObject *transport)
         return -1;
     }
     return ouro_tls_do_handshake(st, self);
+}
+
+int
+ouro_tls_connection_made(ouro_state *st, TlsObject *self, PyObject *transport)
+{
+    Py_XSETREF(self->transport, Py_NewRef(transport));
+    int result = begin_handshake(st, self);
+    if (result < 0 && PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        /* Without a first message there is no answer, and perhaps there is
+         * no timer: nobody shall wait for them. */
+        PyObject *exception = PyErr_GetRaisedException();
+        if (ouro_tls_force_close(st, self, exception) < 0) {
+            PyErr_Clear();
+        }
+        PyErr_SetRaisedException(exception);
+    }
+    return result;
 }
 
 int

@@ -161,22 +161,24 @@ tls_take_context(ouro_state *st, TlsObject *self, PyObject *context,
 static int
 tls_wrap(ouro_state *st, TlsObject *self)
 {
-    Py_XSETREF(self->incoming,
-               PyObject_CallMethod(st->stock.ssl, "MemoryBIO", NULL));
-    Py_XSETREF(self->outgoing,
-               PyObject_CallMethod(st->stock.ssl, "MemoryBIO", NULL));
-    if (self->incoming == NULL || self->outgoing == NULL) {
+    self->incoming = PyObject_CallMethod(st->stock.ssl, "MemoryBIO", NULL);
+    if (self->incoming == NULL) {
+        return -1;
+    }
+    self->outgoing = PyObject_CallMethod(st->stock.ssl, "MemoryBIO", NULL);
+    if (self->outgoing == NULL) {
         return -1;
     }
     PyObject *wrap = PyObject_GetAttrString(self->sslcontext, "wrap_bio");
-    PyObject *args = PyTuple_Pack(2, self->incoming, self->outgoing);
-    PyObject *kwargs = Py_BuildValue("{s:O,s:O}", "server_side",
+    PyObject *args =
+        wrap == NULL ? NULL : PyTuple_Pack(2, self->incoming, self->outgoing);
+    PyObject *kwargs =
+        args == NULL ? NULL
+                     : Py_BuildValue("{s:O,s:O}", "server_side",
                                      self->server_side ? Py_True : Py_False,
                                      "server_hostname", self->server_hostname);
-    PyObject *object = NULL;
-    if (wrap != NULL && args != NULL && kwargs != NULL) {
-        object = PyObject_Call(wrap, args, kwargs);
-    }
+    PyObject *object =
+        kwargs == NULL ? NULL : PyObject_Call(wrap, args, kwargs);
     Py_XDECREF(wrap);
     Py_XDECREF(args);
     Py_XDECREF(kwargs);
@@ -285,6 +287,14 @@ tls_forget(TlsObject *self)
     Py_CLEAR(self->handshake_timer);
     Py_CLEAR(self->shutdown_timer);
     Py_CLEAR(self->handshake_start);
+}
+
+/* (object.__new__() would make a __dict__, which means: patched.) */
+static PyObject *
+tls_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
+        PyObject *Py_UNUSED(kwargs))
+{
+    return type->tp_alloc(type, 0);
 }
 
 static int
@@ -485,6 +495,7 @@ PyDoc_STRVAR(tls_doc,
 
 static PyType_Slot tls_slots[] = {
     {Py_tp_doc, (void *)tls_doc},
+    {Py_tp_new, tls_new},
     {Py_tp_init, tls_init},
     {Py_tp_dealloc, tls_dealloc},
     {Py_tp_traverse, tls_traverse},

@@ -59,6 +59,18 @@ force_close_below(ouro_state *st, PyObject *transport, PyObject *exc)
     return none == NULL ? -1 : 0;
 }
 
+int
+ouro_tls_force_close(ouro_state *st, TlsObject *self, PyObject *exc)
+{
+    if (self->transport == NULL) {
+        return 0;
+    }
+    PyObject *transport = Py_NewRef(self->transport);
+    int result = force_close_below(st, transport, exc);
+    Py_DECREF(transport);
+    return result;
+}
+
 /* logger.debug("%r: %s", self, message, exc_info=exc) in debug mode. */
 static int
 log_fatal(ouro_state *st, TlsObject *self, PyObject *exc, const char *message)
@@ -68,12 +80,13 @@ log_fatal(ouro_state *st, TlsObject *self, PyObject *exc, const char *message)
         return debug;
     }
     PyObject *method = PyObject_GetAttr(st->stock.logger, st->str.debug);
-    PyObject *args = Py_BuildValue("(sOs)", "%r: %s", self, message);
-    PyObject *kwargs = Py_BuildValue("{s:O}", "exc_info", exc);
-    PyObject *none = NULL;
-    if (method != NULL && args != NULL && kwargs != NULL) {
-        none = PyObject_Call(method, args, kwargs);
-    }
+    PyObject *args = method == NULL
+                         ? NULL
+                         : Py_BuildValue("(sOs)", "%r: %s", self, message);
+    PyObject *kwargs =
+        args == NULL ? NULL : Py_BuildValue("{s:O}", "exc_info", exc);
+    PyObject *none =
+        kwargs == NULL ? NULL : PyObject_Call(method, args, kwargs);
     Py_XDECREF(method);
     Py_XDECREF(args);
     Py_XDECREF(kwargs);
@@ -85,14 +98,8 @@ int
 ouro_tls_fatal(ouro_state *st, TlsObject *self, PyObject *exc,
                const char *message)
 {
-    PyObject *transport = self->transport;
-    if (transport != NULL) {
-        Py_INCREF(transport);
-        int closed = force_close_below(st, transport, exc);
-        Py_DECREF(transport);
-        if (closed < 0) {
-            return -1;
-        }
+    if (ouro_tls_force_close(st, self, exc) < 0) {
+        return -1;
     }
     if (PyObject_TypeCheck(exc, (PyTypeObject *)PyExc_OSError)) {
         return log_fatal(st, self, exc, message);

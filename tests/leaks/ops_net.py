@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 
+import tlskeys
 from table import loop, operation
 
 
@@ -293,3 +294,88 @@ async def subprocess_exec():
     process = await asyncio.create_subprocess_exec(
         "/bin/cat", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     await process.communicate(b"x")
+
+
+# ---- TLS --------------------------------------------------------------------
+
+
+async def tls_pair(protocol=Once, peer=Echo):
+    """Two transports over TLS, and their protocols."""
+    one, other = socket.socketpair()
+    accepting = asyncio.ensure_future(loop().connect_accepted_socket(
+        peer, other, ssl=tlskeys.SERVER))
+    client = await loop().create_connection(
+        protocol, sock=one, ssl=tlskeys.CLIENT, server_hostname="localhost")
+    return *client, *await accepting
+
+
+@operation(times=15, debug=True)
+async def tls_protocols():
+    client, once, server, _ = await tls_pair()
+    client.write(b"x" * 100)
+    client.writelines([b"y", bytearray(b"z")])
+    await once.done
+    client.get_extra_info("peercert"), client.get_extra_info("cipher")
+    client.pause_reading()
+    client.resume_reading()
+    client.set_write_buffer_limits(10, 5)
+    client.set_read_buffer_limits(10, 5)
+    client.get_write_buffer_size(), client._ssl_protocol._write_backlog
+    client.close()
+    await asyncio.sleep(0.005)
+    server.close()
+
+
+@operation(times=15)
+async def tls_buffered():
+    client, buffered, server, _ = await tls_pair(Buffered)
+    client.write(b"x" * 1000)
+    await buffered.done
+    client.abort()
+    await asyncio.sleep(0.005)
+
+
+@operation(times=15)
+async def tls_streams():
+    async def serve(reader, writer):
+        writer.write(await reader.readline())
+        await writer.drain()
+        await closed(writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0,
+                                        ssl=tlskeys.SERVER)
+    async with server:
+        reader, writer = await asyncio.open_connection(
+            *server.sockets[0].getsockname(), ssl=tlskeys.CLIENT,
+            server_hostname="localhost")
+        writer.write(b"x\n")
+        await reader.read()
+        await closed(writer)
+
+
+@operation(times=15)
+async def tls_start():
+    one, other = socket.socketpair()
+    plain, protocol = await loop().create_connection(Once, sock=one)
+    far, echo = await loop().create_connection(Echo, sock=other)
+    starting = asyncio.ensure_future(loop().start_tls(
+        far, echo, tlskeys.SERVER, server_side=True))
+    transport = await loop().start_tls(plain, protocol, tlskeys.CLIENT,
+                                       server_hostname="localhost")
+    echo.transport = await starting
+    transport.write(b"x")
+    await protocol.done
+    transport.close()
+    await asyncio.sleep(0.005)
+
+
+@operation(times=15)
+async def tls_fails():
+    one, other = socket.socketpair()
+    connecting = asyncio.ensure_future(loop().create_connection(
+        Once, sock=one, ssl=tlskeys.CLIENT, server_hostname="localhost"))
+    await asyncio.sleep(0.001)
+    other.send(b"this is not TLS")
+    await asyncio.wait([connecting])
+    connecting.exception()
+    other.close()
