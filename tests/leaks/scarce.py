@@ -473,6 +473,8 @@ async def servers(begin):
         transport.close()
     finally:
         server.close()
+
+
 async def accept_tls(sock):
     loop = asyncio.get_running_loop()
     transport, _ = await loop.connect_accepted_socket(
