@@ -449,16 +449,14 @@ ouro_loop_bound_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(
-        self, ouro_loop_bound_dealloc) if (((LoopBoundObject *)self)->weakrefs
-                                           != NULL)
-    {
+    Py_TRASHCAN_BEGIN(self, ouro_loop_bound_dealloc);
+    if (((LoopBoundObject *)self)->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
     native_clear(type)(self);
     type->tp_free(self);
     Py_DECREF(type);
-    Py_TRASHCAN_END
+    Py_TRASHCAN_END;
 }
 
 static const ouro_signature get_loop_signature = {

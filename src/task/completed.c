@@ -10,18 +10,9 @@
 #include "base/await.h"
 #include "base/rooms.h"
 #include "task/coroutines.h"
-#include "task/future.h"
 #include "task/registry.h"
+#include "task/slot.h"
 #include "task/task.h"
-
-typedef struct CompletedObject CompletedObject;
-
-typedef struct completed_slot {
-    ou_job job;
-    CompletedObject *owner; /* borrowed, but for the queue's reference */
-    PyObject *fut;
-    bool pending; /* neither done nor timed out */
-} completed_slot;
 
 typedef enum completed_state {
     COMPLETED_CREATED, /* a generator that has not been started */
@@ -30,7 +21,7 @@ typedef enum completed_state {
     COMPLETED_ENDED,
 } completed_state;
 
-struct CompletedObject {
+typedef struct CompletedObject {
     PyObject_HEAD
     PyObject *dict;
     PyObject *weakrefs;
@@ -39,12 +30,11 @@ struct CompletedObject {
     PyObject *queue;  /* _done: a Queue; NULL until started */
     PyObject *handle; /* _timeout_handle, or NULL */
     PyObject *task;   /* whose call it was (3.14+), or NULL */
-    completed_slot *slots;
-    Py_ssize_t count;
+    ouro_slots slots;
     Py_ssize_t pending; /* how many slots are */
     Py_ssize_t left;    /* _todo_left: how many are to be handed out */
     completed_state state;
-};
+} CompletedObject;
 
 static CompletedObject *
 as_completed_object(PyObject *object)
@@ -70,9 +60,9 @@ put(ouro_state *st, CompletedObject *self, PyObject *item)
 }
 
 static int
-future_done(ouro_state *st, completed_slot *slot)
+future_done(ouro_state *st, ouro_slot *slot)
 {
-    CompletedObject *self = slot->owner;
+    CompletedObject *self = as_completed_object(slot->owner);
     if (!slot->pending) {
         return 0; /* the time was over before */
     }
@@ -97,8 +87,8 @@ completed_handle_timeout(PyObject *object, PyObject *unused)
 {
     CompletedObject *self = as_completed_object(object);
     ouro_state *st = ouro_state_of(object);
-    for (Py_ssize_t i = 0; i < self->count; i++) {
-        completed_slot *slot = &self->slots[i];
+    for (Py_ssize_t i = 0; i < self->slots.count; i++) {
+        ouro_slot *slot = &self->slots.array[i];
         if (!slot->pending) {
             continue;
         }
@@ -107,68 +97,33 @@ completed_handle_timeout(PyObject *object, PyObject *unused)
             return NULL;
         }
     }
-    for (Py_ssize_t i = 0; i < self->count; i++) {
-        self->slots[i].pending = false;
+    for (Py_ssize_t i = 0; i < self->slots.count; i++) {
+        self->slots.array[i].pending = false;
     }
     self->pending = 0;
     Py_RETURN_NONE;
 }
 
-static completed_slot *
-slot_of(ou_job *job)
-{
-    return OURO_CONTAINER_OF(job, completed_slot, job);
-}
-
 static int
 slot_run(ou_job *job)
 {
-    completed_slot *slot = slot_of(job);
-    CompletedObject *self = slot->owner;
-    ouro_state *st = ouro_state_of((PyObject *)self);
-    int result = future_done(st, slot);
-    if (result < 0) {
-        result = ouro_waiter_failed(st, slot->fut, job);
-    }
-    Py_DECREF(self);
-    return result;
-}
-
-static void
-slot_drop(ou_job *job)
-{
-    Py_DECREF(slot_of(job)->owner);
-}
-
-static void
-slot_hold(ou_job *job)
-{
-    Py_INCREF(slot_of(job)->owner);
-}
-
-static int
-slot_visit(ou_job *job, void *visitor)
-{
-    visitproc visit = ((ouro_visitor *)visitor)->visit;
-    void *arg = ((ouro_visitor *)visitor)->arg;
-    Py_VISIT(slot_of(job)->owner);
-    return 0;
+    return ouro_slot_run(job, future_done);
 }
 
 static PyObject *
 slot_awaiter(ou_job *job)
 {
-    completed_slot *slot = slot_of(job);
-    return slot->pending ? slot->owner->task : NULL;
+    ouro_slot *slot = ouro_slot_of(job);
+    return slot->pending ? as_completed_object(slot->owner)->task : NULL;
 }
 
 static const waiter_kind completed_waiter = {
     .job =
         {
             .run = slot_run,
-            .drop = slot_drop,
-            .hold = slot_hold,
-            .visit = slot_visit,
+            .drop = ouro_slot_drop,
+            .hold = ouro_slot_hold,
+            .visit = ouro_slot_visit,
         },
     .qualname = "_AsCompletedIterator._handle_completion",
     .awaiter = slot_awaiter,
@@ -203,33 +158,20 @@ static int
 watch_all(ouro_state *st, CompletedObject *self, PyObject *futures)
 {
     Py_ssize_t count = PyList_GET_SIZE(futures);
-    self->slots = PyMem_Calloc((size_t)count, sizeof(completed_slot));
-    if (self->slots == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    for (; self->count < count; self->count++) {
-        completed_slot *slot = &self->slots[self->count];
-        ou_job_init(&slot->job, &completed_waiter.job);
-        slot->owner = self;
-        slot->fut = Py_NewRef(PyList_GET_ITEM(futures, self->count));
-        slot->pending = true;
-    }
     self->pending = self->left = count;
-    for (Py_ssize_t i = 0; i < count; i++) {
-        Py_INCREF(self); /* the queue's reference */
-        if (ouro_watch(st, self->slots[i].fut, &self->slots[i].job) < 0) {
-            return -1;
-        }
-    }
-    return 0;
+    return ouro_slots_allocate(&self->slots, count) < 0
+                   || ouro_slots_watch_all(st, &self->slots, &completed_waiter,
+                                           (PyObject *)self, futures)
+                          < 0
+               ? -1
+               : 0;
 }
 
 /* loop.call_later(timeout, self._handle_timeout) */
 static int
 start_timer(ouro_state *st, CompletedObject *self, PyObject *loop)
 {
-    if (self->count == 0 || self->timeout == Py_None) {
+    if (self->slots.count == 0 || self->timeout == Py_None) {
         return 0;
     }
     PyObject *callback =
@@ -485,10 +427,7 @@ completed_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->queue);
     Py_VISIT(self->handle);
     Py_VISIT(self->task);
-    for (Py_ssize_t i = 0; i < self->count; i++) {
-        Py_VISIT(self->slots[i].fut);
-    }
-    return 0;
+    return ouro_slots_traverse(&self->slots, visit, arg);
 }
 
 /* Slots that are queued must stay, and what they need; a cycle is broken at
@@ -516,10 +455,7 @@ completed_dealloc(PyObject *object)
     completed_clear(object);
     Py_CLEAR(self->timeout);
     Py_CLEAR(self->queue);
-    for (Py_ssize_t i = 0; i < self->count; i++) {
-        Py_DECREF(self->slots[i].fut);
-    }
-    PyMem_Free(self->slots);
+    ouro_slots_free(&self->slots);
     type->tp_free(object);
     Py_DECREF(type);
 }

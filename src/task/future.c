@@ -286,8 +286,9 @@ static void future_dealloc(PyObject *self);
 static void
 future_dealloc_deep(ouro_state *st, PyObject *self)
 {
-    Py_TRASHCAN_BEGIN(self, future_dealloc) future_free(st, self);
-    Py_TRASHCAN_END
+    Py_TRASHCAN_BEGIN(self, future_dealloc);
+    future_free(st, self);
+    Py_TRASHCAN_END;
 }
 
 static void

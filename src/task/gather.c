@@ -8,28 +8,19 @@
 #include "task/callbacks.h"
 #include "task/future_impl.h"
 #include "task/registry.h"
+#include "task/slot.h"
 #include "task/task.h"
 
-typedef struct GatherObject GatherObject;
-
-typedef struct gather_slot {
-    ou_job job;
-    GatherObject *outer; /* borrowed, but for the queue's reference */
-    PyObject *child;
-    bool watched;
-} gather_slot;
-
-struct GatherObject {
+typedef struct GatherObject {
     FutureObject fut;
     PyObject *children; /* list of futures, in the order of the arguments */
-    gather_slot *slots;
-    Py_ssize_t slot_count;
+    ouro_slots slots;
     Py_ssize_t finished;
     PyObject *task; /* whose call it was (3.14+), or NULL */
     bool complete;  /* gather() itself has succeeded */
     bool return_exceptions;
     bool cancel_requested;
-};
+} GatherObject;
 
 /* ---- a child is done --------------------------------------------------- */
 
@@ -154,8 +145,10 @@ pass_failure_on(ouro_state *st, GatherObject *outer, PyObject *child)
 }
 
 static int
-gather_child_done(ouro_state *st, GatherObject *outer, PyObject *child)
+child_done(ouro_state *st, ouro_slot *slot)
 {
+    GatherObject *outer = (GatherObject *)slot->owner;
+    PyObject *child = slot->fut;
     outer->finished++;
     if (!outer->complete || outer->fut.state != FUTURE_PENDING) {
         /* Nobody waits any more: mark the exception as retrieved. */
@@ -173,60 +166,34 @@ gather_child_done(ouro_state *st, GatherObject *outer, PyObject *child)
             return failed < 0 ? -1 : 0;
         }
     }
-    return outer->finished == outer->slot_count ? gather_finish(st, outer) : 0;
+    return outer->finished == outer->slots.count ? gather_finish(st, outer)
+                                                 : 0;
 }
 
 /* ---- the slots --------------------------------------------------------- */
 
-static gather_slot *
-slot_of(ou_job *job)
+/* For want of memory the whole of it ends. */
+static int
+slot_done(ouro_state *st, ouro_slot *slot)
 {
-    return OURO_CONTAINER_OF(job, gather_slot, job);
+    GatherObject *outer = (GatherObject *)slot->owner;
+    int result = child_done(st, slot);
+    return result < 0 && outer->complete
+                   && ouro_future_end_for_want(st, (PyObject *)outer)
+               ? 0
+               : result;
 }
 
 static int
 slot_run(ou_job *job)
 {
-    gather_slot *slot = slot_of(job);
-    GatherObject *outer = slot->outer;
-    ouro_state *st = ouro_state_of((PyObject *)outer);
-    int result = gather_child_done(st, outer, slot->child);
-    if (result < 0 && outer->complete
-        && ouro_future_end_for_want(st, (PyObject *)outer)) {
-        result = 0;
-    }
-    if (result < 0) {
-        result = ouro_waiter_failed(st, slot->child, job);
-    }
-    Py_DECREF(outer);
-    return result;
-}
-
-static void
-slot_drop(ou_job *job)
-{
-    Py_DECREF(slot_of(job)->outer);
-}
-
-static void
-slot_hold(ou_job *job)
-{
-    Py_INCREF(slot_of(job)->outer);
-}
-
-static int
-slot_visit(ou_job *job, void *visitor)
-{
-    visitproc visit = ((ouro_visitor *)visitor)->visit;
-    void *arg = ((ouro_visitor *)visitor)->arg;
-    Py_VISIT(slot_of(job)->outer);
-    return 0;
+    return ouro_slot_run(job, slot_done);
 }
 
 static PyObject *
 slot_awaiter(ou_job *job)
 {
-    GatherObject *outer = slot_of(job)->outer;
+    GatherObject *outer = (GatherObject *)ouro_slot_of(job)->owner;
     return outer->fut.state == FUTURE_PENDING ? outer->task : NULL;
 }
 
@@ -234,9 +201,9 @@ static const waiter_kind gather_waiter = {
     .job =
         {
             .run = slot_run,
-            .drop = slot_drop,
-            .hold = slot_hold,
-            .visit = slot_visit,
+            .drop = ouro_slot_drop,
+            .hold = ouro_slot_hold,
+            .visit = ouro_slot_visit,
         },
     .qualname = "gather.<locals>._done_callback",
     .awaiter = slot_awaiter,
@@ -250,14 +217,10 @@ gather_traverse(PyObject *self, visitproc visit, void *arg)
     GatherObject *outer = (GatherObject *)self;
     Py_VISIT(outer->children);
     Py_VISIT(outer->task);
-    for (Py_ssize_t i = 0; i < outer->slot_count; i++) {
-        Py_VISIT(outer->slots[i].child);
-    }
-    return ouro_future_traverse(self, visit, arg);
+    int result = ouro_slots_traverse(&outer->slots, visit, arg);
+    return result != 0 ? result : ouro_future_traverse(self, visit, arg);
 }
 
-/* The slots stay until dealloc: their jobs may still be queued.  A cycle
- * through them is broken at the child. */
 static int
 gather_clear(PyObject *self)
 {
@@ -275,18 +238,15 @@ gather_dealloc(PyObject *self)
         return;
     }
     PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(self, gather_dealloc) if (outer->fut.weakrefs != NULL)
-    {
+    Py_TRASHCAN_BEGIN(self, gather_dealloc);
+    if (outer->fut.weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
     gather_clear(self);
-    for (Py_ssize_t i = 0; i < outer->slot_count; i++) {
-        Py_DECREF(outer->slots[i].child);
-    }
-    PyMem_Free(outer->slots);
+    ouro_slots_free(&outer->slots);
     type->tp_free(self);
     Py_DECREF(type);
-    Py_TRASHCAN_END
+    Py_TRASHCAN_END;
 }
 
 PyDoc_STRVAR(cancel_doc, "cancel($self, /, msg=None)\n--\n\n\
@@ -388,11 +348,8 @@ gather_alloc(ouro_state *st, Py_ssize_t count, bool return_exceptions)
     }
     outer->return_exceptions = return_exceptions;
     outer->children = PyList_New(0);
-    outer->slots = PyMem_Calloc((size_t)count, sizeof(gather_slot));
-    if (outer->children == NULL || outer->slots == NULL) {
-        if (outer->slots == NULL) {
-            PyErr_NoMemory();
-        }
+    if (outer->children == NULL
+        || ouro_slots_allocate(&outer->slots, count) < 0) {
         Py_DECREF(outer);
         return NULL;
     }
@@ -424,21 +381,12 @@ add_child(ouro_state *st, GatherObject *outer, PyObject *arg, PyObject **loop)
     if (fut != arg && disable_destroy_warning(st, fut) < 0) {
         goto error;
     }
-    gather_slot *slot = &outer->slots[outer->slot_count++];
-    ou_job_init(&slot->job, &gather_waiter.job);
-    slot->outer = outer;
-    slot->child = Py_NewRef(fut);
+    ouro_slot *slot =
+        ouro_slots_add(&outer->slots, &gather_waiter, (PyObject *)outer, fut);
     int done =
         st->has.gather_finishes_at_once ? ouro_anyfuture_done(st, fut) : 0;
-    if (done < 0) {
+    if (done < 0 || (!done && ouro_slot_watch(st, slot) < 0)) {
         goto error;
-    }
-    if (!done) {
-        slot->watched = true;
-        Py_INCREF(outer); /* the queue's reference */
-        if (ouro_watch(st, fut, &slot->job) < 0) {
-            goto error;
-        }
     }
     return fut;
 error:
@@ -476,9 +424,9 @@ add_children(ouro_state *st, GatherObject *outer, PyObject *const *args,
 static int
 settle_done_children(ouro_state *st, GatherObject *outer)
 {
-    for (Py_ssize_t i = 0; i < outer->slot_count; i++) {
-        gather_slot *slot = &outer->slots[i];
-        if (!slot->watched && gather_child_done(st, outer, slot->child) < 0) {
+    for (Py_ssize_t i = 0; i < outer->slots.count; i++) {
+        ouro_slot *slot = &outer->slots.array[i];
+        if (!slot->pending && child_done(st, slot) < 0) {
             return -1;
         }
     }

@@ -274,7 +274,8 @@ task_dealloc(PyObject *self)
         return;
     }
     PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(self, task_dealloc) ouro_registry_remove(task);
+    Py_TRASHCAN_BEGIN(self, task_dealloc);
+    ouro_registry_remove(task);
     if (task->fut.weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
@@ -283,7 +284,7 @@ task_dealloc(PyObject *self)
         type->tp_free(self);
     }
     Py_DECREF(type);
-    Py_TRASHCAN_END
+    Py_TRASHCAN_END;
 }
 
 /* ---- cancelling -------------------------------------------------------- */

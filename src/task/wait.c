@@ -6,6 +6,7 @@
 #include "task/coroutines.h"
 #include "task/deadline.h"
 #include "task/registry.h"
+#include "task/slot.h"
 
 typedef enum wait_until {
     FIRST_COMPLETED,
@@ -13,24 +14,15 @@ typedef enum wait_until {
     ALL_COMPLETED,
 } wait_until;
 
-typedef struct WaitObject WaitObject;
-
-typedef struct wait_slot {
-    ou_job job;
-    WaitObject *owner; /* borrowed, but for the queue's reference */
-    PyObject *fut;
-} wait_slot;
-
-struct WaitObject {
+typedef struct WaitObject {
     PyObject_HEAD
     PyObject *waiter;   /* the future that the coroutine waits for */
     PyObject *deadline; /* or NULL */
     PyObject *task;     /* that waits (3.14+), or NULL */
-    wait_slot *slots;
-    Py_ssize_t count;
+    ouro_slots slots;
     Py_ssize_t left;
     wait_until until;
-};
+} WaitObject;
 
 /* ---- a future is done -------------------------------------------------- */
 
@@ -56,10 +48,11 @@ is_enough(ouro_state *st, WaitObject *self, PyObject *fut)
 }
 
 static int
-future_done(ouro_state *st, WaitObject *self, PyObject *fut)
+future_done(ouro_state *st, ouro_slot *slot)
 {
+    WaitObject *self = (WaitObject *)slot->owner;
     self->left--;
-    int enough = is_enough(st, self, fut);
+    int enough = is_enough(st, self, slot->fut);
     if (enough <= 0) {
         return enough;
     }
@@ -73,63 +66,37 @@ future_done(ouro_state *st, WaitObject *self, PyObject *fut)
     return ouro_anyfuture_set_result(st, self->waiter, Py_None);
 }
 
-static wait_slot *
-slot_of(ou_job *job)
+/* For want of memory the whole of it ends. */
+static int
+slot_done(ouro_state *st, ouro_slot *slot)
 {
-    return OURO_CONTAINER_OF(job, wait_slot, job);
+    int result = future_done(st, slot);
+    return result < 0
+                   && ouro_future_end_for_want(
+                       st, ((WaitObject *)slot->owner)->waiter)
+               ? 0
+               : result;
 }
 
 static int
 slot_run(ou_job *job)
 {
-    wait_slot *slot = slot_of(job);
-    WaitObject *self = slot->owner;
-    ouro_state *st = ouro_state_of((PyObject *)self);
-    int result = future_done(st, self, slot->fut);
-    if (result < 0 && ouro_future_end_for_want(st, self->waiter)) {
-        result = 0;
-    }
-    if (result < 0) {
-        result = ouro_waiter_failed(st, slot->fut, job);
-    }
-    Py_DECREF(self);
-    return result;
-}
-
-static void
-slot_drop(ou_job *job)
-{
-    Py_DECREF(slot_of(job)->owner);
-}
-
-static void
-slot_hold(ou_job *job)
-{
-    Py_INCREF(slot_of(job)->owner);
-}
-
-static int
-slot_visit(ou_job *job, void *visitor)
-{
-    visitproc visit = ((ouro_visitor *)visitor)->visit;
-    void *arg = ((ouro_visitor *)visitor)->arg;
-    Py_VISIT(slot_of(job)->owner);
-    return 0;
+    return ouro_slot_run(job, slot_done);
 }
 
 static PyObject *
 slot_awaiter(ou_job *job)
 {
-    return slot_of(job)->owner->task;
+    return ((WaitObject *)ouro_slot_of(job)->owner)->task;
 }
 
 static const waiter_kind wait_waiter = {
     .job =
         {
             .run = slot_run,
-            .drop = slot_drop,
-            .hold = slot_hold,
-            .visit = slot_visit,
+            .drop = ouro_slot_drop,
+            .hold = ouro_slot_hold,
+            .visit = ouro_slot_visit,
         },
     .qualname = "_wait.<locals>._on_completion",
     .awaiter = slot_awaiter,
@@ -145,13 +112,9 @@ wait_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(wait->waiter);
     Py_VISIT(wait->deadline);
     Py_VISIT(wait->task);
-    for (Py_ssize_t i = 0; i < wait->count; i++) {
-        Py_VISIT(wait->slots[i].fut);
-    }
-    return 0;
+    return ouro_slots_traverse(&wait->slots, visit, arg);
 }
 
-/* Slots that are queued must stay; a cycle is broken at the futures. */
 static int
 wait_clear(PyObject *self)
 {
@@ -168,10 +131,7 @@ wait_dealloc(PyObject *self)
     PyObject_GC_UnTrack(self);
     wait_clear(self);
     Py_CLEAR(wait->waiter);
-    for (Py_ssize_t i = 0; i < wait->count; i++) {
-        Py_DECREF(wait->slots[i].fut);
-    }
-    PyMem_Free(wait->slots);
+    ouro_slots_free(&wait->slots);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -261,31 +221,12 @@ wait_new(ouro_state *st, Py_ssize_t count)
     if (self == NULL) {
         return NULL;
     }
-    self->slots = PyMem_Calloc((size_t)count, sizeof(wait_slot));
-    if (self->slots == NULL) {
+    if (ouro_slots_allocate(&self->slots, count) < 0) {
         Py_DECREF(self);
-        PyErr_NoMemory();
         return NULL;
     }
     self->left = count;
     return self;
-}
-
-static int
-watch_all(ouro_state *st, WaitObject *self, PyObject *list)
-{
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
-        wait_slot *slot = &self->slots[self->count];
-        ou_job_init(&slot->job, &wait_waiter.job);
-        slot->owner = self;
-        slot->fut = Py_NewRef(PyList_GET_ITEM(list, i));
-        self->count++;
-        Py_INCREF(self); /* the queue's reference */
-        if (ouro_watch(st, slot->fut, &slot->job) < 0) {
-            return -1;
-        }
-    }
-    return 0;
 }
 
 static int
@@ -311,7 +252,9 @@ wait_begin_on(ouro_state *st, AwaitObject *coro, PyObject *loop,
         }
     }
     return ouro_awaiting_task(st, &self->task) < 0
-                   || watch_all(st, self, list) < 0
+                   || ouro_slots_watch_all(st, &self->slots, &wait_waiter,
+                                           (PyObject *)self, list)
+                          < 0
                ? -1
                : 0;
 }
@@ -347,8 +290,8 @@ wait_end(ouro_state *st, WaitObject *self)
     if (ouro_deadline_cancel(st, self->deadline) < 0) {
         return -1;
     }
-    for (Py_ssize_t i = 0; i < self->count; i++) {
-        wait_slot *slot = &self->slots[i];
+    for (Py_ssize_t i = 0; i < self->slots.count; i++) {
+        ouro_slot *slot = &self->slots.array[i];
         if (ouro_unwatch(st, slot->fut, &slot->job) < 0) {
             return -1;
         }
@@ -368,8 +311,8 @@ done_and_pending(ouro_state *st, WaitObject *self)
         }
         PyTuple_SET_ITEM(sets, i, set);
     }
-    for (Py_ssize_t i = 0; sets != NULL && i < self->count; i++) {
-        PyObject *fut = self->slots[i].fut;
+    for (Py_ssize_t i = 0; sets != NULL && i < self->slots.count; i++) {
+        PyObject *fut = self->slots.array[i].fut;
         int done = ouro_anyfuture_done(st, fut);
         if (done < 0
             || PySet_Add(PyTuple_GET_ITEM(sets, done ? 0 : 1), fut) < 0) {
