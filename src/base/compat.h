@@ -108,6 +108,18 @@ PyList_GetItemRef(PyObject *list, Py_ssize_t index)
 
 #endif
 
+/* A number that changes whenever the dict does, and that no other dict has
+ * ever had; 0: this Python has none. */
+static inline uint64_t
+ouro_dict_version(PyObject *dict)
+{
+#if PY_VERSION_HEX < 0x030c0000
+    return ((PyDictObject *)dict)->ma_version_tag;
+#else
+    return 0;
+#endif
+}
+
 /* Give a freed object, which owns nothing, its next life. */
 static inline void
 ouro_revive(PyObject *object, PyTypeObject *type)

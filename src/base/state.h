@@ -674,6 +674,7 @@ struct ouro_state {
     /* task */
     struct TaskObject *tasks; /* registry: all live tasks of ours */
     PyObject *running_holder; /* task/running.c */
+    uint64_t running_version; /* of the dict where it was seen, or 0 */
     PyObject *running_loop;
     unsigned long long task_names; /* the last N of "Task-N" given out */
     unsigned long long fast_steps; /* task steps run on the fast path */

@@ -19,11 +19,28 @@ current_holder(ouro_state *st)
                             dict, st->str.__asyncio_running_event_loop__);
 }
 
+/* current_holder() is running_holder.  It certainly is in a dict that has not
+ * changed since it was found there. */
+static bool
+holder_is_current(ouro_state *st)
+{
+    PyObject *dict = PyThreadState_GetDict();
+    if (dict != NULL && ouro_dict_version(dict) != 0
+        && ouro_dict_version(dict) == st->running_version) {
+        return true;
+    }
+    if (dict == NULL || current_holder(st) != st->running_holder) {
+        return false;
+    }
+    st->running_version = ouro_dict_version(dict);
+    return true;
+}
+
 /* The remembered loop, borrowed, if it is running in this thread. */
 static PyObject *
 remembered(ouro_state *st)
 {
-    if (st->running_holder == NULL || current_holder(st) != st->running_holder
+    if (st->running_holder == NULL || !holder_is_current(st)
         || ou_loop_forked(ouro_loop_engine(st->running_loop))) {
         return NULL;
     }
@@ -33,6 +50,7 @@ remembered(ouro_state *st)
 void
 ouro_forget_running_loop(ouro_state *st)
 {
+    st->running_version = 0;
     Py_CLEAR(st->running_holder);
     Py_CLEAR(st->running_loop);
 }
@@ -46,6 +64,7 @@ remember(ouro_state *st, PyObject *loop)
                            ? current_holder(st)
                            : NULL;
     if (holder != NULL) {
+        st->running_version = 0;
         Py_XSETREF(st->running_holder, Py_NewRef(holder));
         Py_XSETREF(st->running_loop, Py_NewRef(loop));
     }

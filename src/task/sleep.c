@@ -17,6 +17,11 @@ not_positive(PyObject *delay)
     if (PyFloat_CheckExact(delay)) {
         return PyFloat_AS_DOUBLE(delay) <= 0.0;
     }
+    if (PyLong_CheckExact(delay)) {
+        int overflow;
+        long seconds = PyLong_AsLongAndOverflow(delay, &overflow);
+        return overflow != 0 ? overflow < 0 : seconds <= 0;
+    }
     PyObject *zero = PyLong_FromLong(0);
     int truth =
         zero == NULL ? -1 : PyObject_RichCompareBool(delay, zero, Py_LE);

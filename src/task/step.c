@@ -462,8 +462,9 @@ report_failed_step(LoopCore *loop, TaskObject *task)
 
 /* The task has got another loop since its job was queued on `here`. */
 static int
-step_moved(ouro_state *st, LoopCore *here, TaskObject *task)
+step_moved(LoopCore *here, TaskObject *task)
 {
+    ouro_state *st = ouro_state_of((PyObject *)task);
     if (here != NULL && ouro_leave_task_fast(here) < 0) {
         return -1;
     }
@@ -478,15 +479,19 @@ static int
 task_run(ou_job *job)
 {
     TaskObject *task = task_of(job);
-    ouro_state *st = ouro_state_of((PyObject *)task);
-    LoopCore *loop = ouro_future_host(st, &task->fut);
-    st->fast_steps++;
+    LoopCore *loop = (LoopCore *)task->fut.loop;
+    bool moved = task->fut.moved;
+    if (moved) {
+        loop = ouro_future_host(ouro_state_of((PyObject *)task), &task->fut);
+    }
+    else {
+        loop->st->fast_steps++;
+    }
     int result = -1;
     /* (The step may call __init__ again.) */
     PyObject *context = Py_NewRef(task->context);
     if (PyContext_Enter(context) == 0) {
-        result = task->fut.moved ? step_moved(st, loop, task)
-                                 : step_in_context(loop, task);
+        result = moved ? step_moved(loop, task) : step_in_context(loop, task);
         if (PyContext_Exit(context) < 0) {
             result = -1;
         }
