@@ -13,7 +13,7 @@
 
 enum {
     ARITY = 4,
-    MIN_CAPACITY = 64,
+    MIN_CAPACITY = 256,
 };
 
 static inline bool

@@ -223,6 +223,15 @@ handle_yielded(ouro_state *st, TaskObject *task, PyObject *yielded)
 /* ---- the step ---------------------------------------------------------- */
 
 static PySendResult
+send_none(PyObject *coro, PyObject **ret)
+{
+    if (PyCoro_CheckExact(coro)) {
+        return PyCoro_Type.tp_as_async->am_send(coro, Py_None, ret);
+    }
+    return PyIter_Send(coro, Py_None, ret);
+}
+
+static PySendResult
 throw_into(ouro_state *st, PyObject *coro, PyObject *exception, PyObject **ret)
 {
     *ret = PyObject_CallMethodOneArg(coro, st->str.throw, exception);
@@ -328,7 +337,7 @@ ouro_task_step(ouro_state *st, TaskObject *task, PyObject *exception)
     PyObject *out = NULL;
     PySendResult status;
     if (exception == NULL) {
-        status = PyIter_Send(coro, Py_None, &out);
+        status = send_none(coro, &out);
     }
     else {
         status = throw_into(st, coro, exception, &out);
