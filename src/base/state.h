@@ -137,9 +137,11 @@ typedef struct ouro_imports {
     PyObject *stock_DatagramTransport; /* what create_datagram_endpoint() of
                                           asyncio makes */
     PyObject *socket_module;
-    PyObject *socket_type;              /* socket.socket */
-    PyObject *subprocess;               /* the module */
-    PyObject *get_child_watcher;        /* asyncio.events', and the */
+    PyObject *socket_type;       /* socket.socket */
+    PyObject *subprocess;        /* the module */
+    PyObject *popen_names;       /* tuple: shell, stdin, stdout, stderr, ... */
+    PyObject *stdio_names;       /* tuple: stdin, stdout, stderr */
+    PyObject *get_child_watcher; /* asyncio.events', and the */
     PyObject *policy_get_child_watcher; /* policy's; <= 3.13, else NULL */
     PyObject *AbstractEventLoop;
     PyObject *Handle;           /* asyncio.events' */
@@ -418,6 +420,28 @@ typedef struct ouro_imports {
     X(sock_sendfile)                                                          \
     X(connect)                                                                \
     X(remove_reader)                                                          \
+    X(PIPE)                                                                   \
+    X(Popen)                                                                  \
+    X(_make_subprocess_transport)                                             \
+    X(_process_exited)                                                        \
+    X(_watcher)                                                               \
+    X(connect_read_pipe)                                                      \
+    X(connect_write_pipe)                                                     \
+    X(disconnected)                                                           \
+    X(get_child_watcher)                                                      \
+    X(get_event_loop_policy)                                                  \
+    X(get_pid)                                                                \
+    X(get_pipe_transport)                                                     \
+    X(get_returncode)                                                         \
+    X(pid)                                                                    \
+    X(pipe)                                                                   \
+    X(pipe_connection_lost)                                                   \
+    X(pipe_data_received)                                                     \
+    X(process_exited)                                                         \
+    X(returncode)                                                             \
+    X(subprocess)                                                             \
+    X(subprocess_exec)                                                        \
+    X(subprocess_shell)                                                       \
     X(_unix_server_sockets)                                                   \
     X(SO_REUSEPORT)                                                           \
     X(SSLProtocol)                                                            \

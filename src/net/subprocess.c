@@ -18,23 +18,38 @@
 static PyObject *
 call_popen(ouro_state *st, const subprocess_options *options)
 {
-    PyObject *keywords =
-        options->kwargs == NULL ? PyDict_New() : PyDict_Copy(options->kwargs);
-    PyObject *args = PyTuple_Pack(1, options->args);
-    PyObject *function = PyObject_GetAttrString(st->stock.subprocess, "Popen");
+    PyObject *names = st->stock.popen_names;
+    PyObject *stack[] = {
+        options->args,
+        /* in the order of `names` */
+        options->shell,
+        options->stdio[0],
+        options->stdio[1],
+        options->stdio[2],
+        Py_False,
+        options->bufsize,
+    };
+    PyObject *function = PyObject_GetAttr(st->stock.subprocess, st->str.Popen);
     PyObject *proc = NULL;
-    if (keywords != NULL && args != NULL && function != NULL
-        && PyDict_SetItemString(keywords, "shell", options->shell) == 0
-        && PyDict_SetItemString(keywords, "stdin", options->stdio[0]) == 0
-        && PyDict_SetItemString(keywords, "stdout", options->stdio[1]) == 0
-        && PyDict_SetItemString(keywords, "stderr", options->stdio[2]) == 0
-        && PyDict_SetItemString(keywords, "universal_newlines", Py_False) == 0
-        && PyDict_SetItemString(keywords, "bufsize", options->bufsize) == 0) {
-        proc = PyObject_Call(function, args, keywords);
+    if (function == NULL) {
+        return NULL;
+    }
+    if (options->kwargs == NULL || PyDict_GET_SIZE(options->kwargs) == 0) {
+        proc = PyObject_Vectorcall(function, stack, 1, names);
+        Py_DECREF(function);
+        return proc;
+    }
+    PyObject *keywords = PyDict_Copy(options->kwargs);
+    int result = keywords == NULL ? -1 : 0;
+    for (Py_ssize_t i = 0; result == 0 && i < PyTuple_GET_SIZE(names); i++) {
+        result =
+            PyDict_SetItem(keywords, PyTuple_GET_ITEM(names, i), stack[1 + i]);
+    }
+    if (result == 0) {
+        proc = PyObject_VectorcallDict(function, stack, 1, keywords);
     }
     Py_XDECREF(keywords);
-    Py_XDECREF(args);
-    Py_XDECREF(function);
+    Py_DECREF(function);
     return proc;
 }
 
@@ -42,7 +57,7 @@ call_popen(ouro_state *st, const subprocess_options *options)
 static PyObject *
 pipes_wanted(ouro_state *st, const subprocess_options *options)
 {
-    PyObject *wanted = PyObject_GetAttrString(st->stock.subprocess, "PIPE");
+    PyObject *wanted = PyObject_GetAttr(st->stock.subprocess, st->str.PIPE);
     PyObject *pipes = wanted == NULL ? NULL : PyDict_New();
     int result = pipes == NULL ? -1 : 0;
     for (int fd = 0; result == 0 && fd < 3; fd++) {
@@ -96,12 +111,11 @@ start(ouro_state *st, SubprocessObject *self,
         }
         return -1;
     }
-    self->pid = PyObject_GetAttrString(self->proc, "pid");
-    PyObject *key = PyUnicode_FromString("subprocess");
-    int result = self->pid == NULL || key == NULL
-                     ? -1
-                     : PyObject_SetItem(self->extra, key, self->proc);
-    Py_XDECREF(key);
+    self->pid = PyObject_GetAttr(self->proc, st->str.pid);
+    int result =
+        self->pid == NULL
+            ? -1
+            : PyObject_SetItem(self->extra, st->str.subprocess, self->proc);
     return result < 0 ? -1 : log_created(st, self, options->args);
 }
 
@@ -179,28 +193,28 @@ done:
 }
 
 static PyObject *
-protocol_method(SubprocessObject *self, const char *name)
+protocol_method(SubprocessObject *self, PyObject *name)
 {
-    return PyObject_GetAttrString(
-        self->protocol == NULL ? Py_None : self->protocol, name);
+    return PyObject_GetAttr(self->protocol == NULL ? Py_None : self->protocol,
+                            name);
 }
 
 PyObject *
-ouro_subprocess_pipe(PyObject *entry)
+ouro_subprocess_pipe(ouro_state *st, PyObject *entry)
 {
     return entry == Py_None ? Py_NewRef(Py_None)
-                            : PyObject_GetAttrString(entry, "pipe");
+                            : PyObject_GetAttr(entry, st->str.pipe);
 }
 
 /* entry.disconnected: 1, 0, -1. */
 static int
-pipe_disconnected(PyObject *entry)
+pipe_disconnected(ouro_state *st, PyObject *entry)
 {
     if (entry == Py_None) {
         return 0;
     }
     Py_INCREF(entry);
-    PyObject *gone = PyObject_GetAttrString(entry, "disconnected");
+    PyObject *gone = PyObject_GetAttr(entry, st->str.disconnected);
     int truth = gone == NULL ? -1 : PyObject_IsTrue(gone);
     Py_XDECREF(gone);
     Py_DECREF(entry);
@@ -221,7 +235,7 @@ try_finish(ouro_state *st, SubprocessObject *self)
     Py_ssize_t place = 0;
     PyObject *pipe;
     while (PyDict_Next(self->pipes, &place, NULL, &pipe)) {
-        int gone = pipe_disconnected(pipe);
+        int gone = pipe_disconnected(st, pipe);
         if (gone <= 0) {
             return gone;
         }
@@ -237,7 +251,7 @@ int
 ouro_subprocess_pipe_lost(ouro_state *st, SubprocessObject *self, int fd,
                           PyObject *exc)
 {
-    if (tell(st, self, protocol_method(self, "pipe_connection_lost"),
+    if (tell(st, self, protocol_method(self, st->str.pipe_connection_lost),
              Py_BuildValue("iO", fd, exc == NULL ? Py_None : exc))
         < 0) {
         return -1;
@@ -249,7 +263,7 @@ int
 ouro_subprocess_pipe_data(ouro_state *st, SubprocessObject *self, int fd,
                           PyObject *data)
 {
-    return tell(st, self, protocol_method(self, "pipe_data_received"),
+    return tell(st, self, protocol_method(self, st->str.pipe_data_received),
                 Py_BuildValue("iO", fd, data));
 }
 
@@ -279,9 +293,9 @@ wake_waiters(ouro_state *st, SubprocessObject *self)
 
 /* The Popen object learns of it, lest it waits for the child itself. */
 static int
-note_returncode(SubprocessObject *self, PyObject *returncode)
+note_returncode(ouro_state *st, SubprocessObject *self, PyObject *returncode)
 {
-    PyObject *known = PyObject_GetAttrString(self->proc, "returncode");
+    PyObject *known = PyObject_GetAttr(self->proc, st->str.returncode);
     if (known == NULL) {
         return -1;
     }
@@ -316,8 +330,8 @@ ouro_subprocess_exited(ouro_state *st, SubprocessObject *self,
         return -1;
     }
     Py_XSETREF(self->returncode, Py_NewRef(returncode));
-    if (note_returncode(self, returncode) < 0
-        || tell(st, self, protocol_method(self, "process_exited"),
+    if (note_returncode(st, self, returncode) < 0
+        || tell(st, self, protocol_method(self, st->str.process_exited),
                 PyTuple_New(0))
                < 0
         || try_finish(st, self) < 0) {
@@ -378,7 +392,7 @@ exited_later(ouro_state *st, SubprocessObject *self, PyObject *returncode)
         return ouro_subprocess_exited(st, self, returncode);
     }
     PyObject *exited =
-        PyObject_GetAttrString((PyObject *)self, "_process_exited");
+        PyObject_GetAttr((PyObject *)self, st->str._process_exited);
     PyObject *soon = PyObject_GetAttr(self->loop, st->str.call_soon);
     PyObject *handle = NULL;
     if (exited != NULL && soon != NULL) {
@@ -398,12 +412,13 @@ exited_later(ouro_state *st, SubprocessObject *self, PyObject *returncode)
 static int
 ended_failed(SubprocessObject *self, PyObject *loop, PyObject *context)
 {
+    ouro_state *st = ouro_state_of((PyObject *)self);
     if (ouro_error_leaves_loop()) {
         return -1;
     }
     PyObject *exception = PyErr_GetRaisedException();
     PyObject *callback =
-        PyObject_GetAttrString((PyObject *)self, "_process_exited");
+        PyObject_GetAttr((PyObject *)self, st->str._process_exited);
     PyObject *args = PyTuple_New(0);
     int result = -1;
     if (callback != NULL && args != NULL) {
@@ -540,7 +555,7 @@ ouro_subprocess_close_pipes(ouro_state *st, SubprocessObject *self,
         self->pipes == NULL ? PyList_New(0) : PyDict_Values(self->pipes);
     int result = pipes == NULL ? -1 : 0;
     for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(pipes); i++) {
-        PyObject *pipe = ouro_subprocess_pipe(PyList_GET_ITEM(pipes, i));
+        PyObject *pipe = ouro_subprocess_pipe(st, PyList_GET_ITEM(pipes, i));
         int wanted = pipe == NULL      ? -1
                      : pipe == Py_None ? 0
                      : ask_loop        ? may_close_pipes(st, self)

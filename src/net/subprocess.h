@@ -86,7 +86,7 @@ int ouro_subprocess_lost(ouro_state *st, SubprocessObject *self,
 
 /* The transport of what stands in `pipes` (anybody's connect_read_pipe() may
  * have put it there): owned; None if there is none. */
-PyObject *ouro_subprocess_pipe(PyObject *entry);
+PyObject *ouro_subprocess_pipe(ouro_state *st, PyObject *entry);
 
 /* Close the transports of all pipes. 0 or -1. */
 int ouro_subprocess_close_pipes(ouro_state *st, SubprocessObject *self,

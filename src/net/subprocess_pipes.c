@@ -188,8 +188,6 @@ static PyType_Spec reader_spec = {
 
 /* ---- connecting them --------------------------------------------------- */
 
-static const char *const stdio_names[] = {"stdin", "stdout", "stderr"};
-
 /* `lambda: ReadSubprocessPipeProto(self, fd)`; its self: (transport, fd). */
 static PyObject *
 make_protocol(PyObject *closure, PyObject *Py_UNUSED(ignored))
@@ -301,7 +299,8 @@ close_all(ouro_state *st, AwaitObject *op)
     int result =
         ouro_subprocess_close_pipes(st, ouro_subprocess(op->owner), false);
     for (int fd = 0; result == 0 && fd < 3; fd++) {
-        PyObject *file = PyObject_GetAttrString(op->c, stdio_names[fd]);
+        PyObject *file = PyObject_GetAttr(
+            op->c, PyTuple_GET_ITEM(st->stock.stdio_names, fd));
         PyObject *closed =
             file == NULL || file == Py_None
                 ? Py_XNewRef(file)
@@ -373,7 +372,8 @@ connect_poll(AwaitObject *op, PyObject **ret)
     }
     while (op->n < 3) {
         int fd = (int)op->n++;
-        PyObject *file = PyObject_GetAttrString(op->c, stdio_names[fd]);
+        PyObject *file = PyObject_GetAttr(
+            op->c, PyTuple_GET_ITEM(st->stock.stdio_names, fd));
         if (file == NULL) {
             return connect_failed(op, ret);
         }

@@ -60,8 +60,8 @@ static int
 watcher_is_stock(ouro_state *st, PyObject *policy)
 {
     PyObject *function =
-        PyObject_GetAttrString(st->stock.events, "get_child_watcher");
-    PyObject *method = PyObject_GetAttrString(policy, "get_child_watcher");
+        PyObject_GetAttr(st->stock.events, st->str.get_child_watcher);
+    PyObject *method = PyObject_GetAttr(policy, st->str.get_child_watcher);
     int result = -1;
     if (function != NULL && method != NULL) {
         result = function == st->stock.get_child_watcher
@@ -89,7 +89,7 @@ find_watcher(ouro_state *st)
     int stock = watcher_is_stock(st, policy);
     PyObject *watcher = stock < 0 ? NULL
                         : stock > 0
-                            ? PyObject_GetAttrString(policy, "_watcher")
+                            ? PyObject_GetAttr(policy, st->str._watcher)
                             : ask_for_watcher(st);
     Py_DECREF(policy);
     return watcher;
@@ -477,7 +477,7 @@ start_log(ouro_state *st, AwaitObject *self)
 
 /* self._make_subprocess_transport(protocol, args, shell, ...) */
 static PyObject *
-start_make(AwaitObject *self)
+start_make(ouro_state *st, AwaitObject *self)
 {
     PyObject *args = PyTuple_Pack(7, ouro_frame_get(self, START_PROTOCOL),
                                   ouro_frame_get(self, START_PROGRAM),
@@ -487,7 +487,7 @@ start_make(AwaitObject *self)
                                   ouro_frame_get(self, START_STDERR),
                                   ouro_frame_get(self, START_BUFSIZE));
     PyObject *method =
-        PyObject_GetAttrString(self->owner, "_make_subprocess_transport");
+        PyObject_GetAttr(self->owner, st->str._make_subprocess_transport);
     PyObject *coro = NULL;
     if (args != NULL && method != NULL) {
         coro = PyObject_Call(method, args, ouro_frame_get(self, START_KWARGS));
@@ -515,7 +515,7 @@ start_poll(AwaitObject *self, PyObject **ret)
             return AWAIT_ERROR;
         }
         self->step = 1;
-        *ret = start_make(self);
+        *ret = start_make(st, self);
         return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
     }
     PyObject *message = ouro_frame_get(self, START_MESSAGE);
@@ -549,7 +549,7 @@ start_new(PyObject *loop, const await_kind *kind, PyObject **a,
           PyObject *kwargs)
 {
     ouro_state *st = ouro_state_of(loop);
-    PyObject *pipe = PyObject_GetAttrString(st->stock.subprocess, "PIPE");
+    PyObject *pipe = PyObject_GetAttr(st->stock.subprocess, st->str.PIPE);
     PyObject *zero = PyLong_FromLong(0);
     PyObject *coro = NULL;
     if (kwargs != NULL && pipe != NULL && zero != NULL) {

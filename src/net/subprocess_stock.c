@@ -67,6 +67,33 @@ find_watchers(ouro_state *st)
                : 0;
 }
 
+/* A tuple of interned strings. */
+static PyObject *
+names_tuple(const char *const *names, Py_ssize_t count)
+{
+    PyObject *tuple = PyTuple_New(count);
+    for (Py_ssize_t i = 0; tuple != NULL && i < count; i++) {
+        PyObject *name = PyUnicode_InternFromString(names[i]);
+        if (name == NULL) {
+            Py_CLEAR(tuple);
+            break;
+        }
+        PyTuple_SET_ITEM(tuple, i, name);
+    }
+    return tuple;
+}
+
+static int
+make_names(ouro_state *st)
+{
+    static const char *const names[] = {
+        "shell", "stdin", "stdout", "stderr", "universal_newlines", "bufsize"};
+    st->stock.popen_names = names_tuple(names, Py_ARRAY_LENGTH(names));
+    st->stock.stdio_names = names_tuple(names + 1, 3);
+    return st->stock.popen_names == NULL || st->stock.stdio_names == NULL ? -1
+                                                                          : 0;
+}
+
 int
 ouro_subprocess_stock_setup(PyObject *module, ouro_state *st)
 {
@@ -78,5 +105,5 @@ ouro_subprocess_stock_setup(PyObject *module, ouro_state *st)
         return -1;
     }
     find_features(&st->has.process);
-    return find_watchers(st);
+    return make_names(st) < 0 ? -1 : find_watchers(st);
 }

@@ -277,7 +277,7 @@ subprocess_get_pipe_transport(PyObject *self, PyObject *const *args,
         return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
     }
     /* (None before it is connected: AttributeError.) */
-    return PyObject_GetAttrString(entry, "pipe");
+    return PyObject_GetAttr(entry, ouro_state_of(self)->str.pipe);
 }
 
 /* _check_proc(): 0, or ProcessLookupError and -1. */
@@ -486,12 +486,12 @@ pipe_entry(SubprocessObject *self, long fd)
 }
 
 static void
-add_pipe(PyObject **text, const char *name, PyObject *entry)
+add_pipe(ouro_state *st, PyObject **text, const char *name, PyObject *entry)
 {
     if (entry == NULL || *text == NULL) {
         return;
     }
-    PyObject *pipe = ouro_subprocess_pipe(entry);
+    PyObject *pipe = ouro_subprocess_pipe(st, entry);
     if (pipe == NULL) {
         Py_CLEAR(*text);
         return;
@@ -504,6 +504,7 @@ add_pipe(PyObject **text, const char *name, PyObject *entry)
 static PyObject *
 subprocess_repr(PyObject *object)
 {
+    ouro_state *st = ouro_state_of(object);
     SubprocessObject *self = ouro_subprocess(object);
     PyObject *name = PyType_GetName(Py_TYPE(object));
     if (name == NULL) {
@@ -526,13 +527,13 @@ subprocess_repr(PyObject *object)
     PyObject *in = pipe_entry(self, 0);
     PyObject *out = pipe_entry(self, 1);
     PyObject *err = pipe_entry(self, 2);
-    add_pipe(&text, "stdin", in);
+    add_pipe(st, &text, "stdin", in);
     if (out != NULL && out == err) {
-        add_pipe(&text, "stdout=stderr", out);
+        add_pipe(st, &text, "stdout=stderr", out);
     }
     else {
-        add_pipe(&text, "stdout", out);
-        add_pipe(&text, "stderr", err);
+        add_pipe(st, &text, "stdout", out);
+        add_pipe(st, &text, "stderr", err);
     }
     Py_XDECREF(in);
     Py_XDECREF(out);

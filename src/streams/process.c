@@ -16,21 +16,22 @@ as_process(PyObject *self)
 /* ---- life --------------------------------------------------------------- */
 
 static int
-start(ProcessObject *self, PyObject *transport, PyObject *protocol,
-      PyObject *loop)
+start(ouro_state *st, ProcessObject *self, PyObject *transport,
+      PyObject *protocol, PyObject *loop)
 {
-    static const char *const names[] = {"stdin", "stdout", "stderr"};
     Py_XSETREF(self->transport, Py_NewRef(transport));
     Py_XSETREF(self->protocol, Py_NewRef(protocol));
     Py_XSETREF(self->loop, Py_NewRef(loop));
     for (int fd = 0; fd < 3; fd++) {
         Py_XSETREF(self->streams[fd],
-                   PyObject_GetAttrString(protocol, names[fd]));
+                   PyObject_GetAttr(
+                       protocol, PyTuple_GET_ITEM(st->stock.stdio_names, fd)));
         if (self->streams[fd] == NULL) {
             return -1;
         }
     }
-    Py_XSETREF(self->pid, PyObject_CallMethod(transport, "get_pid", NULL));
+    Py_XSETREF(self->pid,
+               PyObject_CallMethodNoArgs(transport, st->str.get_pid));
     return self->pid == NULL ? -1 : 0;
 }
 
@@ -48,7 +49,7 @@ process_init(PyObject *self, PyObject *args, PyObject *kwargs)
     if (ouro_parse_init(&signature, args, kwargs, a) < 0) {
         return -1;
     }
-    return start(as_process(self), a[0], a[1], a[2]);
+    return start(ouro_state_of(self), as_process(self), a[0], a[1], a[2]);
 }
 
 PyObject *
@@ -58,7 +59,7 @@ ouro_process_new(ouro_state *st, PyObject *transport, PyObject *protocol,
     PyTypeObject *type = st->types.Process;
     PyObject *self = type->tp_alloc(type, 0);
     if (self != NULL
-        && start(as_process(self), transport, protocol, loop) < 0) {
+        && start(st, as_process(self), transport, protocol, loop) < 0) {
         Py_CLEAR(self);
     }
     return self;
@@ -139,7 +140,7 @@ transport_of(PyObject *self)
 
 /* self._transport.name([argument]) */
 static PyObject *
-ask_transport(PyObject *self, const char *name, PyObject *argument)
+ask_transport(PyObject *self, PyObject *name, PyObject *argument)
 {
     PyObject *transport = transport_of(self);
     if (transport == NULL) {
@@ -147,8 +148,9 @@ ask_transport(PyObject *self, const char *name, PyObject *argument)
     }
     Py_INCREF(transport);
     PyObject *result =
-        argument == NULL ? PyObject_CallMethod(transport, name, NULL)
-                         : PyObject_CallMethod(transport, name, "O", argument);
+        argument == NULL
+            ? PyObject_CallMethodNoArgs(transport, name)
+            : PyObject_CallMethodOneArg(transport, name, argument);
     Py_DECREF(transport);
     return result;
 }
@@ -157,7 +159,10 @@ ask_transport(PyObject *self, const char *name, PyObject *argument)
 static PyObject *
 tell_transport(PyObject *self, const char *name, PyObject *argument)
 {
-    PyObject *result = ask_transport(self, name, argument);
+    PyObject *method = PyUnicode_InternFromString(name);
+    PyObject *result =
+        method == NULL ? NULL : ask_transport(self, method, argument);
+    Py_XDECREF(method);
     Py_XDECREF(result);
     return ouro_streams_none(result == NULL ? -1 : 0);
 }
@@ -165,7 +170,7 @@ tell_transport(PyObject *self, const char *name, PyObject *argument)
 static PyObject *
 process_get_returncode(PyObject *self, void *Py_UNUSED(closure))
 {
-    return ask_transport(self, "get_returncode", NULL);
+    return ask_transport(self, ouro_state_of(self)->str.get_returncode, NULL);
 }
 
 static PyObject *
@@ -206,7 +211,8 @@ wait_poll(AwaitObject *op, PyObject **ret)
 {
     if (op->step == 0) {
         op->step = 1;
-        *ret = ask_transport(op->owner, "_wait", NULL);
+        *ret = ask_transport(op->owner, ouro_state_of(op->owner)->str._wait,
+                             NULL);
         return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
     }
     *ret = Py_NewRef(op->value);

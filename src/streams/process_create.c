@@ -47,7 +47,7 @@ new_factory(AwaitObject *op)
 
 /* loop.subprocess_...(factory, *program, stdin=..., **keywords) */
 static PyObject *
-create_call(AwaitObject *op, const char *method)
+create_call(ouro_state *st, AwaitObject *op, PyObject *method)
 {
     PyObject *program = ouro_frame_get(op, CREATE_PROGRAM);
     Py_ssize_t count = PyTuple_GET_SIZE(program);
@@ -55,27 +55,22 @@ create_call(AwaitObject *op, const char *method)
     PyObject *factory = new_factory(op);
     PyObject *args = PyTuple_New(1 + count);
     PyObject *function =
-        PyObject_GetAttrString(ouro_frame_get(op, CREATE_LOOP), method);
+        PyObject_GetAttr(ouro_frame_get(op, CREATE_LOOP), method);
+    int result = factory == NULL || args == NULL || function == NULL ? -1 : 0;
     PyObject *coro = NULL;
-    if (factory == NULL || args == NULL || function == NULL) {
-        goto done;
+    for (int fd = 0; result == 0 && fd < 3; fd++) {
+        result = PyDict_SetItem(keywords,
+                                PyTuple_GET_ITEM(st->stock.stdio_names, fd),
+                                ouro_frame_get(op, CREATE_STDIN + fd));
     }
-    PyTuple_SET_ITEM(args, 0, Py_NewRef(factory));
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyTuple_SET_ITEM(args, 1 + i, Py_NewRef(PyTuple_GET_ITEM(program, i)));
-    }
-    if (PyDict_SetItemString(keywords, "stdin",
-                             ouro_frame_get(op, CREATE_STDIN))
-            == 0
-        && PyDict_SetItemString(keywords, "stdout",
-                                ouro_frame_get(op, CREATE_STDOUT))
-               == 0
-        && PyDict_SetItemString(keywords, "stderr",
-                                ouro_frame_get(op, CREATE_STDERR))
-               == 0) {
+    if (result == 0) {
+        PyTuple_SET_ITEM(args, 0, Py_NewRef(factory));
+        for (Py_ssize_t i = 0; i < count; i++) {
+            PyTuple_SET_ITEM(args, 1 + i,
+                             Py_NewRef(PyTuple_GET_ITEM(program, i)));
+        }
         coro = PyObject_Call(function, args, keywords);
     }
-done:
     Py_XDECREF(factory);
     Py_XDECREF(args);
     Py_XDECREF(function);
@@ -119,7 +114,8 @@ create_poll(AwaitObject *op, PyObject **ret)
     op->step = 1;
     bool is_shell =
         strcmp(ouro_await_kind(op)->name, "create_subprocess_shell") == 0;
-    *ret = create_call(op, is_shell ? "subprocess_shell" : "subprocess_exec");
+    *ret = create_call(
+        st, op, is_shell ? st->str.subprocess_shell : st->str.subprocess_exec);
     return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
 }
 

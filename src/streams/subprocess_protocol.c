@@ -138,9 +138,15 @@ protocol_repr(PyObject *self)
 
 /* transport.get_pipe_transport(fd) (owned) */
 static PyObject *
-pipe_transport(PyObject *transport, int fd)
+pipe_transport(ouro_state *st, PyObject *transport, int fd)
 {
-    return PyObject_CallMethod(transport, "get_pipe_transport", "i", fd);
+    PyObject *number = PyLong_FromLong(fd);
+    PyObject *pipe = number == NULL
+                         ? NULL
+                         : PyObject_CallMethodOneArg(
+                             transport, st->str.get_pipe_transport, number);
+    Py_XDECREF(number);
+    return pipe;
 }
 
 /* A reader for one of the outputs, if it is a pipe. */
@@ -148,7 +154,7 @@ static int
 make_reader(ouro_state *st, SubprocessProtocolObject *self,
             PyObject *transport, int fd)
 {
-    PyObject *pipe = pipe_transport(transport, fd);
+    PyObject *pipe = pipe_transport(st, transport, fd);
     if (pipe == NULL || pipe == Py_None) {
         Py_XDECREF(pipe);
         return pipe == NULL ? -1 : 0;
@@ -174,7 +180,7 @@ static int
 make_writer(ouro_state *st, SubprocessProtocolObject *self,
             PyObject *transport)
 {
-    PyObject *pipe = pipe_transport(transport, 0);
+    PyObject *pipe = pipe_transport(st, transport, 0);
     if (pipe == NULL || pipe == Py_None) {
         Py_XDECREF(pipe);
         return pipe == NULL ? -1 : 0;
