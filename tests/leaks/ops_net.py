@@ -379,3 +379,37 @@ async def tls_fails():
     await asyncio.wait([connecting])
     connecting.exception()
     other.close()
+
+
+@operation(times=100)
+async def pipes():
+    """Both ends of a pipe, with flow control."""
+    readable, writable = os.pipe()
+    reader = asyncio.StreamReader()
+    await loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader),
+        open(readable, "rb", 0))
+    transport, _ = await loop().connect_write_pipe(
+        asyncio.Protocol, open(writable, "wb", 0))
+    transport.write(b"a")
+    transport.write(bytes(100_000))
+    await reader.readexactly(100_001)
+    transport.close()
+    await reader.read()
+
+
+@operation(times=100)
+async def pipe_errors():
+    """Files that are no pipes, and a peer that goes away."""
+    with open(__file__, "rb") as file:
+        with contextlib.suppress(ValueError):
+            await loop().connect_read_pipe(asyncio.Protocol, file)
+    readable, writable = os.pipe()
+    transport, _ = await loop().connect_write_pipe(
+        asyncio.Protocol, open(writable, "wb", 0))
+    os.close(readable)
+    transport.write(b"x")
+    await asyncio.sleep(0)
+    transport.abort()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
