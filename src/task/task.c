@@ -427,19 +427,19 @@ call_for_count(PyObject *task, PyObject *method)
 int
 ouro_anytask_uncancel(ouro_state *st, PyObject *task)
 {
-    if (ouro_task_exact(st, task)) {
+    if (task != NULL && ouro_task_exact(st, task)) {
         return uncancel(st, (TaskObject *)task);
     }
-    return call_for_count(task, st->str.uncancel);
+    return call_for_count(task != NULL ? task : Py_None, st->str.uncancel);
 }
 
 int
 ouro_anytask_cancelling(ouro_state *st, PyObject *task)
 {
-    if (ouro_task_exact(st, task)) {
+    if (task != NULL && ouro_task_exact(st, task)) {
         return ((TaskObject *)task)->fut.cancels;
     }
-    return call_for_count(task, st->str.cancelling);
+    return call_for_count(task != NULL ? task : Py_None, st->str.cancelling);
 }
 
 /* ---- methods ----------------------------------------------------------- */

@@ -45,7 +45,8 @@ PyObject *ouro_task_new(ouro_state *st, PyObject *coro, PyObject *loop,
 /* task.cancel(msg=message): truth, or -1. */
 int ouro_task_cancel(TaskObject *task, PyObject *message);
 
-/* task.uncancel() and cancelling(), of anybody's task. -1: error. */
+/* task.uncancel() and cancelling(), of anybody's task (NULL is None). -1:
+ * error. */
 int ouro_anytask_uncancel(ouro_state *st, PyObject *task);
 int ouro_anytask_cancelling(ouro_state *st, PyObject *task);
 
