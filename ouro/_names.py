@@ -30,7 +30,8 @@ NATIVE = {
     },
     "loop": {
         "events": """
-            Handle TimerHandle _ThreadSafeHandle get_running_loop _get_running_loop
+            Handle TimerHandle _ThreadSafeHandle get_running_loop
+            _get_running_loop
             _set_running_loop get_event_loop _get_event_loop
             new_event_loop set_event_loop""",
         "unix_events": "_UnixSelectorEventLoop=Loop",

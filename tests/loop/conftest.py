@@ -1,4 +1,4 @@
-"""The same program on asyncio's loop and on ouro's, and what it left behind."""
+"""The same program on asyncio's loop and on ouro's; what it left behind."""
 
 import asyncio
 import gc

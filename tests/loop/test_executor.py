@@ -38,12 +38,8 @@ def test_idle_threads_are_used_again(same):
         async def main():
             for _ in range(5):
                 trace.append(await loop.run_in_executor(None, name))
-                while not idle():
-                    await asyncio.sleep(0.001)
-
-        def idle():
-            # A thread is idle a moment after its result has come.
-            return time.sleep(0.01) is None
+                # asyncio's is idle a moment after its result has come.
+                time.sleep(0.02)
 
         loop.run_until_complete(main())
         trace.append(names())
@@ -553,17 +549,17 @@ def test_closed_at_any_moment():
         loop = ouro.Loop()
         called = []
 
-        async def main():
+        async def main(loop):
             for i in range(chance.randrange(1, 30)):
                 loop.run_in_executor(None, called.append, i)
             for _ in range(chance.randrange(4)):
                 await asyncio.sleep(0)
 
-        loop.run_until_complete(main())
+        loop.run_until_complete(main(loop))
         if chance.random() < 0.5:
             time.sleep(chance.random() * 0.0005)
         loop.close()
-        del loop, main
+        del loop
     for thread in threading.enumerate():
         if thread.name.startswith("asyncio_"):
             thread.join(60)
