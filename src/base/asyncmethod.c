@@ -106,7 +106,7 @@ skip(const char *p, const char *text)
 
 /* The source of the model.  Text signatures say "$self, /" where Python
  * functions say "self", and functions have a "$module" to leave out.
- * Defaults and annotations may name the three modules. */
+ * Defaults and annotations may name the modules. */
 static PyObject *
 model_source(AsyncMethodObject *self)
 {
@@ -126,7 +126,7 @@ model_source(AsyncMethodObject *self)
         return NULL;
     }
     PyObject *source =
-        PyUnicode_FromFormat("import socket, types, typing\n"
+        PyUnicode_FromFormat("import asyncio.events, socket, types, typing\n"
                              "async def %U(%s%U: pass\n",
                              self->name, self_parameter, parameters);
     Py_DECREF(parameters);

@@ -622,19 +622,35 @@ staggered_race(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     return (PyObject *)self;
 }
 
+#define RACE_DOC(signature)                                                   \
+    "staggered_race" signature "\n--\n\n"                                     \
+    "Run coroutine functions with staggered start times and take the first\n" \
+    "to finish.\n\n"                                                          \
+    "The next one is started when the last one has failed, or after "         \
+    "`delay`\n"                                                               \
+    "seconds (None: never). Returns (result, index, exceptions); the "        \
+    "first\n"                                                                 \
+    "two are None if all have failed."
+
 static const ouro_async_def functions[] = {
     {"staggered_race", staggered_race,
-     "staggered_race(coro_fns, delay, *, loop=None)\n--\n\n"
-     "Run coroutine functions with staggered start times and take the first\n"
-     "to finish.\n\n"
-     "The next one is started when the last one has failed, or after `delay`\n"
-     "seconds (None: never). Returns (result, index, exceptions); the first\n"
-     "two are None if all have failed."},
+     RACE_DOC("(coro_fns, delay, *, loop=None)")},
+    {NULL, NULL, NULL},
+};
+
+static const ouro_async_def functions_3_11[] = {
+    {"staggered_race", staggered_race,
+     RACE_DOC("(coro_fns: typing.Iterable[typing.Callable[[], "
+              "typing.Awaitable]], delay: typing.Optional[float], *, loop: "
+              "asyncio.events.AbstractEventLoop = None) -> typing.Tuple["
+              "typing.Any, typing.Optional[int], typing.List["
+              "typing.Optional[Exception]]]")},
     {NULL, NULL, NULL},
 };
 
 int
 ouro_staggered_setup(PyObject *module, ouro_state *st)
 {
-    return ouro_add_async_functions(st, module, functions);
+    return ouro_add_async_functions(
+        st, module, st->has.minor < 13 ? functions_3_11 : functions);
 }
