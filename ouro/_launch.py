@@ -104,7 +104,8 @@ def _run_command(source):
     code = compile(source, "<string>", "exec", dont_inherit=True)
     if sys.version_info >= (3, 13):     # its tracebacks show the source
         import linecache
-        by_code = hasattr(linecache, "_code_key")
+        by_code = (hasattr(linecache, "_code_key")
+                   or hasattr(linecache, "_make_key"))
         linecache._register_code(code if by_code else "<string>", source,
                                  "<string>")
     exec(code, scope)
