@@ -156,6 +156,26 @@ waiter_context(ou_job *job)
 
 /* ---- scheduling -------------------------------------------------------- */
 
+/* A handle knows what to do with None, or with an object that is a context by
+ * its method run() alone. */
+static bool
+needs_handle(ou_job *job)
+{
+    return is_callback(job)
+           && !PyContext_CheckExact(callback_of(job)->context);
+}
+
+static bool
+any_needs_handle(const ou_queue *jobs)
+{
+    for (ou_job *job = jobs->head; job != NULL; job = ou_queue_next(job)) {
+        if (needs_handle(job)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 schedule_fast(FutureObject *fut, ou_queue *jobs)
 {
@@ -192,7 +212,7 @@ ouro_future_finish(FutureObject *fut, uint8_t state, PyObject *result)
         return 0;
     }
     ouro_state *st = ouro_state_of((PyObject *)fut);
-    if (ouro_loop_fast(st, fut->loop)) {
+    if (ouro_loop_fast(st, fut->loop) && !any_needs_handle(&jobs)) {
         schedule_fast(fut, &jobs);
         return 0;
     }
@@ -209,7 +229,7 @@ ouro_future_finish(FutureObject *fut, uint8_t state, PyObject *result)
 static int
 schedule_one(ouro_state *st, FutureObject *fut, ou_job *job)
 {
-    if (ouro_loop_fast(st, fut->loop)) {
+    if (ouro_loop_fast(st, fut->loop) && !needs_handle(job)) {
         if (is_callback(job)) {
             callback_of(job)->future = Py_NewRef((PyObject *)fut);
         }

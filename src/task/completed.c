@@ -129,6 +129,19 @@ static const waiter_kind completed_waiter = {
     .awaiter = slot_awaiter,
 };
 
+/* The same, where as_completed() is a generator. */
+static const waiter_kind generator_waiter = {
+    .job =
+        {
+            .run = slot_run,
+            .drop = ouro_slot_drop,
+            .hold = ouro_slot_hold,
+            .visit = ouro_slot_visit,
+        },
+    .qualname = "as_completed.<locals>._on_completion",
+    .awaiter = slot_awaiter,
+};
+
 /* ---- starting ---------------------------------------------------------- */
 
 /* {ensure_future(f, loop=loop) for f in set(fs)}: two real sets, because the
@@ -158,9 +171,11 @@ static int
 watch_all(ouro_state *st, CompletedObject *self, PyObject *futures)
 {
     Py_ssize_t count = PyList_GET_SIZE(futures);
+    const waiter_kind *kind =
+        st->has.task.completed_object ? &completed_waiter : &generator_waiter;
     self->pending = self->left = count;
     return ouro_slots_allocate(&self->slots, count) < 0
-                   || ouro_slots_watch_all(st, &self->slots, &completed_waiter,
+                   || ouro_slots_watch_all(st, &self->slots, kind,
                                            (PyObject *)self, futures)
                           < 0
                ? -1

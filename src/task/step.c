@@ -484,6 +484,23 @@ step_moved(LoopCore *here, TaskObject *task)
     return result;
 }
 
+/* What is a context by its method run() alone. */
+static int
+step_by_run(LoopCore *here, TaskObject *task, PyObject *context)
+{
+    ouro_state *st = ouro_state_of((PyObject *)task);
+    if (here != NULL && ouro_leave_task_fast(here) < 0) {
+        return -1;
+    }
+    PyObject *step = ouro_task_step_callable(st, task, NULL);
+    PyObject *value =
+        step == NULL ? NULL
+                     : PyObject_CallMethodOneArg(context, st->str.run, step);
+    Py_XDECREF(step);
+    Py_XDECREF(value);
+    return value == NULL ? -1 : 0;
+}
+
 static int
 task_run(ou_job *job)
 {
@@ -499,7 +516,10 @@ task_run(ou_job *job)
     int result = -1;
     /* (The step may call __init__ again.) */
     PyObject *context = Py_NewRef(task->context);
-    if (PyContext_Enter(context) == 0) {
+    if (!PyContext_CheckExact(context)) {
+        result = step_by_run(loop, task, context);
+    }
+    else if (PyContext_Enter(context) == 0) {
         result = moved ? step_moved(loop, task) : step_in_context(loop, task);
         if (PyContext_Exit(context) < 0) {
             result = -1;

@@ -98,23 +98,59 @@ step_call(PyObject *self, PyObject *args, PyObject *kwargs)
                                        callable->exception));
 }
 
+/* asyncio's is a built-in method of the task, and is named like one. */
+static PyObject *
+get_wakeup_qualname(PyObject *self, void *unused)
+{
+    TaskObject *task = ((TaskCallable *)self)->task;
+    if (task == NULL) {
+        return PyUnicode_FromString("Task.task_wakeup");
+    }
+    PyObject *type = PyType_GetQualName(Py_TYPE((PyObject *)task));
+    if (type == NULL) {
+        return NULL;
+    }
+    PyObject *qualname = PyUnicode_FromFormat("%U.task_wakeup", type);
+    Py_DECREF(type);
+    return qualname;
+}
+
+static PyObject *
+wakeup_refuse(PyObject *self, const char *what)
+{
+    PyObject *qualname = get_wakeup_qualname(self, NULL);
+    if (qualname != NULL) {
+        PyErr_Format(PyExc_TypeError, "%U() %s", qualname, what);
+        Py_DECREF(qualname);
+    }
+    return NULL;
+}
+
 static PyObject *
 wakeup_call(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    PyObject *fut;
+    Py_ssize_t count = PyTuple_GET_SIZE(args);
     if (kwargs != NULL && PyDict_GET_SIZE(kwargs) != 0) {
-        PyErr_SetString(PyExc_TypeError,
-                        "function takes no keyword arguments");
-        return NULL;
+        return wakeup_refuse(self, "takes no keyword arguments");
     }
-    if (!PyArg_ParseTuple(args, "O:TaskWakeupMethWrapper", &fut)) {
-        return NULL;
+    if (count != 1) {
+        char what[64];
+        PyOS_snprintf(what, sizeof(what),
+                      "takes exactly one argument (%zd given)", count);
+        return wakeup_refuse(self, what);
     }
     TaskCallable *callable = (TaskCallable *)self;
     if (callable->task == NULL) {
         Py_RETURN_NONE;
     }
-    return done(ouro_task_wakeup(ouro_state_of(self), callable->task, fut));
+    return done(ouro_task_wakeup(ouro_state_of(self), callable->task,
+                                 PyTuple_GET_ITEM(args, 0)));
+}
+
+static PyObject *
+get_wakeup_name(PyObject *self, void *unused)
+{
+    return PyUnicode_FromString("task_wakeup");
 }
 
 /* Each request makes a new view; views of one task are the same callback, and
@@ -122,8 +158,10 @@ wakeup_call(PyObject *self, PyObject *args, PyObject *kwargs)
 static PyObject *
 wakeup_repr(PyObject *self)
 {
-    return PyUnicode_FromFormat("<TaskWakeupMethWrapper object at %p>",
-                                ((TaskCallable *)self)->task);
+    PyObject *task = (PyObject *)((TaskCallable *)self)->task;
+    return PyUnicode_FromFormat(
+        "<built-in method task_wakeup of %s object at %p>",
+        task != NULL ? Py_TYPE(task)->tp_name : "Task", task);
 }
 
 static PyObject *
@@ -149,20 +187,15 @@ get_self(PyObject *self, void *unused)
     return Py_NewRef(task != NULL ? task : Py_None);
 }
 
-static PyObject *
-get_qualname(PyObject *self, void *unused)
-{
-    return PyType_GetQualName(Py_TYPE(self));
-}
-
 static PyGetSetDef step_getset[] = {
     {"__self__", get_self, NULL, NULL, NULL},
-    {"__qualname__", get_qualname, NULL, NULL, NULL},
     {NULL},
 };
 
-static PyMemberDef wakeup_members[] = {
-    {"__self__", T_OBJECT, offsetof(TaskCallable, task), READONLY, NULL},
+static PyGetSetDef wakeup_getset[] = {
+    {"__self__", get_self, NULL, NULL, NULL},
+    {"__name__", get_wakeup_name, NULL, NULL, NULL},
+    {"__qualname__", get_wakeup_qualname, NULL, NULL, NULL},
     {NULL},
 };
 
@@ -182,7 +215,7 @@ static PyType_Slot wakeup_slots[] = {
     {Py_tp_repr, wakeup_repr},
     {Py_tp_richcompare, wakeup_compare},
     {Py_tp_hash, wakeup_hash},
-    {Py_tp_members, wakeup_members},
+    {Py_tp_getset, wakeup_getset},
     {Py_tp_traverse, callable_traverse},
     {Py_tp_clear, callable_clear},
     {Py_tp_dealloc, callable_dealloc},
