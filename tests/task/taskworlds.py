@@ -115,16 +115,17 @@ STOCK, NATIVE = kit(asyncio), kit(ouro)
 
 # name -> ((loop, kit, setup) of asyncio's world, the same of the other)
 PLAIN = stock_loop, STOCK, None
+FACTORY = stock_loop, STOCK, tasks_of(asyncio.Task)
 WORLDS = {
     "native": (PLAIN, (native_loop, NATIVE, None)),
     "native on asyncio's loop": (PLAIN, (stock_loop, NATIVE, None)),
     "native tasks on asyncio's loop": (
-        PLAIN, (stock_loop, NATIVE, tasks_of(ouro.Task))),
+        FACTORY, (stock_loop, NATIVE, tasks_of(ouro.Task))),
     "asyncio's on the native loop": (PLAIN, (native_loop, STOCK, None)),
     "asyncio's tasks on the native loop": (
-        PLAIN, (native_loop, NATIVE, tasks_of(asyncio.Task))),
-    "derived": (PLAIN, (native_loop, NATIVE, tasks_of(DerivedTask))),
-    "overriding": (PLAIN, (native_loop, NATIVE, tasks_of(OverridingTask))),
+        FACTORY, (native_loop, NATIVE, tasks_of(asyncio.Task))),
+    "derived": (FACTORY, (native_loop, NATIVE, tasks_of(DerivedTask))),
+    "overriding": (FACTORY, (native_loop, NATIVE, tasks_of(OverridingTask))),
     "debug": ((stock_loop, STOCK, debug), (native_loop, NATIVE, debug)),
 }
 if EAGER:
