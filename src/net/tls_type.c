@@ -117,27 +117,23 @@ static PyObject *
 tls_connection_made(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                     PyObject *kwnames)
 {
-    TlsObject *self = tls_of(object);
     PyObject *transport =
-        self == NULL
-            ? NULL
-            : ouro_one_argument(&made_signature, args, nargs, kwnames);
-    return transport == NULL ? NULL
-                             : ouro_none_or_error(ouro_tls_connection_made(
-                                 ouro_state_of(object), self, transport));
+        ouro_one_argument(&made_signature, args, nargs, kwnames);
+    TlsObject *self = transport == NULL ? NULL : tls_of(object);
+    return self == NULL ? NULL
+                        : ouro_none_or_error(ouro_tls_connection_made(
+                            ouro_state_of(object), self, transport));
 }
 
 static PyObject *
 tls_connection_lost(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                     PyObject *kwnames)
 {
-    TlsObject *self = tls_of(object);
-    PyObject *exc = self == NULL ? NULL
-                                 : ouro_one_argument(&lost_signature, args,
-                                                     nargs, kwnames);
-    return exc == NULL ? NULL
-                       : ouro_none_or_error(ouro_tls_connection_lost(
-                           ouro_state_of(object), self, exc));
+    PyObject *exc = ouro_one_argument(&lost_signature, args, nargs, kwnames);
+    TlsObject *self = exc == NULL ? NULL : tls_of(object);
+    return self == NULL ? NULL
+                        : ouro_none_or_error(ouro_tls_connection_lost(
+                            ouro_state_of(object), self, exc));
 }
 
 /* The buffer, of TLS_MAX_SIZE bytes, once somebody needs it. */
@@ -161,10 +157,12 @@ static PyObject *
 tls_get_buffer(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                PyObject *kwnames)
 {
+    if (ouro_one_argument(&get_buffer_signature, args, nargs, kwnames)
+        == NULL) {
+        return NULL;
+    }
     TlsObject *self = tls_of(object);
-    if (self == NULL
-        || ouro_one_argument(&get_buffer_signature, args, nargs, kwnames)
-               == NULL) {
+    if (self == NULL) {
         return NULL;
     }
     return Py_XNewRef(tls_view(self));
@@ -174,11 +172,10 @@ static PyObject *
 tls_buffer_updated(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
-    TlsObject *self = tls_of(object);
-    PyObject *number = self == NULL ? NULL
-                                    : ouro_one_argument(&updated_signature,
-                                                        args, nargs, kwnames);
-    if (number == NULL) {
+    PyObject *number =
+        ouro_one_argument(&updated_signature, args, nargs, kwnames);
+    TlsObject *self = number == NULL ? NULL : tls_of(object);
+    if (self == NULL) {
         return NULL;
     }
     Py_ssize_t size = PyNumber_AsSsize_t(number, NULL);
@@ -483,7 +480,7 @@ PyMemberDef ouro_tls_members[] = {
     MEMBER("_server_side", T_BOOL, server_side, READONLY),
     MEMBER("_extra", T_OBJECT, extra, READONLY),
     MEMBER("_incoming", T_OBJECT, incoming, READONLY),
-    MEMBER("_write_buffer_size", T_PYSSIZET, backlog_size, 0),
+    MEMBER("_write_buffer_size", T_PYSSIZET, backlog_size, READONLY),
     MEMBER("_ssl_handshake_timeout", T_OBJECT, handshake_timeout, READONLY),
     MEMBER("_ssl_shutdown_timeout", T_OBJECT, shutdown_timeout, READONLY),
     MEMBER("_handshake_timeout_handle", T_OBJECT, handshake_timer, READONLY),

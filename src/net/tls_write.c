@@ -17,7 +17,12 @@ Py_ssize_t
 ouro_tls_write_size(ouro_state *st, TlsObject *self)
 {
     Py_ssize_t pending = ouro_tls_pending(st, self->outgoing);
-    return pending < 0 ? -1 : pending + self->backlog_size;
+    if (pending < 0) {
+        return -1;
+    }
+    /* (Python may have put into the deque what nobody has counted.) */
+    Py_ssize_t size = pending + self->backlog_size;
+    return size < 0 ? 0 : size;
 }
 
 static int
