@@ -11,6 +11,7 @@ sys.path[:] = _named + [path for path in sys.path if path not in _named]
 
 import gc  # noqa: E402
 import pathlib  # noqa: E402
+import signal  # noqa: E402
 import subprocess  # noqa: E402
 
 import pytest  # noqa: E402
@@ -18,6 +19,12 @@ import pytest  # noqa: E402
 import ouro  # noqa: E402
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
+
+
+def pytest_configure():
+    """What a shell starts in the background would ignore Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish():
