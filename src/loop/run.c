@@ -85,8 +85,10 @@ wait_for_events(LoopObject *self, double timeout)
         return ou_loop_wait(engine, timeout);
     }
     int n;
-    Py_BEGIN_ALLOW_THREADS n = ou_loop_wait(engine, timeout);
-    Py_END_ALLOW_THREADS return n;
+    Py_BEGIN_ALLOW_THREADS
+    n = ou_loop_wait(engine, timeout);
+    Py_END_ALLOW_THREADS
+    return n;
 }
 
 static int

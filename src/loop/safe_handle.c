@@ -57,12 +57,13 @@ gate_wait(gate *gate)
 {
     PyLockStatus status;
     gate->users++;
-    Py_BEGIN_ALLOW_THREADS status =
-        PyThread_acquire_lock_timed(gate->lock, -1, 1);
+    Py_BEGIN_ALLOW_THREADS
+    status = PyThread_acquire_lock_timed(gate->lock, -1, 1);
     if (status == PY_LOCK_ACQUIRED) {
         PyThread_release_lock(gate->lock); /* the next may pass */
     }
-    Py_END_ALLOW_THREADS gate_release(gate);
+    Py_END_ALLOW_THREADS
+    gate_release(gate);
     return status == PY_LOCK_INTR ? PyErr_CheckSignals() : 0;
 }
 

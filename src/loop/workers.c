@@ -44,13 +44,14 @@ post_and_take(WorkersObject *self, PyObject *loop, ou_job *done)
     if (next != NULL) {
         return next;
     }
-    Py_BEGIN_ALLOW_THREADS if (inbox != NULL)
-    {
+    Py_BEGIN_ALLOW_THREADS
+    if (inbox != NULL) {
         ou_inbox_post(inbox, done);
         ou_inbox_leave(inbox);
     }
     next = ou_pool_take(&self->pool);
-    Py_END_ALLOW_THREADS return next;
+    Py_END_ALLOW_THREADS
+    return next;
 }
 
 static PyObject *
