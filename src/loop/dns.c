@@ -7,6 +7,7 @@
 #include "loop/dns.h"
 
 #include "base/rooms.h"
+#include "loop/executor.h"
 #include "loop/frame.h"
 #include "loop/loop.h"
 #include "loop/server.h"
@@ -328,6 +329,44 @@ ouro_ensure_resolved(ouro_state *st, PyObject *loop, PyObject *address,
                               "loop", loop, NULL);
 }
 
+/* ---- answers without a thread ------------------------------------------ */
+
+/* A thread is for what may block.  Where a program would notice that there is
+ * none, there is one. */
+static bool
+may_answer_at_once(LoopObject *loop)
+{
+    return ouro_loop_plain(loop) && !loop->core.debug
+           && !loop->executor_shutdown && !ouro_has_executor(loop);
+}
+
+/* Whether the function is the socket module's own, in Python. */
+static bool
+is_of_socket(ouro_state *st, PyObject *function)
+{
+    return PyFunction_Check(function)
+           && PyFunction_GET_GLOBALS(function)
+                  == PyModule_GetDict(st->stock.socket_module);
+}
+
+/* A port that needs no look at the names of services. */
+static bool
+is_port_number(PyObject *port)
+{
+    return port == Py_None || PyLong_CheckExact(port);
+}
+
+static bool
+is_literal_host(PyObject *host)
+{
+    if (!PyUnicode_CheckExact(host) || !PyUnicode_IS_ASCII(host)) {
+        return false;
+    }
+    const char *text = PyUnicode_DATA(host);
+    return ou_address_literal(AF_INET, text)
+           || ou_address_literal(AF_INET6, text);
+}
+
 /* ---- getaddrinfo() ----------------------------------------------------- */
 
 enum {
@@ -366,10 +405,18 @@ getaddrinfo_poll(AwaitObject *self, PyObject **ret)
     for (int i = 0; i < INFO_ARGS; i++) {
         args[3 + i] = ouro_frame_get(self, i);
     }
-    *ret = PyObject_VectorcallMethod(st->str.run_in_executor, args,
-                                     3 + INFO_ARGS, NULL);
+    bool at_once = may_answer_at_once((LoopObject *)self->owner)
+                   && is_of_socket(st, function)
+                   && is_literal_host(args[3 + INFO_HOST])
+                   && is_port_number(args[3 + INFO_PORT]);
+    *ret = at_once ? PyObject_Vectorcall(function, args + 3, INFO_ARGS, NULL)
+                   : PyObject_VectorcallMethod(st->str.run_in_executor, args,
+                                               3 + INFO_ARGS, NULL);
     Py_DECREF(function);
-    return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
+    if (*ret == NULL) {
+        return AWAIT_ERROR;
+    }
+    return at_once ? AWAIT_RETURN : AWAIT_DELEGATE;
 }
 
 static const await_kind getaddrinfo_kind = {
@@ -494,11 +541,24 @@ getnameinfo_poll(AwaitObject *self, PyObject **ret)
     if (function == NULL) {
         return AWAIT_ERROR;
     }
-    *ret = PyObject_CallMethodObjArgs(
-        self->owner, st->str.run_in_executor, Py_None, function,
-        ouro_frame_get(self, 0), ouro_frame_get(self, 1), NULL);
+    PyObject *sockaddr = ouro_frame_get(self, 0);
+    PyObject *flags = ouro_frame_get(self, 1);
+    bool at_once = may_answer_at_once((LoopObject *)self->owner)
+                   && PyCFunction_Check(function)
+                   && PyTuple_CheckExact(sockaddr)
+                   && PyTuple_GET_SIZE(sockaddr) > 0
+                   && is_literal_host(PyTuple_GET_ITEM(sockaddr, 0))
+                   && ou_address_numbers_only(number_or_minus(flags));
+    *ret = at_once
+               ? PyObject_CallFunctionObjArgs(function, sockaddr, flags, NULL)
+               : PyObject_CallMethodObjArgs(self->owner,
+                                            st->str.run_in_executor, Py_None,
+                                            function, sockaddr, flags, NULL);
     Py_DECREF(function);
-    return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
+    if (*ret == NULL) {
+        return AWAIT_ERROR;
+    }
+    return at_once ? AWAIT_RETURN : AWAIT_DELEGATE;
 }
 
 static const await_kind getnameinfo_kind = {

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/un.h>
@@ -152,4 +153,11 @@ ou_address_literal(int family, const char *text)
     unsigned char address[sizeof(struct in6_addr)];
     return (family == AF_INET || family == AF_INET6)
            && inet_pton(family, text, address) == 1;
+}
+
+bool
+ou_address_numbers_only(long flags)
+{
+    const long numbers = NI_NUMERICHOST | NI_NUMERICSERV;
+    return flags >= 0 && (flags & numbers) == numbers;
 }

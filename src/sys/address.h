@@ -50,4 +50,8 @@ bool ou_address_path(const struct sockaddr *address, socklen_t length,
 /* Whether text is a literal address of the family: what inet_pton takes. */
 bool ou_address_literal(int family, const char *text);
 
+/* Whether getnameinfo() with these flags has nobody to ask: for the host's and
+ * the service's numbers. */
+bool ou_address_numbers_only(long flags);
+
 #endif

@@ -1,10 +1,12 @@
 """Making connections, compared with asyncio's ways and words."""
 
+import _socket
 import asyncio
 import gc
 import os
 import socket
 import sys
+import threading
 import time
 import warnings
 
@@ -105,6 +107,29 @@ def test_getaddrinfo(monkeypatch):
         except socket.gaierror as exc:
             log.append(exc.errno)
     same(scenario)
+
+
+@pytest.mark.parametrize("port", [80, None, "80"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_threads_for_names_alone(monkeypatch, host, port):
+    """A literal address is answered by the loop's thread."""
+    threads = []
+    ask = _socket.getaddrinfo
+
+    def recorded(*args):
+        threads.append(threading.get_ident())
+        return ask(*args)
+
+    monkeypatch.setattr(_socket, "getaddrinfo", recorded)
+    expected = socket.getaddrinfo(host, port)
+    threads.clear()
+    loop = ouro.Loop()
+    got = loop.run_until_complete(loop.getaddrinfo(host, port))
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    assert got == expected
+    at_once = host != "localhost" and port != "80"
+    assert (threads == [threading.get_ident()]) == at_once
 
 
 def test_nobody_listens():
