@@ -1,8 +1,8 @@
 """An echo server on one implementation.  usage: echo_server.py IMPL KIND PORT
 
 KIND: protocol | buffered (BufferedProtocol) | streams (readexactly) | lines
-(readline) | sockets (sock_recv, sock_sendall) | datagrams (UDP).  The environment has SIZE, the
-bytes of a request.  Prints "ready" when it listens.
+(readline) | sockets (sock_recv, sock_sendall) | datagrams (UDP).  The
+environment has SIZE, the bytes of a request.  Prints "ready" when it listens.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Everything that is measured: `make bench`.
 
-Writes bench/results/workloads-3.X.json echo-3.X.json and udp-3.X.json, and with Python
-3.11 the picture of the README.
+Writes bench/results/workloads-3.X.json, echo-3.X.json and udp-3.X.json, and
+with Python 3.11 the picture of the README.
 """
 
 import pathlib

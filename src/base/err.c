@@ -52,7 +52,13 @@ ouro_catch_stop_iteration(PyObject **ret)
     if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
         return false;
     }
+    /* Making it an instance may have failed with something else. */
     PyObject *exception = PyErr_GetRaisedException();
+    if (exception == NULL
+        || !PyErr_GivenExceptionMatches(exception, PyExc_StopIteration)) {
+        PyErr_SetRaisedException(exception);
+        return false;
+    }
     PyObject *value = ((PyStopIterationObject *)exception)->value;
     *ret = Py_NewRef(value != NULL ? value : Py_None);
     Py_DECREF(exception);

@@ -16,38 +16,18 @@ struct ou_dgram_inlet {
     struct sockaddr_storage names[OU_DGRAM_BATCH];
     struct mmsghdr headers[OU_DGRAM_BATCH];
     struct iovec pieces[OU_DGRAM_BATCH];
-    /* OU_DGRAM_LARGEST bytes for each; NULL until there was a batch.  Small
-     * datagrams touch, and so cost, no more than a page of theirs. */
-    char *memory;
+    /* Small datagrams touch, and so cost, no more than a page of theirs. */
+    char memory[OU_DGRAM_BATCH][OU_DGRAM_LARGEST];
 };
 
-static ou_dgram_inlet *
-inlet_of(ou_loop *loop)
+/* Tell where a batch is to go. */
+static void
+inlet_lay_out(ou_dgram_inlet *inlet)
 {
-    if (loop->datagrams == NULL) {
-        loop->datagrams = malloc(sizeof(ou_dgram_inlet));
-        if (loop->datagrams != NULL) {
-            loop->datagrams->memory = NULL;
-        }
-    }
-    return loop->datagrams;
-}
-
-/* Have the batch's memory ready; false: there is none. */
-static bool
-inlet_grow(ou_dgram_inlet *inlet)
-{
-    if (inlet->memory != NULL) {
-        return true;
-    }
-    inlet->memory = malloc((size_t)OU_DGRAM_BATCH * OU_DGRAM_LARGEST);
-    if (inlet->memory == NULL) {
-        return false;
-    }
     for (size_t i = 0; i < OU_DGRAM_BATCH; i++) {
         inlet->pieces[i] = (struct iovec){
-            .iov_base = inlet->memory + i * OU_DGRAM_LARGEST,
-            .iov_len = OU_DGRAM_LARGEST,
+            .iov_base = inlet->memory[i],
+            .iov_len = sizeof(inlet->memory[i]),
         };
         inlet->headers[i].msg_hdr = (struct msghdr){
             .msg_name = &inlet->names[i],
@@ -56,16 +36,24 @@ inlet_grow(ou_dgram_inlet *inlet)
             .msg_iovlen = 1,
         };
     }
-    return true;
+}
+
+static ou_dgram_inlet *
+inlet_of(ou_loop *loop)
+{
+    if (loop->datagrams == NULL) {
+        loop->datagrams = malloc(sizeof(ou_dgram_inlet));
+        if (loop->datagrams != NULL) {
+            inlet_lay_out(loop->datagrams);
+        }
+    }
+    return loop->datagrams;
 }
 
 void
 ou_dgram_inlet_free(ou_dgram_inlet *inlet)
 {
-    if (inlet != NULL) {
-        free(inlet->memory);
-        free(inlet);
-    }
+    free(inlet);
 }
 
 static int
@@ -131,9 +119,6 @@ ou_dgram_receive(ou_loop *loop, int fd, ou_dgram_pace *pace,
     }
     if (!pace->batches && pace->singles < OU_DGRAM_PROBE << pace->doubt) {
         pace->singles++;
-        return receive_one(loop, inlet, fd);
-    }
-    if (!inlet_grow(inlet)) {
         return receive_one(loop, inlet, fd);
     }
     int n = receive_batch(inlet, fd);

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import logging
 import socket
+import time
 import weakref
 
 import pytest
@@ -166,14 +167,18 @@ def test_a_loop_with_all_there_is():
     loop.add_reader(other, print, loop)
     loop.call_soon_threadsafe(print, loop)
     future = loop.create_future()
-    future.add_done_callback(lambda future: loop)
+    future.add_done_callback(lambda future, loop=loop: loop)
     future.own = task, loop
     seen = [weakref.ref(item) for item in (loop, task, future)]
     executor = loop._default_executor
     del loop, task, future
     with pytest.warns(ResourceWarning):
-        for _ in range(3):
+        # What runs in a thread holds the loop until it has been run.
+        for _ in range(1000):
             gc.collect()
+            if not any(item() for item in seen):
+                break
+            time.sleep(0.01)
     assert [item() for item in seen] == [None] * 3
     other.close()
     if executor is not None:
@@ -184,7 +189,7 @@ def test_a_cycle_through_a_future(loop):
     future = loop.create_future()
     future.set_result(future)
     other = loop.create_future()
-    other.add_done_callback(lambda done: other)
+    other.add_done_callback(lambda done, other=other: other)
     failed = loop.create_future()
     failed.set_exception(ValueError(failed))
     failed.exception()
@@ -199,10 +204,12 @@ def test_a_cycle_through_handles(loop):
     handles = [loop.call_later(1000, print), loop.call_at(1e9, print)]
     for handle in handles:
         handle.cancel()
-    soon = loop.call_soon(lambda: soon)
+    known = []
+    soon = loop.call_soon(id, known)
+    known.append(soon)
     turns(loop)
     seen = [weakref.ref(item) for item in (*handles, soon)]
-    del handles, handle, soon
+    del handles, handle, soon, known
     gc.collect()
     assert [item() for item in seen] == [None] * 3
 

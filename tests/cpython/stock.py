@@ -33,7 +33,7 @@ def asyncio_modules():
 
 
 def public_state():
-    """{(module name, attribute): object}, and nothing that is a plain value."""
+    """{(module name, attribute): object}, without plain values."""
     return {(name, attribute): value
             for name, module in asyncio_modules().items()
             for attribute, value in vars(module).items()

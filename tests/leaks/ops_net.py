@@ -382,7 +382,7 @@ async def tls_fails():
 
 
 @operation(times=100)
-async def pipes():
+async def pipe_streams():
     """Both ends of a pipe, with flow control."""
     readable, writable = os.pipe()
     reader = asyncio.StreamReader()

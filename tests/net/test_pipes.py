@@ -440,7 +440,8 @@ def test_unfit_files(method, tmp_path):
                 await getattr(loop, method)(lambda: protocol, file)
             log.append((str(caught.value), file.closed))
         for wrong in [None, 3.5, io.BytesIO()]:
-            with pytest.raises((AttributeError, ValueError, OSError)) as caught:
+            with pytest.raises(
+                    (AttributeError, ValueError, OSError)) as caught:
                 await getattr(loop, method)(lambda: protocol, wrong)
             log.append(type(caught.value))
         with pytest.raises(ZeroDivisionError):

@@ -5,8 +5,15 @@ import io
 import os
 
 import pytest
-from networlds import (Recorder, connect, each_family, receive, same,
-                       socket_pair, until)
+from networlds import (
+    Recorder,
+    connect,
+    each_family,
+    receive,
+    same,
+    socket_pair,
+    until,
+)
 
 DATA = bytes(range(256)) * 8000
 

@@ -995,9 +995,9 @@ def test_dropped_open():
         ours, theirs = socket_pair("tcp")
         fd = ours.fileno()
 
-        async def start():
+        async def start(loop):
             return weakref.ref(await connect(loop, ours, Recorder([])))
-        transport = loop.run_until_complete(start())
+        transport = loop.run_until_complete(start(loop))
         gc.collect()
         assert transport() is not None
         with warnings.catch_warnings(record=True) as caught:
