@@ -248,12 +248,15 @@ loop.close()
 """,
     "to_thread, the program left by an exception": """
 import asyncio, sys, time
+begun = []
 def work():
+    begun.append(1)
     time.sleep(0.05)
     print("worked")
 async def main():
     asyncio.create_task(asyncio.to_thread(work))
-    await asyncio.sleep(0.01)
+    while not begun:
+        await asyncio.sleep(0.001)
     sys.exit(3)
 asyncio.run(main())
 """,
