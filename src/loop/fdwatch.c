@@ -196,8 +196,11 @@ ouro_fileno(PyObject *fileobj)
     if (fd < 0 && !PyErr_Occurred()) {
         PyObject *shown =
             PyLong_Check(fileobj) ? Py_NewRef(fileobj) : PyLong_FromLong(fd);
-        PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %S", shown);
-        Py_XDECREF(shown);
+        if (shown != NULL) {
+            PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %S",
+                         shown);
+            Py_DECREF(shown);
+        }
     }
     return fd;
 }
@@ -257,15 +260,12 @@ check_stock_transport(LoopObject *self, PyObject *fileobj, int fd)
         Py_XDECREF(transport);
         return transport == NULL ? -1 : 0;
     }
-    int result = 0;
     PyObject *closing = PyObject_CallMethod(transport, "is_closing", NULL);
-    if (closing == NULL) {
-        result = -1;
-    }
-    else if (!PyObject_IsTrue(closing)) {
-        result = used_by_transport(fileobj, transport);
-    }
+    int closed = closing == NULL ? -1 : PyObject_IsTrue(closing);
     Py_XDECREF(closing);
+    int result = closed == 0  ? used_by_transport(fileobj, transport)
+                 : closed < 0 ? -1
+                              : 0;
     Py_DECREF(transport);
     return result;
 }

@@ -280,13 +280,13 @@ serve_by_reader(ouro_state *st, PyObject *loop, PyObject *args)
 {
     PyObject *fd = PyObject_CallMethodNoArgs(
         PyTuple_GET_ITEM(args, SERVING_SOCK), st->str.fileno);
-    PyObject *accept = PyObject_GetAttrString(loop, "_accept_connection");
-    PyObject *head =
-        fd == NULL || accept == NULL ? NULL : PyTuple_Pack(2, fd, accept);
+    PyObject *accept =
+        fd == NULL ? NULL : PyObject_GetAttrString(loop, "_accept_connection");
+    PyObject *head = accept == NULL ? NULL : PyTuple_Pack(2, fd, accept);
     PyObject *all = head == NULL ? NULL : PySequence_Concat(head, args);
-    PyObject *add = PyObject_GetAttr(loop, st->str._add_reader);
-    PyObject *result =
-        all == NULL || add == NULL ? NULL : PyObject_CallObject(add, all);
+    PyObject *add =
+        all == NULL ? NULL : PyObject_GetAttr(loop, st->str._add_reader);
+    PyObject *result = add == NULL ? NULL : PyObject_CallObject(add, all);
     Py_XDECREF(fd);
     Py_XDECREF(accept);
     Py_XDECREF(head);

@@ -287,6 +287,10 @@ ouro_tls_pending(ouro_state *st, PyObject *bio)
     }
     Py_ssize_t pending = PyNumber_AsSsize_t(number, PyExc_OverflowError);
     Py_DECREF(number);
+    if (pending < 0 && !PyErr_Occurred()) {
+        /* (Of an object that is put in the place of a BIO.) */
+        PyErr_SetString(PyExc_ValueError, "pending must not be negative");
+    }
     return pending;
 }
 

@@ -213,16 +213,21 @@ int
 ouro_stream_protocol_serve(ouro_state *st, StreamProtocolObject *self,
                            PyObject *transport, PyObject *reader)
 {
+    if (self->flow.loop == NULL) {
+        ouro_streams_no_attribute((PyObject *)self, "_loop");
+        return -1;
+    }
+    PyObject *callback = Py_NewRef(self->client_connected_cb);
     PyObject *writer = ouro_writer_new(st, transport, (PyObject *)self, reader,
                                        self->flow.loop);
     if (writer == NULL) {
+        Py_DECREF(callback);
         return -1;
     }
     if (st->has.streams.keeps_writer) {
         Py_XSETREF(self->writer, Py_NewRef(writer));
     }
     PyObject *args[] = {reader, writer};
-    PyObject *callback = Py_NewRef(self->client_connected_cb);
     PyObject *result = PyObject_Vectorcall(callback, args, 2, NULL);
     Py_DECREF(callback);
     Py_DECREF(writer);

@@ -149,6 +149,19 @@ pipe_transport(ouro_state *st, PyObject *transport, int fd)
     return pipe;
 }
 
+/* self._pipe_fds.append(number) (whatever somebody has put there) */
+static int
+add_pipe(ouro_state *st, SubprocessProtocolObject *self, PyObject *number)
+{
+    PyObject *fds =
+        Py_NewRef(self->pipe_fds == NULL ? Py_None : self->pipe_fds);
+    int result = PyList_CheckExact(fds)
+                     ? PyList_Append(fds, number)
+                     : ouro_streams_call(fds, st->str.append, number);
+    Py_DECREF(fds);
+    return result;
+}
+
 /* A reader for one of the outputs, if it is a pipe. */
 static int
 make_reader(ouro_state *st, SubprocessProtocolObject *self,
@@ -161,13 +174,15 @@ make_reader(ouro_state *st, SubprocessProtocolObject *self,
     }
     int result = -1;
     PyObject *number = PyLong_FromLong(fd);
-    PyObject *reader = ouro_reader_new(st, self->limit, self->flow.loop);
+    PyObject *limit = Py_NewRef(self->limit == NULL ? Py_None : self->limit);
+    PyObject *reader = ouro_reader_new(st, limit, self->flow.loop);
+    Py_DECREF(limit);
     if (number != NULL && reader != NULL) {
         Py_XSETREF(self->streams[fd], Py_NewRef(reader));
         result =
             ouro_reader_set_transport(st, (StreamReaderObject *)reader, pipe);
         if (result == 0) {
-            result = PyList_Append(self->pipe_fds, number);
+            result = add_pipe(st, self, number);
         }
     }
     Py_XDECREF(number);
@@ -302,7 +317,9 @@ maybe_close(PyObject *object)
     if (check_started(object) < 0) {
         return -1;
     }
-    Py_ssize_t open = PyObject_Size(self->pipe_fds);
+    PyObject *fds = Py_NewRef(self->pipe_fds);
+    Py_ssize_t open = PyObject_Size(fds);
+    Py_DECREF(fds);
     if (open != 0 || !self->process_exited) {
         return open < 0 ? -1 : 0;
     }
@@ -329,8 +346,11 @@ input_lost(ouro_state *st, PyObject *object, PyObject *exc)
         return -1;
     }
     Py_XDECREF(pipe);
-    if (ouro_streams_call(object, st->str.connection_lost, exc) < 0
-        || self->stdin_closed == NULL) {
+    if (ouro_streams_call(object, st->str.connection_lost, exc) < 0) {
+        return -1;
+    }
+    if (self->stdin_closed == NULL) {
+        ouro_streams_no_attribute(object, "_stdin_closed");
         return -1;
     }
     PyObject *closed = Py_NewRef(self->stdin_closed);
@@ -363,13 +383,11 @@ output_lost(ouro_state *st, PyObject *object, int number, PyObject *fd,
     if (check_started(object) < 0) {
         return -1;
     }
-    int open = PySequence_Contains(self->pipe_fds, fd);
-    if (open < 0
-        || (open > 0
-            && ouro_streams_call(self->pipe_fds, st->str.remove, fd) < 0)) {
-        return -1;
-    }
-    return maybe_close(object);
+    PyObject *fds = Py_NewRef(self->pipe_fds);
+    int open = PySequence_Contains(fds, fd);
+    int result = open > 0 ? ouro_streams_call(fds, st->str.remove, fd) : open;
+    Py_DECREF(fds);
+    return result < 0 ? -1 : maybe_close(object);
 }
 
 static PyObject *
