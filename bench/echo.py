@@ -155,20 +155,23 @@ def summarize(figures):
     }
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def parse_arguments(description, seconds):
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--conns", type=int, default=32)
     parser.add_argument("--size", type=int, default=1024, help="bytes")
-    parser.add_argument("--seconds", type=float, default=0.12)
+    parser.add_argument("--seconds", type=float, default=seconds)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("names", nargs="*")
-    options = parser.parse_args()
-    table = measure(options.names or DEFAULT, options)
+    return parser.parse_args()
+
+
+def report(table, options, unit):
+    """Print the ratios, which are multiples of `unit`; write the file."""
     for name, row in table.items():
         low, high = row["quartiles"]
         print(
-            f"{name:22} {row['ratio']:6.2f} x bare C "
+            f"{name:22} {row['ratio']:6.2f} x {unit} "
             f"(quartiles {low:.2f}..{high:.2f}) {row['ns']:8} ns"
         )
     if options.json:
@@ -179,12 +182,18 @@ def main():
                     "connections": options.conns,
                     "bytes": options.size,
                     "rounds": options.rounds,
+                    "unit": unit,
                     "servers": table,
                 },
                 file,
                 indent=1,
             )
             file.write("\n")
+
+
+def main():
+    options = parse_arguments(__doc__.split("\n")[0], 0.12)
+    report(measure(options.names or DEFAULT, options), options, "bare C")
 
 
 if __name__ == "__main__":

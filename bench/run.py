@@ -1,7 +1,7 @@
 """Everything that is measured: `make bench`.
 
-Writes bench/results/workloads-3.X.json, echo-3.X.json and udp-3.X.json, and
-with Python 3.11 the picture of the README.
+Writes workloads-3.X.json, echo-3.X.json, udp-3.X.json and tls-3.X.json into
+bench/results, and with Python 3.11 the picture of the README.
 """
 
 import pathlib
@@ -26,6 +26,7 @@ def main():
     run("compare.py", "--json", workloads)
     run("echo.py", "--json", RESULTS / f"echo-{VERSION}.json")
     run("udp.py", "--json", RESULTS / f"udp-{VERSION}.json")
+    run("tls_echo.py", "--json", RESULTS / f"tls-{VERSION}.json")
     run("memory.py")
     if VERSION == "3.11":
         run("plot.py", workloads, HERE.parent / "docs" / "ratios.svg")

@@ -10,7 +10,6 @@ no bare C here: the figures are divided by those of ouro/streams in the same
 round.
 """
 
-import argparse
 import itertools
 import os
 import pathlib
@@ -24,7 +23,15 @@ import sys
 import tempfile
 import time
 
-from echo import HERE, WARM_UP, cpu_ns, on_one_cpu, summarize
+from echo import (
+    HERE,
+    WARM_UP,
+    cpu_ns,
+    on_one_cpu,
+    parse_arguments,
+    report,
+    summarize,
+)
 
 BASE = "ouro/streams"
 DEFAULT = [
@@ -178,17 +185,8 @@ def measure(names, options):
 def main():
     if sys.argv[1:2] == ["--load"]:
         return serve_load(*map(int, sys.argv[2:]))
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--conns", type=int, default=32)
-    parser.add_argument("--size", type=int, default=1024, help="bytes")
-    parser.add_argument("--seconds", type=float, default=0.2)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("names", nargs="*")
-    options = parser.parse_args()
-    for name, row in measure(options.names or DEFAULT, options).items():
-        low, high = row["quartiles"]
-        print(f"{name:22} {row['ratio']:6.2f} x {BASE} "
-              f"(quartiles {low:.2f}..{high:.2f}) {row['ns']:8} ns")
+    options = parse_arguments(__doc__.split("\n")[0], 0.2)
+    report(measure(options.names or DEFAULT, options), options, BASE)
 
 
 if __name__ == "__main__":

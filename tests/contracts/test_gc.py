@@ -163,7 +163,8 @@ def test_a_loop_with_all_there_is():
     task = loop.create_task(asyncio.sleep(1000))
     loop.run_until_complete(loop.create_connection(
         asyncio.Protocol, sock=one))
-    loop.run_in_executor(None, int)
+    # (As long as a thread has a call it holds the loop.)
+    loop.run_until_complete(loop.run_in_executor(None, int))
     loop.add_reader(other, print, loop)
     loop.call_soon_threadsafe(print, loop)
     future = loop.create_future()
