@@ -146,6 +146,9 @@ def main():
     channel = open(descriptor, "w", buffering=1)
     orders = json.load(sys.stdin)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # (as for what a shell starts in the background)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     faulthandler.enable()
     faulthandler.register(DUMP_SIGNAL)
 
