@@ -196,9 +196,11 @@ listener_start(ouro_state *st, PyObject *loop, PyObject *const *args)
     self->loop = Py_NewRef(loop);
     self->args = PyTuple_New(SERVING_ARGS);
     self->context = PyContext_CopyCurrent();
-    int fd = PyObject_AsFileDescriptor(args[SERVING_SOCK]);
+    int fd = self->args == NULL || self->context == NULL
+                 ? -1
+                 : PyObject_AsFileDescriptor(args[SERVING_SOCK]);
     int result = -1;
-    if (self->args == NULL || self->context == NULL || fd < 0
+    if (fd < 0
         || socket_number(args[SERVING_SOCK], st->str.family, &self->family) < 0
         || socket_number(args[SERVING_SOCK], st->str.proto, &self->proto)
                < 0) {

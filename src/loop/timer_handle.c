@@ -133,7 +133,12 @@ timer_hash(PyObject *self)
     if (when == NULL) {
         return -1;
     }
-    Py_hash_t hash = PyObject_Hash(when);
+    Py_hash_t hash = -1;
+    /* (Somebody may make _when the handle itself.) */
+    if (Py_EnterRecursiveCall(" while hashing a handle") == 0) {
+        hash = PyObject_Hash(when);
+        Py_LeaveRecursiveCall();
+    }
     Py_DECREF(when);
     return hash;
 }
@@ -174,9 +179,10 @@ timer_compare_when(PyObject *a, PyObject *b, int op)
         return op == Py_LT ? left->deadline < right->deadline
                            : left->deadline > right->deadline;
     }
-    PyObject *x = timer_when(left), *y = timer_when(right);
+    PyObject *x = timer_when(left);
+    PyObject *y = x == NULL ? NULL : timer_when(right);
     int result = -1;
-    if (x != NULL && y != NULL) {
+    if (y != NULL) {
         result = PyObject_RichCompareBool(x, y, op);
     }
     Py_XDECREF(x);

@@ -15,6 +15,7 @@ import importlib
 import json
 import logging
 import os
+import re
 import socket
 import sys
 import warnings
@@ -521,6 +522,66 @@ def tls_close(loop, begin):
     loop.run_until_complete(over_tls(begin, "close"))
 
 
+@in_loop
+async def staggered(begin):
+    async def fails():
+        raise ValueError
+
+    functions = [fails, functools.partial(asyncio.sleep, 0)]
+    begin()
+    await asyncio.staggered.staggered_race(functions, 1e-6)
+
+
+@in_loop
+async def datagrams_in_task(begin):
+    loop = asyncio.get_running_loop()
+    begin()
+    transport, _ = await loop.create_datagram_endpoint(
+        Datagrams, ("127.0.0.1", 0))
+    try:
+        transport.sendto(b"data", transport.get_extra_info("sockname"))
+        await asyncio.sleep(0)
+    finally:
+        transport.abort()
+
+
+@in_loop
+async def pipes(begin):
+    loop = asyncio.get_running_loop()
+    ends = os.pipe()
+    with open(ends[0], "rb", 0) as source, open(ends[1], "wb", 0) as sink:
+        begin()
+        reader, _ = await loop.connect_read_pipe(asyncio.Protocol, source)
+        try:
+            writer, _ = await loop.connect_write_pipe(
+                asyncio.BaseProtocol, sink)
+            writer.write(b"data")
+            await asyncio.sleep(0)
+            writer.close()
+        finally:
+            reader.close()
+
+
+@in_loop
+async def executor(begin):
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, nothing)   # its thread is there
+    begin()
+    await loop.run_in_executor(None, nothing, 1)
+
+
+@scenario
+def runner(loop, begin):
+    coroutine = steps()
+    begin()
+    try:
+        with asyncio.Runner() as runner:
+            runner.run(coroutine)
+    finally:
+        coroutine.close()
+        asyncio.set_event_loop(None)
+
+
 async def cancel_all():
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
@@ -552,11 +613,29 @@ class Log:
         return None
 
 
+def is_frame_lost(error):
+    """Is it the interpreter's, which does not say that a frame had no memory?
+
+    That is a frame of Python code, called by Python code of the standard
+    library outside of asyncio.
+    """
+    trace = error.__traceback__
+    if not isinstance(error, SystemError) or trace is None:
+        return False
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "")
+    return module in ("collections.abc", "enum", "os", "signal") and bool(
+        re.match("error return without exception set$|<function .* returned "
+                 "NULL without setting an exception$", str(error)))
+
+
 def is_want_of_memory(error):
     """Also None, and what a TaskGroup makes of it."""
     if isinstance(error, BaseExceptionGroup):
         return all(map(is_want_of_memory, error.exceptions))
-    return error is None or isinstance(error, MemoryError)
+    return (error is None or isinstance(error, MemoryError)
+            or is_frame_lost(error))
 
 
 def once(function, number):

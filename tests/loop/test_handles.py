@@ -200,3 +200,11 @@ def test_many_handles_come_and_go(loop):
         loop.run_until_complete(asyncio.sleep(0))
         assert not any(reference() for reference in references)
     assert abs(sys.getrefcount(None) - before) < 100
+
+
+def test_when_is_the_handle_itself(loop):
+    handle = loop.call_later(1000, print)
+    handle._when = handle
+    with pytest.raises(RecursionError):
+        hash(handle)
+    handle.cancel()
