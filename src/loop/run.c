@@ -117,6 +117,14 @@ wait_and_collect(LoopObject *self, double timeout)
     return clock_check(self);
 }
 
+/* Can others run while we wait, and ask for the current task? */
+static bool
+wait_is_seen(LoopObject *self, double timeout)
+{
+    return timeout != OU_NO_WAIT
+           && (timeout != 0 || self->core.engine.poller.backend->foreign);
+}
+
 static int
 turn_fast(LoopObject *self)
 {
@@ -125,8 +133,7 @@ turn_fast(LoopObject *self)
     if (self->stopping && timeout != OU_NO_WAIT) {
         timeout = 0;
     }
-    if (timeout != 0 && timeout != OU_NO_WAIT
-        && ouro_leave_task_fast(&self->core) < 0) {
+    if (wait_is_seen(self, timeout) && ouro_leave_task_fast(&self->core) < 0) {
         return -1;
     }
     if (clock_check(self) < 0 || wait_and_collect(self, timeout) < 0) {

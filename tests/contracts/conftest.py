@@ -1,9 +1,14 @@
 """Runs one program as it is, and under `python -m ouro`."""
 
+import pathlib
 import re
+import sys
 import textwrap
 
 import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+pytest.register_assert_rewrite("worlds")
 
 
 def comparable(text):

@@ -1,0 +1,173 @@
+"""What programs patch in asyncio and the standard library is called, by ours
+as by asyncio's: an entry for each name of docs/architecture.md ("What is
+patched, and noticed")."""
+
+import asyncio
+import concurrent.futures
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+
+import pytest
+from worlds import KINDS, lived
+
+
+def connect_tls(w):
+    one, other = socket.socketpair()
+    with one, other:
+        w.loop.run_until_complete(asyncio.wait_for(w.loop.create_connection(
+            w.k.Protocol, sock=one, ssl=True, server_hostname="x"), 5))
+
+
+def start_child(w):
+    w.loop.run_until_complete(w.loop.subprocess_exec(
+        w.k.SubprocessProtocol, "true"))
+
+
+def resolve(w):
+    w.loop.run_until_complete(w.loop.getaddrinfo("127.0.0.1", 1))
+
+
+def reverse(w):
+    w.loop.run_until_complete(w.loop.getnameinfo(("127.0.0.1", 1)))
+
+
+def open_socket(w):
+    w.loop.run_until_complete(w.loop.create_connection(
+        w.k.Protocol, "127.0.0.1", 1))
+
+
+def make_task(w):
+    async def main():
+        pass
+    w.loop.run_until_complete(w.loop.create_task(main()))
+
+
+def call_in_a_thread(w):
+    w.loop.run_until_complete(w.loop.run_in_executor(None, int))
+
+
+def run_program(w):
+    async def main():
+        w.k.create_task(w.k.sleep(60))      # (to be cancelled)
+        await w.k.sleep(0)
+    w.k.run(main())
+
+
+def make_loop(w):
+    type(w.loop)().close()
+
+
+PATCHES = {
+    "coroutines._is_debug_mode": (asyncio.coroutines, make_loop),
+    "tasks.Task": (asyncio.tasks, make_task),
+    "socket.getaddrinfo": (socket, resolve),
+    "socket.getnameinfo": (socket, reverse),
+    "socket.socket": (socket, open_socket),
+    "subprocess.Popen": (subprocess, start_child),
+    "ssl.create_default_context": (ssl, connect_tls),
+    "futures.ThreadPoolExecutor": (concurrent.futures, call_in_a_thread),
+    "runners._cancel_all_tasks": (asyncio.runners, run_program),
+    "tasks.gather": (asyncio.tasks, run_program),
+    "signal.signal": (signal, run_program),
+    "signal.getsignal": (signal, run_program),
+    "threading.current_thread": (threading, run_program),
+}
+
+
+INSTALLED = """
+import asyncio
+from asyncio import events
+
+async def main():
+    pass
+
+for name, use in [
+        ("new_event_loop", lambda: asyncio.run(main())),
+        ("set_event_loop", lambda: asyncio.run(main())),
+        ("get_event_loop_policy", asyncio.new_event_loop)]:
+    real = getattr(events, name)
+    def replacement(*args):
+        print(name, len(args))
+        return real(*args)
+    setattr(events, name, replacement)
+    result = use()
+    if result is not None:
+        result.close()
+    setattr(events, name, real)
+"""
+
+
+def test_patches_of_where_loops_come_from(both):
+    """(ouro.run() makes its loops itself: this is for asyncio.run().)"""
+    both(INSTALLED)
+
+
+class Seen(Exception):
+    """Raised by what has been put in the place of something."""
+
+
+@pytest.mark.parametrize("name", PATCHES)
+def test_a_patch_is_called(name, monkeypatch):
+    owner, use = PATCHES[name]
+    attribute = name.split(".")[1]
+
+    def program(w):
+        def replacement(*args, **kwargs):
+            raise Seen(name)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, attribute, replacement)
+            try:
+                use(w)
+            except Seen:
+                w.note("seen")
+            except BaseException as error:
+                w.note(type(error).__name__)
+
+    notes = {kind: lived(kind, program)[-1:] for kind in KINDS}
+    assert notes["ouro"] == notes["asyncio"]
+
+
+@pytest.mark.parametrize("name", ["call_soon", "call_later", "call_at",
+                                  "time", "create_task", "create_future",
+                                  "call_exception_handler"])
+@pytest.mark.parametrize("where", ["instance", "class", "subclass"])
+def test_a_patched_loop(where, name, monkeypatch):
+    """The methods of a loop, patched while it is in use already."""
+    def program(w):
+        loop = w.loop
+        if where == "subclass":
+            loop = type("Sub", (type(loop),), {})()
+        owner = loop if where == "instance" else type(loop)
+        real = getattr(type(loop), name)
+        calls = []
+
+        def replacement(*args, **kwargs):
+            calls.append(name)
+            return real(*(args if where != "instance" else (loop, *args)),
+                        **kwargs)
+
+        async def main():
+            await w.k.sleep(0.001)
+            await w.k.gather(w.k.sleep(0), w.k.sleep(0))
+            await w.k.wait_for(w.k.sleep(0), 10)
+            loop.call_soon(int, "x")
+            await w.k.sleep(0)
+            await w.k.sleep(0)
+
+        loop.run_until_complete(w.k.sleep(0))
+        with monkeypatch.context() as patch:
+            if where == "class" and name not in vars(owner):
+                patch.setattr(owner, name, replacement, raising=False)
+            else:
+                patch.setattr(owner, name, replacement)
+            loop.set_exception_handler(lambda *args: None)
+            loop.run_until_complete(main())
+        w.note(bool(calls))
+        if loop is not w.loop:
+            loop.close()
+
+    assert lived("ouro", program) == lived("asyncio", program) == [("True",)]
