@@ -18,7 +18,7 @@ NATIVE = {
         "coroutines": "iscoroutine iscoroutinefunction",
         "tasks": """
             Task create_task current_task all_tasks ensure_future sleep
-            gather _GatheringFuture shield wait wait_for as_completed
+            gather shield wait wait_for as_completed
             _AsCompletedIterator run_coroutine_threadsafe
             eager_task_factory create_eager_task_factory
             _register_task _unregister_task _register_eager_task
