@@ -53,10 +53,12 @@ create_call(ouro_state *st, AwaitObject *op, PyObject *method)
     Py_ssize_t count = PyTuple_GET_SIZE(program);
     PyObject *keywords = ouro_frame_get(op, CREATE_KEYWORDS);
     PyObject *factory = new_factory(op);
-    PyObject *args = PyTuple_New(1 + count);
+    PyObject *args = factory == NULL ? NULL : PyTuple_New(1 + count);
     PyObject *function =
-        PyObject_GetAttr(ouro_frame_get(op, CREATE_LOOP), method);
-    int result = factory == NULL || args == NULL || function == NULL ? -1 : 0;
+        args == NULL
+            ? NULL
+            : PyObject_GetAttr(ouro_frame_get(op, CREATE_LOOP), method);
+    int result = function == NULL ? -1 : 0;
     PyObject *coro = NULL;
     for (int fd = 0; result == 0 && fd < 3; fd++) {
         result = PyDict_SetItem(keywords,
