@@ -186,7 +186,12 @@ raw_fileno(PyObject *fileobj)
     if (fd == -1 && PyErr_Occurred()) {
         return -1;
     }
-    return overflow != 0 || fd < 0 || fd > INT_MAX ? -1 : (int)fd;
+    if (overflow > 0 || fd > INT_MAX) {
+        PyErr_SetString(PyExc_OverflowError,
+                        "Python int too large to convert to C int");
+        return -1;
+    }
+    return overflow < 0 || fd < 0 ? -1 : (int)fd;
 }
 
 int

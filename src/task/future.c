@@ -426,6 +426,13 @@ future_add_done_callback(PyObject *self, PyObject *const *args,
     if (nargs == 1 && kwnames == NULL) {
         given[0] = args[0];
     }
+    else if (nargs > 1) {
+        PyErr_Format(PyExc_TypeError,
+                     "add_done_callback() takes exactly 1 positional argument "
+                     "(%zd given)",
+                     nargs);
+        return NULL;
+    }
     else if (parse_slowly(args, nargs, kwnames, "O|$O:add_done_callback",
                           keywords, given)
              < 0) {

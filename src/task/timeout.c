@@ -210,8 +210,12 @@ Return the current deadline: a time of the loop's clock in seconds, or\n\
 None.");
 
 static PyObject *
-timeout_when(PyObject *self, PyObject *unused)
+timeout_when(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+             PyObject *kwnames)
 {
+    if (ouro_parse_none("Timeout.when", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
     return Py_NewRef(((TimeoutObject *)self)->when);
 }
 
@@ -245,8 +249,12 @@ PyDoc_STRVAR(expired_doc, "expired($self, /)\n--\n\n\
 Is timeout expired during execution?");
 
 static PyObject *
-timeout_expired(PyObject *self, PyObject *unused)
+timeout_expired(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                PyObject *kwnames)
 {
+    if (ouro_parse_none("Timeout.expired", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
     timeout_state state = ((TimeoutObject *)self)->state;
     return PyBool_FromLong(state == TIMEOUT_EXPIRING
                            || state == TIMEOUT_EXPIRED);
@@ -374,10 +382,12 @@ get_handler(PyObject *self, void *unused)
 }
 
 static PyMethodDef timeout_methods[] = {
-    {"when", timeout_when, METH_NOARGS, when_doc},
+    {"when", _PyCFunction_CAST(timeout_when), METH_FASTCALL | METH_KEYWORDS,
+     when_doc},
     {"reschedule", _PyCFunction_CAST(timeout_reschedule_method),
      METH_FASTCALL | METH_KEYWORDS, reschedule_doc},
-    {"expired", timeout_expired, METH_NOARGS, expired_doc},
+    {"expired", _PyCFunction_CAST(timeout_expired),
+     METH_FASTCALL | METH_KEYWORDS, expired_doc},
     {"_on_timeout", timeout_on_timeout, METH_NOARGS, NULL},
     {NULL},
 };

@@ -18,6 +18,7 @@ def plain(what):
     """A text without what differs between two runs that are alike."""
     text = re.sub("0x[0-9a-f]+", "0x", str(what))
     text = re.sub(r"Task-\d+", "Task-N", text)
+    text = re.sub(r"\bfd=\d+", "fd=N", text)
     text = re.sub(r"\b_?(Unix)?SelectorEventLoop\b|\bLoopCore\b", "Loop", text)
     text = re.sub(r"\b(asyncio|ouro|_asyncio)(\.\w+)*\.(?=\w)", "", text)
     return re.sub(r"\b_ouro\.", "", text)
