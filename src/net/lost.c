@@ -124,6 +124,29 @@ ouro_transport_step_failed(TransportObject *self, PyObject *loop,
     return result;
 }
 
+int
+ouro_transport_flush_failed(TransportObject *self, int error,
+                            int (*tell)(ouro_state *st, TransportObject *self,
+                                        int error))
+{
+    /* The job may have failed, too; that is the loop's to tell. */
+    PyObject *exception = PyErr_GetRaisedException();
+    PyObject *loop = Py_NewRef(self->loop), *entered;
+    int result = ouro_transport_enter(self, self->context, &entered);
+    if (result == 0) {
+        result = tell(ouro_state_of((PyObject *)self), self, error);
+        ouro_transport_leave(entered);
+    }
+    if (result < 0) {
+        result = ouro_transport_step_failed(self, loop, "_write_ready", NULL);
+    }
+    Py_DECREF(loop);
+    if (exception != NULL) {
+        PyErr_SetRaisedException(exception);
+    }
+    return result;
+}
+
 /* ---- the end ----------------------------------------------------------- */
 
 int

@@ -82,6 +82,12 @@ ouro_pipe_flush_old(PyObject *object)
                : 0;
 }
 
+static int
+pipe_flush_tell(ouro_state *st, TransportObject *base, int error)
+{
+    return pipe_not_written(st, (PipeObject *)base, error);
+}
+
 /* The job that wrote has ended. */
 static int
 pipe_flush_run(ou_job *job)
@@ -93,24 +99,7 @@ pipe_flush_run(ou_job *job)
         result = pipe_write_buffer(self);
     }
     if (result < 0) {
-        /* The job may have failed, too; that is the loop's to tell. */
-        PyObject *exception = PyErr_GetRaisedException();
-        PyObject *loop = Py_NewRef(base->loop), *entered;
-        int error = result;
-        result = ouro_transport_enter(base, base->context, &entered);
-        if (result == 0) {
-            result =
-                pipe_not_written(ouro_state_of((PyObject *)self), self, error);
-            ouro_transport_leave(entered);
-        }
-        if (result < 0) {
-            result =
-                ouro_transport_step_failed(base, loop, "_write_ready", NULL);
-        }
-        Py_DECREF(loop);
-        if (exception != NULL) {
-            PyErr_SetRaisedException(exception);
-        }
+        result = ouro_transport_flush_failed(base, result, pipe_flush_tell);
     }
     Py_DECREF(self);
     return result;

@@ -71,6 +71,12 @@ ouro_tcp_flush_old(PyObject *object)
                : 0;
 }
 
+static int
+tcp_flush_tell(ouro_state *st, TransportObject *base, int error)
+{
+    return tcp_not_sent(st, (TcpObject *)base, error);
+}
+
 /* The job that wrote has ended. */
 static int
 tcp_flush_run(ou_job *job)
@@ -83,23 +89,7 @@ tcp_flush_run(ou_job *job)
         result = tcp_send_buffer(self);
     }
     if (result < 0) {
-        /* The job may have failed, too; that is the loop's to tell. */
-        PyObject *exception = PyErr_GetRaisedException();
-        PyObject *loop = Py_NewRef(base->loop), *entered;
-        int sent = result;
-        result = ouro_transport_enter(base, base->context, &entered);
-        if (result == 0) {
-            result = tcp_not_sent(ouro_state_of(object), self, sent);
-            ouro_transport_leave(entered);
-        }
-        if (result < 0) {
-            result =
-                ouro_transport_step_failed(base, loop, "_write_ready", NULL);
-        }
-        Py_DECREF(loop);
-        if (exception != NULL) {
-            PyErr_SetRaisedException(exception);
-        }
+        result = ouro_transport_flush_failed(base, result, tcp_flush_tell);
     }
     Py_DECREF(self);
     return result;

@@ -158,6 +158,12 @@ int ouro_transport_tell_fatal(ouro_state *st, TransportObject *self,
 int ouro_transport_step_failed(TransportObject *self, PyObject *loop,
                                const char *method, PyObject *arg);
 
+/* A flush at the end of a job has failed with -errno: tell() says so, in the
+ * transport's context.  An exception of the job itself is kept. 0/-1. */
+int ouro_transport_flush_failed(TransportObject *self, int error,
+                                int (*tell)(ouro_state *st,
+                                            TransportObject *self, int error));
+
 /* ---- flow control of writing ------------------------------------------- */
 
 /* -1: an exception that leaves the loop, or that call_exception_handler()
