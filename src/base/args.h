@@ -56,4 +56,10 @@ int ouro_parse_init(const ouro_signature *signature, PyObject *args,
 PyObject *ouro_keywords(const ouro_signature *signature,
                         PyObject *const *values, PyObject *kwnames);
 
+/* An entry of a PyMethodDef table for a function that parses so. */
+#define OURO_METHOD(name, function, doc)                                      \
+    {                                                                         \
+        name, _PyCFunction_CAST(function), METH_FASTCALL | METH_KEYWORDS, doc \
+    }
+
 #endif

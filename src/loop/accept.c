@@ -411,8 +411,7 @@ loop_accept_connection2(PyObject *loop, PyObject *const *args,
 /* ---- set-up ------------------------------------------------------------ */
 
 static PyMethodDef methods[] = {
-    {"_accept_connection", (PyCFunction)(void (*)(void))loop_accept_connection,
-     METH_FASTCALL | METH_KEYWORDS, NULL},
+    OURO_METHOD("_accept_connection", loop_accept_connection, NULL),
     {NULL},
 };
 

@@ -676,9 +676,7 @@ loop_make_socket_transport(PyObject *loop, PyObject *const *args,
 /* ---- set-up ------------------------------------------------------------ */
 
 static PyMethodDef methods[] = {
-    {"_make_socket_transport",
-     (PyCFunction)(void (*)(void))loop_make_socket_transport,
-     METH_FASTCALL | METH_KEYWORDS, NULL},
+    OURO_METHOD("_make_socket_transport", loop_make_socket_transport, NULL),
     {NULL},
 };
 

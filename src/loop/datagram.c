@@ -639,9 +639,8 @@ loop_make_datagram_transport(PyObject *loop, PyObject *const *args,
 /* ---- set-up ------------------------------------------------------------ */
 
 static PyMethodDef methods[] = {
-    {"_make_datagram_transport",
-     (PyCFunction)(void (*)(void))loop_make_datagram_transport,
-     METH_FASTCALL | METH_KEYWORDS, NULL},
+    OURO_METHOD("_make_datagram_transport", loop_make_datagram_transport,
+                NULL),
     {NULL},
 };
 

@@ -594,8 +594,7 @@ loop_getnameinfo(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
 /* ---- set-up ------------------------------------------------------------ */
 
 static PyMethodDef methods[] = {
-    {"_getaddrinfo_debug", (PyCFunction)(void (*)(void))loop_getaddrinfo_debug,
-     METH_FASTCALL | METH_KEYWORDS, NULL},
+    OURO_METHOD("_getaddrinfo_debug", loop_getaddrinfo_debug, NULL),
     {NULL},
 };
 

@@ -397,11 +397,8 @@ loop_stop_serving(PyObject *loop, PyObject *sock)
 
 /* ---- set-up ------------------------------------------------------------ */
 
-#define FAST(function) (PyCFunction)(void (*)(void)) function
-#define KEYWORDS       (METH_FASTCALL | METH_KEYWORDS)
-
 static PyMethodDef methods[] = {
-    {"_start_serving", FAST(loop_start_serving), KEYWORDS, NULL},
+    OURO_METHOD("_start_serving", loop_start_serving, NULL),
     {"_stop_serving", loop_stop_serving, METH_O, NULL},
     {NULL},
 };

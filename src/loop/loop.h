@@ -62,13 +62,6 @@ typedef struct LoopObject {
 
 /* ---- one mechanism for the interface ----------------------------------- */
 
-/* An entry of such a table for a function with FASTCALL | KEYWORDS. */
-#define OURO_METHOD(name, function, doc)                                      \
-    {                                                                         \
-        name, (PyCFunction)(void (*)(void))function,                          \
-            METH_FASTCALL | METH_KEYWORDS, doc                                \
-    }
-
 /* Add methods to the type; tables are of static storage. 0 or -1. */
 int ouro_loop_add_methods(ouro_state *st, PyMethodDef *methods);
 int ouro_loop_add_async_methods(ouro_state *st, const ouro_async_def *methods);

@@ -149,10 +149,8 @@ PyDoc_STRVAR(set_event_loop_doc, "set_event_loop(loop)\n--\n\n\
 Equivalent to calling get_event_loop_policy().set_event_loop(loop).");
 
 static PyMethodDef functions[] = {
-    {"new_event_loop", _PyCFunction_CAST(new_event_loop),
-     METH_FASTCALL | METH_KEYWORDS, new_event_loop_doc},
-    {"set_event_loop", _PyCFunction_CAST(set_event_loop),
-     METH_FASTCALL | METH_KEYWORDS, set_event_loop_doc},
+    OURO_METHOD("new_event_loop", new_event_loop, new_event_loop_doc),
+    OURO_METHOD("set_event_loop", set_event_loop, set_event_loop_doc),
     {NULL},
 };
 

@@ -252,13 +252,10 @@ PyDoc_STRVAR(get_loop_doc, "get_loop($self, /)\n--\n\n\
 Return embedded event loop.");
 
 static PyMethodDef methods[] = {
-    {"__enter__", _PyCFunction_CAST(runner_enter),
-     METH_FASTCALL | METH_KEYWORDS, enter_doc},
-    {"__exit__", _PyCFunction_CAST(runner_exit), METH_FASTCALL | METH_KEYWORDS,
-     exit_doc},
+    OURO_METHOD("__enter__", runner_enter, enter_doc),
+    OURO_METHOD("__exit__", runner_exit, exit_doc),
     {"_lazy_init", runner_lazy_init, METH_NOARGS, lazy_init_doc},
-    {"get_loop", _PyCFunction_CAST(runner_get_loop),
-     METH_FASTCALL | METH_KEYWORDS, get_loop_doc},
+    OURO_METHOD("get_loop", runner_get_loop, get_loop_doc),
     {NULL},
 };
 

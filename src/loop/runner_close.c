@@ -261,8 +261,7 @@ PyDoc_STRVAR(close_doc, "close($self, /)\n--\n\n\
 Shutdown and close event loop.");
 
 PyMethodDef ouro_runner_close_methods[] = {
-    {"close", _PyCFunction_CAST(runner_close), METH_FASTCALL | METH_KEYWORDS,
-     close_doc},
+    OURO_METHOD("close", runner_close, close_doc),
     {NULL},
 };
 
@@ -429,28 +428,24 @@ As asyncio.run(), which see; loop_factory makes another loop.");
 PyDoc_STRVAR(cancel_all_doc, "_cancel_all_tasks(loop)\n--\n\n");
 
 static PyMethodDef functions[] = {
-    {"_cancel_all_tasks", _PyCFunction_CAST(runners_cancel_all_tasks),
-     METH_FASTCALL | METH_KEYWORDS, cancel_all_doc},
+    OURO_METHOD("_cancel_all_tasks", runners_cancel_all_tasks, cancel_all_doc),
     {"_interrupted", interrupted, METH_NOARGS, NULL},
     {NULL},
 };
 
 static PyMethodDef run_function[] = {
-    {"run", _PyCFunction_CAST(runners_run), METH_FASTCALL | METH_KEYWORDS,
-     run_doc},
+    OURO_METHOD("run", runners_run, run_doc),
     {NULL},
 };
 
 static PyMethodDef run_function_3_11[] = {
-    {"run", _PyCFunction_CAST(runners_run), METH_FASTCALL | METH_KEYWORDS,
-     run_doc_3_11},
+    OURO_METHOD("run", runners_run, run_doc_3_11),
     {NULL},
 };
 
 /* ouro.run(): called run, too. */
-static PyMethodDef loop_run_function = {"run", _PyCFunction_CAST(loop_run),
-                                        METH_FASTCALL | METH_KEYWORDS,
-                                        loop_run_doc};
+static PyMethodDef loop_run_function =
+    OURO_METHOD("run", loop_run, loop_run_doc);
 
 static int
 add_loop_run(PyObject *module)

@@ -421,9 +421,7 @@ PyDoc_STRVAR(on_sigint_doc,
              "_on_sigint($self, signum, frame, main_task)\n--\n\n");
 
 PyMethodDef ouro_runner_run_methods[] = {
-    {"run", _PyCFunction_CAST(runner_run), METH_FASTCALL | METH_KEYWORDS,
-     run_doc},
-    {"_on_sigint", _PyCFunction_CAST(runner_on_sigint),
-     METH_FASTCALL | METH_KEYWORDS, on_sigint_doc},
+    OURO_METHOD("run", runner_run, run_doc),
+    OURO_METHOD("_on_sigint", runner_on_sigint, on_sigint_doc),
     {NULL},
 };

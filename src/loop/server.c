@@ -537,10 +537,8 @@ static PyMethodDef server_methods[] = {
      PyDoc_STR("is_serving($self)\n--\n\n"
                "Return True if the server accepts connections.")},
     {"_start_serving", server_start, METH_NOARGS, NULL},
-    {"_attach", (PyCFunction)(void (*)(void))server_attach, METH_FASTCALL,
-     NULL},
-    {"_detach", (PyCFunction)(void (*)(void))server_detach, METH_FASTCALL,
-     NULL},
+    {"_attach", _PyCFunction_CAST(server_attach), METH_FASTCALL, NULL},
+    {"_detach", _PyCFunction_CAST(server_detach), METH_FASTCALL, NULL},
     {NULL},
 };
 

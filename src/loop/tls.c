@@ -372,9 +372,7 @@ loop_start_tls(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
 /* ---- set-up ------------------------------------------------------------ */
 
 static PyMethodDef methods[] = {
-    {"_make_ssl_transport",
-     (PyCFunction)(void (*)(void))loop_make_ssl_transport,
-     METH_FASTCALL | METH_KEYWORDS, NULL},
+    OURO_METHOD("_make_ssl_transport", loop_make_ssl_transport, NULL),
     {NULL},
 };
 

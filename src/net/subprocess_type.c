@@ -394,8 +394,6 @@ subprocess_call_connection_lost(PyObject *self, PyObject *exc)
                              exc == Py_None ? NULL : exc));
 }
 
-#define KEYWORDS (METH_FASTCALL | METH_KEYWORDS)
-
 static PyMethodDef subprocess_methods[] = {
     {"get_pid", subprocess_get_pid, METH_NOARGS,
      PyDoc_STR("get_pid($self)\n--\n\nReturn the number of the process.")},
@@ -403,12 +401,14 @@ static PyMethodDef subprocess_methods[] = {
      PyDoc_STR("get_returncode($self)\n--\n\n"
                "Return the exit status, -N if signal N has killed the "
                "process;\nNone while it runs.")},
-    {"get_pipe_transport", OURO_FAST(subprocess_get_pipe_transport), KEYWORDS,
-     PyDoc_STR("get_pipe_transport($self, fd)\n--\n\n"
-               "Return the transport of a pipe: 0, 1 or 2; or None.")},
-    {"send_signal", OURO_FAST(subprocess_send_signal), KEYWORDS,
-     PyDoc_STR("send_signal($self, signal)\n--\n\n"
-               "Send a signal. ProcessLookupError: it is too late.")},
+    OURO_METHOD(
+        "get_pipe_transport", subprocess_get_pipe_transport,
+        PyDoc_STR("get_pipe_transport($self, fd)\n--\n\n"
+                  "Return the transport of a pipe: 0, 1 or 2; or None.")),
+    OURO_METHOD(
+        "send_signal", subprocess_send_signal,
+        PyDoc_STR("send_signal($self, signal)\n--\n\n"
+                  "Send a signal. ProcessLookupError: it is too late.")),
     {"terminate", subprocess_terminate, METH_NOARGS,
      PyDoc_STR("terminate($self)\n--\n\nSend SIGTERM.")},
     {"kill", subprocess_kill, METH_NOARGS,
@@ -421,9 +421,9 @@ static PyMethodDef subprocess_methods[] = {
                "Return True if the transport is closed.")},
     {"get_protocol", subprocess_get_protocol, METH_NOARGS,
      PyDoc_STR("get_protocol($self)\n--\n\nReturn the protocol.")},
-    {"set_protocol", OURO_FAST(subprocess_set_protocol), KEYWORDS,
-     PyDoc_STR("set_protocol($self, protocol)\n--\n\n"
-               "From now on, report to another protocol.")},
+    OURO_METHOD("set_protocol", subprocess_set_protocol,
+                PyDoc_STR("set_protocol($self, protocol)\n--\n\n"
+                          "From now on, report to another protocol.")),
     {"_check_proc", subprocess_check_proc, METH_NOARGS, NULL},
     {"_process_exited", subprocess_process_exited, METH_O, NULL},
     {"_call_connection_lost", subprocess_call_connection_lost, METH_O, NULL},

@@ -274,8 +274,6 @@ trsock_repr(PyObject *self)
 
 /* ---- the type ---------------------------------------------------------- */
 
-#define KEYWORDS       METH_FASTCALL | METH_KEYWORDS
-#define FAST(function) (PyCFunction)(void (*)(void)) function
 #define PLAIN(name)                                                           \
     {                                                                         \
 #        name, trsock_##name, METH_NOARGS,                                    \
@@ -289,22 +287,24 @@ static PyMethodDef trsock_methods[] = {
     PLAIN(getpeername),
     PLAIN(getsockname),
     PLAIN(getsockbyname),
-    {"shutdown", FAST(trsock_shutdown), KEYWORDS,
-     PyDoc_STR("shutdown($self, how)\n--\n\nAs the socket's method.")},
-    {"getsockopt", FAST(trsock_getsockopt), KEYWORDS,
-     PyDoc_STR("getsockopt($self, *args, **kwargs)\n--\n\n"
-               "As the socket's method.")},
-    {"setsockopt", FAST(trsock_setsockopt), KEYWORDS,
-     PyDoc_STR("setsockopt($self, *args, **kwargs)\n--\n\n"
-               "As the socket's method.")},
-    {"settimeout", FAST(trsock_settimeout), KEYWORDS,
-     PyDoc_STR("settimeout($self, value)\n--\n\n"
-               "Do nothing; ValueError for any other timeout than 0.")},
+    OURO_METHOD(
+        "shutdown", trsock_shutdown,
+        PyDoc_STR("shutdown($self, how)\n--\n\nAs the socket's method.")),
+    OURO_METHOD("getsockopt", trsock_getsockopt,
+                PyDoc_STR("getsockopt($self, *args, **kwargs)\n--\n\n"
+                          "As the socket's method.")),
+    OURO_METHOD("setsockopt", trsock_setsockopt,
+                PyDoc_STR("setsockopt($self, *args, **kwargs)\n--\n\n"
+                          "As the socket's method.")),
+    OURO_METHOD(
+        "settimeout", trsock_settimeout,
+        PyDoc_STR("settimeout($self, value)\n--\n\n"
+                  "Do nothing; ValueError for any other timeout than 0.")),
     {"gettimeout", trsock_gettimeout, METH_NOARGS,
      PyDoc_STR("gettimeout($self)\n--\n\nReturn 0.")},
-    {"setblocking", FAST(trsock_setblocking), KEYWORDS,
-     PyDoc_STR("setblocking($self, flag)\n--\n\n"
-               "Do nothing; ValueError for a true flag.")},
+    OURO_METHOD("setblocking", trsock_setblocking,
+                PyDoc_STR("setblocking($self, flag)\n--\n\n"
+                          "Do nothing; ValueError for a true flag.")),
     {"__getstate__", trsock_getstate, METH_NOARGS, NULL},
     {NULL},
 };

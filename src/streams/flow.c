@@ -325,21 +325,19 @@ flow_get_close_waiter(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyMethodDef flow_methods[] = {
-    {"pause_writing", _PyCFunction_CAST(flow_pause_writing),
-     METH_FASTCALL | METH_KEYWORDS,
-     "pause_writing($self, /)\n--\n\n"
-     "The transport's buffer is over its high-water mark: drain() waits."},
-    {"resume_writing", _PyCFunction_CAST(flow_resume_writing),
-     METH_FASTCALL | METH_KEYWORDS,
-     "resume_writing($self, /)\n--\n\n"
-     "The transport's buffer has drained: wake who waits."},
-    {"connection_lost", _PyCFunction_CAST(flow_connection_lost),
-     METH_FASTCALL | METH_KEYWORDS,
-     "connection_lost($self, /, exc)\n--\n\n"
-     "The connection is lost: wake who waits, with exc if it is not None."},
-    {"_get_close_waiter", _PyCFunction_CAST(flow_get_close_waiter),
-     METH_FASTCALL | METH_KEYWORDS,
-     "_get_close_waiter($self, /, stream)\n--\n\n"},
+    OURO_METHOD(
+        "pause_writing", flow_pause_writing,
+        "pause_writing($self, /)\n--\n\n"
+        "The transport's buffer is over its high-water mark: drain() waits."),
+    OURO_METHOD("resume_writing", flow_resume_writing,
+                "resume_writing($self, /)\n--\n\n"
+                "The transport's buffer has drained: wake who waits."),
+    OURO_METHOD(
+        "connection_lost", flow_connection_lost,
+        "connection_lost($self, /, exc)\n--\n\n"
+        "The connection is lost: wake who waits, with exc if it is not None."),
+    OURO_METHOD("_get_close_waiter", flow_get_close_waiter,
+                "_get_close_waiter($self, /, stream)\n--\n\n"),
     {NULL},
 };
 

@@ -245,9 +245,9 @@ static const ouro_async_def process_async_methods[] = {
 /* ---- the type ----------------------------------------------------------- */
 
 static PyMethodDef process_methods[] = {
-    {"send_signal", _PyCFunction_CAST(process_send_signal),
-     METH_FASTCALL | METH_KEYWORDS,
-     "send_signal($self, /, signal)\n--\n\nSend a signal to the process."},
+    OURO_METHOD(
+        "send_signal", process_send_signal,
+        "send_signal($self, /, signal)\n--\n\nSend a signal to the process."),
     {"terminate", process_terminate, METH_NOARGS,
      "terminate($self, /)\n--\n\nSend SIGTERM to the process."},
     {"kill", process_kill, METH_NOARGS,

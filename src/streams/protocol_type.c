@@ -300,36 +300,32 @@ protocol_replace_transport(PyObject *self, PyObject *const *args,
 }
 
 static PyMethodDef protocol_methods[] = {
-    {"connection_made", _PyCFunction_CAST(protocol_connection_made),
-     METH_FASTCALL | METH_KEYWORDS,
-     "connection_made($self, /, transport)\n--\n\n"
-     "The connection is there: call client_connected_cb, if there is one."},
-    {"connection_lost", _PyCFunction_CAST(protocol_connection_lost),
-     METH_FASTCALL | METH_KEYWORDS,
-     "connection_lost($self, /, exc)\n--\n\n"
-     "The connection has ended: the reader ends too, or fails with exc."},
-    {"data_received", _PyCFunction_CAST(protocol_data_received),
-     METH_FASTCALL | METH_KEYWORDS,
-     "data_received($self, /, data)\n--\n\nFeed bytes to the reader."},
-    {"eof_received", _PyCFunction_CAST(protocol_eof_received),
-     METH_FASTCALL | METH_KEYWORDS,
-     "eof_received($self, /)\n--\n\n"
-     "The other side sends no more.  Returns whether ours may."},
-    {"_get_close_waiter", _PyCFunction_CAST(protocol_get_close_waiter),
-     METH_FASTCALL | METH_KEYWORDS,
-     "_get_close_waiter($self, /, stream)\n--\n\n"},
+    OURO_METHOD(
+        "connection_made", protocol_connection_made,
+        "connection_made($self, /, transport)\n--\n\n"
+        "The connection is there: call client_connected_cb, if there is one."),
+    OURO_METHOD(
+        "connection_lost", protocol_connection_lost,
+        "connection_lost($self, /, exc)\n--\n\n"
+        "The connection has ended: the reader ends too, or fails with exc."),
+    OURO_METHOD(
+        "data_received", protocol_data_received,
+        "data_received($self, /, data)\n--\n\nFeed bytes to the reader."),
+    OURO_METHOD("eof_received", protocol_eof_received,
+                "eof_received($self, /)\n--\n\n"
+                "The other side sends no more.  Returns whether ours may."),
+    OURO_METHOD("_get_close_waiter", protocol_get_close_waiter,
+                "_get_close_waiter($self, /, stream)\n--\n\n"),
     {NULL},
 };
 
-static PyMethodDef replace_writer_method = {
-    "_replace_writer", _PyCFunction_CAST(protocol_replace_writer),
-    METH_FASTCALL | METH_KEYWORDS,
-    "_replace_writer($self, /, writer)\n--\n\n"};
+static PyMethodDef replace_writer_method =
+    OURO_METHOD("_replace_writer", protocol_replace_writer,
+                "_replace_writer($self, /, writer)\n--\n\n");
 
-static PyMethodDef replace_transport_method = {
-    "_replace_transport", _PyCFunction_CAST(protocol_replace_transport),
-    METH_FASTCALL | METH_KEYWORDS,
-    "_replace_transport($self, /, transport)\n--\n\n"};
+static PyMethodDef replace_transport_method =
+    OURO_METHOD("_replace_transport", protocol_replace_transport,
+                "_replace_transport($self, /, transport)\n--\n\n");
 
 /* ---- attributes --------------------------------------------------------- */
 

@@ -426,32 +426,23 @@ reader_feed_data(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyMethodDef reader_methods[] = {
-    {"exception", _PyCFunction_CAST(reader_exception),
-     METH_FASTCALL | METH_KEYWORDS, exception_doc},
-    {"set_exception", _PyCFunction_CAST(reader_set_exception),
-     METH_FASTCALL | METH_KEYWORDS, set_exception_doc},
-    {"_wakeup_waiter", _PyCFunction_CAST(reader_wakeup_waiter),
-     METH_FASTCALL | METH_KEYWORDS,
-     "_wakeup_waiter($self, /)\n--\n\n"
-     "Wakeup read*() functions waiting for data or EOF."},
-    {"set_transport", _PyCFunction_CAST(reader_set_transport),
-     METH_FASTCALL | METH_KEYWORDS, set_transport_doc},
-    {"_maybe_resume_transport", _PyCFunction_CAST(reader_maybe_resume),
-     METH_FASTCALL | METH_KEYWORDS,
-     "_maybe_resume_transport($self, /)\n--\n\n"},
-    {"feed_eof", _PyCFunction_CAST(reader_feed_eof),
-     METH_FASTCALL | METH_KEYWORDS, feed_eof_doc},
-    {"at_eof", _PyCFunction_CAST(reader_at_eof), METH_FASTCALL | METH_KEYWORDS,
-     at_eof_doc},
-    {"feed_data", _PyCFunction_CAST(reader_feed_data),
-     METH_FASTCALL | METH_KEYWORDS, feed_data_doc},
+    OURO_METHOD("exception", reader_exception, exception_doc),
+    OURO_METHOD("set_exception", reader_set_exception, set_exception_doc),
+    OURO_METHOD("_wakeup_waiter", reader_wakeup_waiter,
+                "_wakeup_waiter($self, /)\n--\n\n"
+                "Wakeup read*() functions waiting for data or EOF."),
+    OURO_METHOD("set_transport", reader_set_transport, set_transport_doc),
+    OURO_METHOD("_maybe_resume_transport", reader_maybe_resume,
+                "_maybe_resume_transport($self, /)\n--\n\n"),
+    OURO_METHOD("feed_eof", reader_feed_eof, feed_eof_doc),
+    OURO_METHOD("at_eof", reader_at_eof, at_eof_doc),
+    OURO_METHOD("feed_data", reader_feed_data, feed_data_doc),
     {NULL},
 };
 
-static PyMethodDef replace_transport_method = {
-    "_replace_transport", _PyCFunction_CAST(reader_replace_transport),
-    METH_FASTCALL | METH_KEYWORDS,
-    "_replace_transport($self, /, transport)\n--\n\n"};
+static PyMethodDef replace_transport_method =
+    OURO_METHOD("_replace_transport", reader_replace_transport,
+                "_replace_transport($self, /, transport)\n--\n\n");
 
 /* ---- attributes --------------------------------------------------------- */
 

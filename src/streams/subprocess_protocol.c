@@ -441,26 +441,22 @@ protocol_get_close_waiter(PyObject *object, PyObject *const *args,
 
 /* ---- the type ----------------------------------------------------------- */
 
-#define KEYWORDS (METH_FASTCALL | METH_KEYWORDS)
-
 static PyMethodDef protocol_methods[] = {
-    {"connection_made", _PyCFunction_CAST(protocol_connection_made), KEYWORDS,
-     "connection_made($self, /, transport)\n--\n\n"
-     "The pipes are connected: make their streams."},
-    {"pipe_data_received", _PyCFunction_CAST(protocol_pipe_data_received),
-     KEYWORDS,
-     "pipe_data_received($self, /, fd, data)\n--\n\n"
-     "The child has written bytes to stdout (1) or stderr (2)."},
-    {"pipe_connection_lost", _PyCFunction_CAST(protocol_pipe_connection_lost),
-     KEYWORDS,
-     "pipe_connection_lost($self, /, fd, exc)\n--\n\n"
-     "One of the pipes is closed."},
+    OURO_METHOD("connection_made", protocol_connection_made,
+                "connection_made($self, /, transport)\n--\n\n"
+                "The pipes are connected: make their streams."),
+    OURO_METHOD("pipe_data_received", protocol_pipe_data_received,
+                "pipe_data_received($self, /, fd, data)\n--\n\n"
+                "The child has written bytes to stdout (1) or stderr (2)."),
+    OURO_METHOD("pipe_connection_lost", protocol_pipe_connection_lost,
+                "pipe_connection_lost($self, /, fd, exc)\n--\n\n"
+                "One of the pipes is closed."),
     {"process_exited", protocol_process_exited, METH_NOARGS,
      "process_exited($self, /)\n--\n\nThe child has ended."},
     {"_maybe_close_transport", protocol_maybe_close_transport, METH_NOARGS,
      NULL},
-    {"_get_close_waiter", _PyCFunction_CAST(protocol_get_close_waiter),
-     KEYWORDS, "_get_close_waiter($self, /, stream)\n--\n\n"},
+    OURO_METHOD("_get_close_waiter", protocol_get_close_waiter,
+                "_get_close_waiter($self, /, stream)\n--\n\n"),
     {NULL},
 };
 

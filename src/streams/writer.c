@@ -400,20 +400,13 @@ writer_get_extra_info(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyMethodDef writer_methods[] = {
-    {"write", _PyCFunction_CAST(writer_write), METH_FASTCALL | METH_KEYWORDS,
-     write_doc},
-    {"writelines", _PyCFunction_CAST(writer_writelines),
-     METH_FASTCALL | METH_KEYWORDS, writelines_doc},
-    {"write_eof", _PyCFunction_CAST(writer_write_eof),
-     METH_FASTCALL | METH_KEYWORDS, write_eof_doc},
-    {"can_write_eof", _PyCFunction_CAST(writer_can_write_eof),
-     METH_FASTCALL | METH_KEYWORDS, can_write_eof_doc},
-    {"close", _PyCFunction_CAST(writer_close), METH_FASTCALL | METH_KEYWORDS,
-     close_doc},
-    {"is_closing", _PyCFunction_CAST(writer_is_closing),
-     METH_FASTCALL | METH_KEYWORDS, is_closing_doc},
-    {"get_extra_info", _PyCFunction_CAST(writer_get_extra_info),
-     METH_FASTCALL | METH_KEYWORDS, get_extra_info_doc},
+    OURO_METHOD("write", writer_write, write_doc),
+    OURO_METHOD("writelines", writer_writelines, writelines_doc),
+    OURO_METHOD("write_eof", writer_write_eof, write_eof_doc),
+    OURO_METHOD("can_write_eof", writer_can_write_eof, can_write_eof_doc),
+    OURO_METHOD("close", writer_close, close_doc),
+    OURO_METHOD("is_closing", writer_is_closing, is_closing_doc),
+    OURO_METHOD("get_extra_info", writer_get_extra_info, get_extra_info_doc),
     {NULL},
 };
 

@@ -24,8 +24,7 @@ barrier_method__exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyMethodDef barrier_methods[] = {
-    {"_exit", _PyCFunction_CAST(barrier_method__exit),
-     METH_FASTCALL | METH_KEYWORDS, NULL},
+    OURO_METHOD("_exit", barrier_method__exit, NULL),
     {NULL},
 };
 

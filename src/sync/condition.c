@@ -182,16 +182,13 @@ condition_method_notify_all(PyObject *self, PyObject *const *args,
 }
 
 static PyMethodDef condition_methods[] = {
-    {"notify", _PyCFunction_CAST(condition_method_notify),
-     METH_FASTCALL | METH_KEYWORDS,
-     "notify($self, n=1)\n--\n\n"
-     "Wake n of those who wait, or all if they are fewer.\n\n"
-     "Raises RuntimeError if the lock is not taken."},
-    {"notify_all", _PyCFunction_CAST(condition_method_notify_all),
-     METH_FASTCALL | METH_KEYWORDS,
-     "notify_all($self)\n--\n\nWake all who wait; see notify()."},
-    {"_notify", _PyCFunction_CAST(condition_method__notify),
-     METH_FASTCALL | METH_KEYWORDS, NULL},
+    OURO_METHOD("notify", condition_method_notify,
+                "notify($self, n=1)\n--\n\n"
+                "Wake n of those who wait, or all if they are fewer.\n\n"
+                "Raises RuntimeError if the lock is not taken."),
+    OURO_METHOD("notify_all", condition_method_notify_all,
+                "notify_all($self)\n--\n\nWake all who wait; see notify()."),
+    OURO_METHOD("_notify", condition_method__notify, NULL),
     {NULL},
 };
 

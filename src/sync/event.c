@@ -157,16 +157,15 @@ event_method_clear(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyMethodDef event_methods[] = {
-    {"is_set", _PyCFunction_CAST(event_method_is_set),
-     METH_FASTCALL | METH_KEYWORDS,
-     "is_set($self)\n--\n\nReturn True if the flag is set."},
-    {"set", _PyCFunction_CAST(event_method_set), METH_FASTCALL | METH_KEYWORDS,
-     "set($self)\n--\n\n"
-     "Set the flag and wake all who wait for it."},
-    {"clear", _PyCFunction_CAST(event_method_clear),
-     METH_FASTCALL | METH_KEYWORDS,
-     "clear($self)\n--\n\n"
-     "Clear the flag: who calls wait() from now on waits for set()."},
+    OURO_METHOD("is_set", event_method_is_set,
+                "is_set($self)\n--\n\nReturn True if the flag is set."),
+    OURO_METHOD("set", event_method_set,
+                "set($self)\n--\n\n"
+                "Set the flag and wake all who wait for it."),
+    OURO_METHOD(
+        "clear", event_method_clear,
+        "clear($self)\n--\n\n"
+        "Clear the flag: who calls wait() from now on waits for set()."),
     {NULL},
 };
 

@@ -280,14 +280,13 @@ lock__wake_up_first(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyMethodDef lock_methods[] = {
-    {"locked", _PyCFunction_CAST(lock_locked), METH_FASTCALL | METH_KEYWORDS,
-     "locked($self)\n--\n\nReturn True if the lock is taken."},
-    {"release", _PyCFunction_CAST(lock_release), METH_FASTCALL | METH_KEYWORDS,
-     "release($self)\n--\n\n"
-     "Free the lock and wake the first who waits for it.\n\n"
-     "Raises RuntimeError if it is not taken."},
-    {"_wake_up_first", _PyCFunction_CAST(lock__wake_up_first),
-     METH_FASTCALL | METH_KEYWORDS, NULL},
+    OURO_METHOD("locked", lock_locked,
+                "locked($self)\n--\n\nReturn True if the lock is taken."),
+    OURO_METHOD("release", lock_release,
+                "release($self)\n--\n\n"
+                "Free the lock and wake the first who waits for it.\n\n"
+                "Raises RuntimeError if it is not taken."),
+    OURO_METHOD("_wake_up_first", lock__wake_up_first, NULL),
     {NULL},
 };
 

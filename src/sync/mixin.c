@@ -493,8 +493,7 @@ loop_bound_set__loop(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
 static PyMethodDef loop_bound_methods[] = {
     {"__getstate__", ouro_loop_bound_getstate, METH_NOARGS, NULL},
     {"__setstate__", ouro_loop_bound_setstate, METH_O, NULL},
-    {"_get_loop", _PyCFunction_CAST(loop_bound_get_loop),
-     METH_FASTCALL | METH_KEYWORDS, NULL},
+    OURO_METHOD("_get_loop", loop_bound_get_loop, NULL),
     {NULL},
 };
 

@@ -339,42 +339,43 @@ queue_str(PyObject *self)
 
 /* ---- tables -------------------------------------------------------------------- */
 
-enum { METHOD_FLAGS = METH_FASTCALL | METH_KEYWORDS };
-
 static PyMethodDef queue_methods[] = {
-    {"qsize", _PyCFunction_CAST(queue_qsize), METHOD_FLAGS,
-     "qsize($self)\n--\n\nHow many items are in the queue."},
-    {"empty", _PyCFunction_CAST(queue_empty), METHOD_FLAGS,
-     "empty($self)\n--\n\nReturn True if the queue has no items."},
-    {"full", _PyCFunction_CAST(queue_full), METHOD_FLAGS,
-     "full($self)\n--\n\n"
-     "Return True if the queue has maxsize items.\n\n"
-     "Never if maxsize is 0 (the default) or less."},
-    {"get_nowait", _PyCFunction_CAST(queue_get_nowait), METHOD_FLAGS,
-     "get_nowait($self)\n--\n\n"
-     "Take an item out and return it.\n\n"
-     "Raises QueueEmpty if there is none; from 3.13 QueueShutDown if the\n"
-     "queue is shut down as well."},
-    {"put_nowait", _PyCFunction_CAST(queue_put_nowait), METHOD_FLAGS,
-     "put_nowait($self, item)\n--\n\n"
-     "Put an item in.\n\n"
-     "Raises QueueFull if there is no place; from 3.13 QueueShutDown if the\n"
-     "queue is shut down."},
-    {"task_done", _PyCFunction_CAST(queue_task_done), METHOD_FLAGS,
-     "task_done($self)\n--\n\n"
-     "Say that the work on an item is done; see join().\n\n"
-     "Raises ValueError if called more often than items were put in."},
-    {"shutdown", _PyCFunction_CAST(queue_shutdown), METHOD_FLAGS,
-     "shutdown($self, immediate=False)\n--\n\n"
-     "Make put(), and get() once the queue is empty, raise QueueShutDown.\n\n"
-     "All who wait in them are woken.  immediate: the items are thrown\n"
-     "away, and count as done."},
-    {"_init", _PyCFunction_CAST(queue__init), METHOD_FLAGS, NULL},
-    {"_get", _PyCFunction_CAST(queue__get), METHOD_FLAGS, NULL},
-    {"_put", _PyCFunction_CAST(queue__put), METHOD_FLAGS, NULL},
-    {"_wakeup_next", _PyCFunction_CAST(queue__wakeup_next), METHOD_FLAGS,
-     NULL},
-    {"_format", _PyCFunction_CAST(queue__format), METHOD_FLAGS, NULL},
+    OURO_METHOD("qsize", queue_qsize,
+                "qsize($self)\n--\n\nHow many items are in the queue."),
+    OURO_METHOD("empty", queue_empty,
+                "empty($self)\n--\n\nReturn True if the queue has no items."),
+    OURO_METHOD("full", queue_full,
+                "full($self)\n--\n\n"
+                "Return True if the queue has maxsize items.\n\n"
+                "Never if maxsize is 0 (the default) or less."),
+    OURO_METHOD(
+        "get_nowait", queue_get_nowait,
+        "get_nowait($self)\n--\n\n"
+        "Take an item out and return it.\n\n"
+        "Raises QueueEmpty if there is none; from 3.13 QueueShutDown if the\n"
+        "queue is shut down as well."),
+    OURO_METHOD(
+        "put_nowait", queue_put_nowait,
+        "put_nowait($self, item)\n--\n\n"
+        "Put an item in.\n\n"
+        "Raises QueueFull if there is no place; from 3.13 QueueShutDown if the\n"
+        "queue is shut down."),
+    OURO_METHOD(
+        "task_done", queue_task_done,
+        "task_done($self)\n--\n\n"
+        "Say that the work on an item is done; see join().\n\n"
+        "Raises ValueError if called more often than items were put in."),
+    OURO_METHOD(
+        "shutdown", queue_shutdown,
+        "shutdown($self, immediate=False)\n--\n\n"
+        "Make put(), and get() once the queue is empty, raise QueueShutDown.\n\n"
+        "All who wait in them are woken.  immediate: the items are thrown\n"
+        "away, and count as done."),
+    OURO_METHOD("_init", queue__init, NULL),
+    OURO_METHOD("_get", queue__get, NULL),
+    OURO_METHOD("_put", queue__put, NULL),
+    OURO_METHOD("_wakeup_next", queue__wakeup_next, NULL),
+    OURO_METHOD("_format", queue__format, NULL),
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
     {NULL},
 };

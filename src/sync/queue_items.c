@@ -287,19 +287,17 @@ lifo_method_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     return ouro_lifo_get(ouro_as_queue(self));
 }
 
-enum { METHOD_FLAGS = METH_FASTCALL | METH_KEYWORDS };
-
 static PyMethodDef heap_methods[] = {
-    {"_init", _PyCFunction_CAST(heap_method_init), METHOD_FLAGS, NULL},
-    {"_get", _PyCFunction_CAST(heap_method_get), METHOD_FLAGS, NULL},
-    {"_put", _PyCFunction_CAST(heap_method_put), METHOD_FLAGS, NULL},
+    OURO_METHOD("_init", heap_method_init, NULL),
+    OURO_METHOD("_get", heap_method_get, NULL),
+    OURO_METHOD("_put", heap_method_put, NULL),
     {NULL},
 };
 
 static PyMethodDef lifo_methods[] = {
-    {"_init", _PyCFunction_CAST(lifo_method_init), METHOD_FLAGS, NULL},
-    {"_get", _PyCFunction_CAST(lifo_method_get), METHOD_FLAGS, NULL},
-    {"_put", _PyCFunction_CAST(lifo_method_put), METHOD_FLAGS, NULL},
+    OURO_METHOD("_init", lifo_method_init, NULL),
+    OURO_METHOD("_get", lifo_method_get, NULL),
+    OURO_METHOD("_put", lifo_method_put, NULL),
     {NULL},
 };
 

@@ -383,24 +383,21 @@ semaphore_method_wake_up_next(PyObject *self, PyObject *const *args,
 }
 
 static PyMethodDef semaphore_methods[] = {
-    {"locked", _PyCFunction_CAST(semaphore_method_locked),
-     METH_FASTCALL | METH_KEYWORDS,
-     "locked($self)\n--\n\nReturn True if acquire() would have to wait."},
-    {"release", _PyCFunction_CAST(semaphore_method_release),
-     METH_FASTCALL | METH_KEYWORDS,
-     "release($self)\n--\n\n"
-     "Give a permit back and wake the first who waits for one."},
-    {"_wake_up_next", _PyCFunction_CAST(semaphore_method_wake_up_next),
-     METH_FASTCALL | METH_KEYWORDS, NULL},
+    OURO_METHOD(
+        "locked", semaphore_method_locked,
+        "locked($self)\n--\n\nReturn True if acquire() would have to wait."),
+    OURO_METHOD("release", semaphore_method_release,
+                "release($self)\n--\n\n"
+                "Give a permit back and wake the first who waits for one."),
+    OURO_METHOD("_wake_up_next", semaphore_method_wake_up_next, NULL),
     {NULL},
 };
 
 static PyMethodDef bounded_methods[] = {
-    {"release", _PyCFunction_CAST(bounded_method_release),
-     METH_FASTCALL | METH_KEYWORDS,
-     "release($self)\n--\n\n"
-     "Give a permit back and wake the first who waits for one.\n\n"
-     "Raises ValueError if more come back than there were."},
+    OURO_METHOD("release", bounded_method_release,
+                "release($self)\n--\n\n"
+                "Give a permit back and wake the first who waits for one.\n\n"
+                "Raises ValueError if more come back than there were."),
     {NULL},
 };
 

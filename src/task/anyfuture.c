@@ -97,8 +97,7 @@ isfuture(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
 }
 
 PyMethodDef ouro_anyfuture_functions[] = {
-    {"isfuture", _PyCFunction_CAST(isfuture), METH_FASTCALL | METH_KEYWORDS,
-     isfuture_doc},
+    OURO_METHOD("isfuture", isfuture, isfuture_doc),
     {NULL},
 };
 

@@ -510,10 +510,8 @@ wrap_future(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyMethodDef chain_functions[] = {
-    {"_chain_future", _PyCFunction_CAST(chain_future),
-     METH_FASTCALL | METH_KEYWORDS, chain_future_doc},
-    {"wrap_future", _PyCFunction_CAST(wrap_future),
-     METH_FASTCALL | METH_KEYWORDS, wrap_future_doc},
+    OURO_METHOD("_chain_future", chain_future, chain_future_doc),
+    OURO_METHOD("wrap_future", wrap_future, wrap_future_doc),
     {NULL},
 };
 

@@ -631,8 +631,7 @@ as_completed(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyMethodDef completed_functions[] = {
-    {"as_completed", _PyCFunction_CAST(as_completed),
-     METH_FASTCALL | METH_KEYWORDS, as_completed_doc},
+    OURO_METHOD("as_completed", as_completed, as_completed_doc),
     {NULL},
 };
 

@@ -310,19 +310,15 @@ set_concurrent_future_state(PyObject *module, PyObject *const *args,
                                              given[0], given[1]));
 }
 
-#define FUNCTION(name, function, doc)                                         \
-    {                                                                         \
-        name, _PyCFunction_CAST(function), METH_FASTCALL | METH_KEYWORDS, doc \
-    }
-
 static PyMethodDef copystate_functions[] = {
-    FUNCTION("_set_result_unless_cancelled", set_result_unless_cancelled,
-             set_result_unless_cancelled_doc),
-    FUNCTION("_convert_future_exc", convert_future_exc,
-             convert_future_exc_doc),
-    FUNCTION("_copy_future_state", copy_future_state, copy_future_state_doc),
-    FUNCTION("_set_concurrent_future_state", set_concurrent_future_state,
-             set_concurrent_future_state_doc),
+    OURO_METHOD("_set_result_unless_cancelled", set_result_unless_cancelled,
+                set_result_unless_cancelled_doc),
+    OURO_METHOD("_convert_future_exc", convert_future_exc,
+                convert_future_exc_doc),
+    OURO_METHOD("_copy_future_state", copy_future_state,
+                copy_future_state_doc),
+    OURO_METHOD("_set_concurrent_future_state", set_concurrent_future_state,
+                set_concurrent_future_state_doc),
     {NULL},
 };
 

@@ -108,10 +108,9 @@ iscoroutinefunction(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyMethodDef coroutines_functions[] = {
-    {"iscoroutine", _PyCFunction_CAST(iscoroutine),
-     METH_FASTCALL | METH_KEYWORDS, iscoroutine_doc},
-    {"iscoroutinefunction", _PyCFunction_CAST(iscoroutinefunction),
-     METH_FASTCALL | METH_KEYWORDS, iscoroutinefunction_doc},
+    OURO_METHOD("iscoroutine", iscoroutine, iscoroutine_doc),
+    OURO_METHOD("iscoroutinefunction", iscoroutinefunction,
+                iscoroutinefunction_doc),
     {NULL},
 };
 

@@ -164,7 +164,6 @@ current_task(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
 }
 
 PyMethodDef ouro_current_functions[] = {
-    {"current_task", _PyCFunction_CAST(current_task),
-     METH_FASTCALL | METH_KEYWORDS, current_task_doc},
+    OURO_METHOD("current_task", current_task, current_task_doc),
     {NULL},
 };

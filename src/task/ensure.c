@@ -379,21 +379,19 @@ create_task_kwargs(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyMethodDef ensure_functions[] = {
-    {"ensure_future", _PyCFunction_CAST(ensure_future),
-     METH_FASTCALL | METH_KEYWORDS, ensure_future_doc},
+    OURO_METHOD("ensure_future", ensure_future, ensure_future_doc),
     {NULL},
 };
 
 static PyMethodDef create_functions[] = {
-    {"create_task", _PyCFunction_CAST(create_task),
-     METH_FASTCALL | METH_KEYWORDS,
-     CREATE_TASK_DOC("*, name=None, context=None")},
+    OURO_METHOD("create_task", create_task,
+                CREATE_TASK_DOC("*, name=None, context=None")),
     {NULL},
 };
 
 static PyMethodDef create_functions_kwargs[] = {
-    {"create_task", _PyCFunction_CAST(create_task_kwargs),
-     METH_FASTCALL | METH_KEYWORDS, CREATE_TASK_DOC("**kwargs")},
+    OURO_METHOD("create_task", create_task_kwargs,
+                CREATE_TASK_DOC("**kwargs")),
     {NULL},
 };
 

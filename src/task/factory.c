@@ -116,11 +116,8 @@ factory_call(PyObject *pair, PyObject *const *args, Py_ssize_t nargs,
 Make a task that starts at once, inside of its creator."
 
 #define FACTORY(parameters)                                                   \
-    {                                                                         \
-        "factory", _PyCFunction_CAST(factory_call),                           \
-            METH_FASTCALL | METH_KEYWORDS,                                    \
-            "factory(loop, coro, *, " parameters ")\n" FACTORY_DOC            \
-    }
+    OURO_METHOD("factory", factory_call,                                      \
+                "factory(loop, coro, *, " parameters ")\n" FACTORY_DOC)
 
 static PyMethodDef *
 factory_def(ouro_state *st)
@@ -188,8 +185,8 @@ create_eager_task_factory(PyObject *module, PyObject *const *args,
 }
 
 static PyMethodDef factory_functions[] = {
-    {"create_eager_task_factory", _PyCFunction_CAST(create_eager_task_factory),
-     METH_FASTCALL | METH_KEYWORDS, create_eager_task_factory_doc},
+    OURO_METHOD("create_eager_task_factory", create_eager_task_factory,
+                create_eager_task_factory_doc),
     {NULL},
 };
 

@@ -283,8 +283,7 @@ gather_cancel(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyMethodDef gather_methods[] = {
-    {"cancel", _PyCFunction_CAST(gather_cancel), METH_FASTCALL | METH_KEYWORDS,
-     cancel_doc},
+    OURO_METHOD("cancel", gather_cancel, cancel_doc),
     {NULL},
 };
 
@@ -517,8 +516,7 @@ gather(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyMethodDef gather_functions[] = {
-    {"gather", _PyCFunction_CAST(gather), METH_FASTCALL | METH_KEYWORDS,
-     gather_doc},
+    OURO_METHOD("gather", gather, gather_doc),
     {NULL},
 };
 

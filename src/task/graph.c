@@ -553,12 +553,9 @@ print_call_graph(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyMethodDef graph_functions[] = {
-    {"capture_call_graph", _PyCFunction_CAST(capture_call_graph),
-     METH_FASTCALL | METH_KEYWORDS, capture_doc},
-    {"format_call_graph", _PyCFunction_CAST(format_call_graph),
-     METH_FASTCALL | METH_KEYWORDS, format_doc},
-    {"print_call_graph", _PyCFunction_CAST(print_call_graph),
-     METH_FASTCALL | METH_KEYWORDS, print_doc},
+    OURO_METHOD("capture_call_graph", capture_call_graph, capture_doc),
+    OURO_METHOD("format_call_graph", format_call_graph, format_doc),
+    OURO_METHOD("print_call_graph", print_call_graph, print_doc),
     {NULL},
 };
 

@@ -516,20 +516,17 @@ get_tasks(PyObject *self, void *unused)
     return tasks;
 }
 
-static PyMethodDef create_task_method = {
-    "create_task", _PyCFunction_CAST(group_create_task),
-    METH_FASTCALL | METH_KEYWORDS, create_task_doc};
+static PyMethodDef create_task_method =
+    OURO_METHOD("create_task", group_create_task, create_task_doc);
 
-static PyMethodDef create_task_kwargs_method = {
-    "create_task", _PyCFunction_CAST(group_create_task_kwargs),
-    METH_FASTCALL | METH_KEYWORDS,
-    "create_task($self, /, coro, **kwargs)\n--\n\n\
+static PyMethodDef create_task_kwargs_method =
+    OURO_METHOD("create_task", group_create_task_kwargs,
+                "create_task($self, /, coro, **kwargs)\n--\n\n\
 Create a new task in this group and return it.\n\n\
-Similar to `asyncio.create_task`."};
+Similar to `asyncio.create_task`.");
 
-static PyMethodDef cancel_method = {"cancel", _PyCFunction_CAST(group_cancel),
-                                    METH_FASTCALL | METH_KEYWORDS,
-                                    group_cancel_doc};
+static PyMethodDef cancel_method =
+    OURO_METHOD("cancel", group_cancel, group_cancel_doc);
 
 static PyGetSetDef group_getset[] = {
     {"_tasks", get_tasks, NULL, NULL, NULL},

@@ -5,6 +5,7 @@
  * a call is passed on as it is.  What of the registry we remember between two
  * steps is taken back first.
  */
+#include "base/args.h"
 #include "base/rooms.h"
 #include "task/host.h"
 
@@ -62,11 +63,7 @@ Set the running event loop.\n\n\
 This is a low-level function intended to be used by event loops.\n\
 This function is thread-specific.");
 
-#define FUNCTION(name)                                                        \
-    {                                                                         \
-#        name, _PyCFunction_CAST(name), METH_FASTCALL | METH_KEYWORDS,        \
-            name##_doc                                                        \
-    }
+#define FUNCTION(name) OURO_METHOD(#name, name, name##_doc)
 
 static PyMethodDef functions[] = {
     FUNCTION(_register_task),

@@ -257,8 +257,7 @@ registry_all_tasks(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyMethodDef registry_functions[] = {
-    {"all_tasks", _PyCFunction_CAST(registry_all_tasks),
-     METH_FASTCALL | METH_KEYWORDS, all_tasks_doc},
+    OURO_METHOD("all_tasks", registry_all_tasks, all_tasks_doc),
     {NULL},
 };
 

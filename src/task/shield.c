@@ -314,8 +314,7 @@ task_shield(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyMethodDef shield_functions[] = {
-    {"shield", _PyCFunction_CAST(task_shield), METH_FASTCALL | METH_KEYWORDS,
-     shield_doc},
+    OURO_METHOD("shield", task_shield, shield_doc),
     {NULL},
 };
 

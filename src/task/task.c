@@ -569,8 +569,7 @@ task_set_exception(PyObject *self, PyObject *unused)
 }
 
 static PyMethodDef task_methods[] = {
-    {"cancel", _PyCFunction_CAST(task_cancel), METH_FASTCALL | METH_KEYWORDS,
-     cancel_doc},
+    OURO_METHOD("cancel", task_cancel, cancel_doc),
     {"cancelling", task_cancelling, METH_NOARGS, cancelling_doc},
     {"uncancel", task_uncancel, METH_NOARGS, uncancel_doc},
     {"get_name", task_get_name, METH_NOARGS, get_name_doc},

@@ -433,8 +433,8 @@ to_thread(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
 /* ---- module functions -------------------------------------------------- */
 
 static PyMethodDef threads_functions[] = {
-    {"run_coroutine_threadsafe", _PyCFunction_CAST(run_coroutine_threadsafe),
-     METH_FASTCALL | METH_KEYWORDS, run_coroutine_threadsafe_doc},
+    OURO_METHOD("run_coroutine_threadsafe", run_coroutine_threadsafe,
+                run_coroutine_threadsafe_doc),
     {NULL},
 };
 

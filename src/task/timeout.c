@@ -382,12 +382,9 @@ get_handler(PyObject *self, void *unused)
 }
 
 static PyMethodDef timeout_methods[] = {
-    {"when", _PyCFunction_CAST(timeout_when), METH_FASTCALL | METH_KEYWORDS,
-     when_doc},
-    {"reschedule", _PyCFunction_CAST(timeout_reschedule_method),
-     METH_FASTCALL | METH_KEYWORDS, reschedule_doc},
-    {"expired", _PyCFunction_CAST(timeout_expired),
-     METH_FASTCALL | METH_KEYWORDS, expired_doc},
+    OURO_METHOD("when", timeout_when, when_doc),
+    OURO_METHOD("reschedule", timeout_reschedule_method, reschedule_doc),
+    OURO_METHOD("expired", timeout_expired, expired_doc),
     {"_on_timeout", timeout_on_timeout, METH_NOARGS, NULL},
     {NULL},
 };
@@ -533,10 +530,8 @@ timeout_at(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
 }
 
 static PyMethodDef timeout_functions[] = {
-    {"timeout", _PyCFunction_CAST(timeout_function),
-     METH_FASTCALL | METH_KEYWORDS, timeout_function_doc},
-    {"timeout_at", _PyCFunction_CAST(timeout_at),
-     METH_FASTCALL | METH_KEYWORDS, timeout_at_doc},
+    OURO_METHOD("timeout", timeout_function, timeout_function_doc),
+    OURO_METHOD("timeout_at", timeout_at, timeout_at_doc),
     {NULL},
 };
 
