@@ -1,5 +1,5 @@
-/* methods.c - methods that all transports of sockets have, as entries of
- * their method tables; and what is behind pausing to read.
+/* methods.c - methods that transports have in common, and what is behind
+ * pausing to read.
  */
 #include "net/methods.h"
 
@@ -131,11 +131,78 @@ ouro_method_set_protocol(PyObject *self, PyObject *const *args,
 }
 
 PyObject *
+ouro_method_get_extra_info(PyObject *self, PyObject *const *args,
+                           Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "BaseTransport.get_extra_info",
+        .skip_self = 1,
+        .positional = 2,
+        .required = 1,
+        .names = {"name", "default"},
+    };
+    TransportObject *base = ouro_transport(self);
+    PyObject *a[2];
+    if (ouro_parse(&signature, args, nargs, kwnames, a) < 0
+        /* Who asks for the socket may be about to use it. */
+        || base->kind->flush(self) < 0) {
+        return NULL;
+    }
+    PyObject *extra =
+        base->kind->extra == NULL ? base->extra : base->kind->extra(base);
+    if (extra == NULL) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_AttributeError, "_extra");
+        }
+        return NULL;
+    }
+    PyObject *fallback = ouro_or_none(a[1]);
+    if (!PyDict_CheckExact(extra)) {
+        return PyObject_CallMethod(extra, "get", "OO", a[0], fallback);
+    }
+    PyObject *value;
+    int found = PyDict_GetItemRef(extra, a[0], &value);
+    return found == 0 ? Py_NewRef(fallback) : value;
+}
+
+/* ---- flow control ------------------------------------------------------ */
+
+PyObject *
+ouro_method_get_write_buffer_size(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    TransportObject *base = ouro_transport(self);
+    return base->kind->flush(self) < 0
+               ? NULL
+               : PyLong_FromSize_t(base->kind->output_size(base));
+}
+
+PyObject *
 ouro_method_get_write_buffer_limits(PyObject *self,
                                     PyObject *Py_UNUSED(ignored))
 {
     return Py_BuildValue("nn", (Py_ssize_t)ouro_transport(self)->low,
                          (Py_ssize_t)ouro_transport(self)->high);
+}
+
+PyObject *
+ouro_method_set_write_buffer_limits(PyObject *self, PyObject *const *args,
+                                    Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const ouro_signature signature = {
+        .qualname = "_FlowControlMixin.set_write_buffer_limits",
+        .skip_self = 1,
+        .positional = 2,
+        .names = {"high", "low"},
+    };
+    TransportObject *base = ouro_transport(self);
+    PyObject *a[2];
+    if (ouro_parse(&signature, args, nargs, kwnames, a) < 0
+        || base->kind->flush(self) < 0
+        || ouro_transport_set_limits(base, a[0], a[1]) < 0) {
+        return NULL;
+    }
+    return ouro_none_or_error(
+        ouro_transport_maybe_pause(ouro_state_of(self), base));
 }
 
 /* ---- what asyncio's own parts call ------------------------------------- */
@@ -172,8 +239,9 @@ ouro_method_force_close(PyObject *self, PyObject *exc)
 /* ---- repr() ------------------------------------------------------------ */
 
 PyObject *
-ouro_transport_repr(TransportObject *self, size_t waiting)
+ouro_transport_repr(PyObject *object)
 {
+    TransportObject *self = ouro_transport(object);
     PyObject *name = PyType_GetName(Py_TYPE(self));
     if (name == NULL) {
         return NULL;
@@ -193,7 +261,8 @@ ouro_transport_repr(TransportObject *self, size_t waiting)
         repr = PyUnicode_FromFormat(
             "<%U%s fd=%d read=%s write=<%s, bufsize=%zu>>", name, state,
             self->fd, interest & OU_IN ? "polling" : "idle",
-            interest & OU_OUT ? "polling" : "idle", waiting);
+            interest & OU_OUT ? "polling" : "idle",
+            self->kind->output_size(self));
     }
     Py_DECREF(name);
     return repr;

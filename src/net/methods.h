@@ -1,5 +1,5 @@
-/* methods.h - methods that all transports of sockets have: functions for
- * their method tables, and the entries themselves.
+/* methods.h - methods that transports have in common: functions for their
+ * method tables, and the entries themselves.
  */
 #ifndef OURO_METHODS_H
 #define OURO_METHODS_H
@@ -14,8 +14,8 @@ int ouro_transport_debug(ouro_state *st, TransportObject *self,
 int ouro_reading_pause(PyObject *self);
 int ouro_reading_resume(PyObject *self);
 
-/* repr(): with the bytes that wait to be sent. */
-PyObject *ouro_transport_repr(TransportObject *self, size_t waiting);
+/* What tp_repr does for sockets. */
+PyObject *ouro_transport_repr(PyObject *self);
 
 /* None, or NULL for a negative result. */
 PyObject *ouro_none_or_error(int result);
@@ -32,20 +32,62 @@ PyObject *ouro_method_resume_reading(PyObject *self, PyObject *ignored);
 PyObject *ouro_method_get_protocol(PyObject *self, PyObject *ignored);
 PyObject *ouro_method_set_protocol(PyObject *self, PyObject *const *args,
                                    Py_ssize_t nargs, PyObject *kwnames);
+PyObject *ouro_method_get_extra_info(PyObject *self, PyObject *const *args,
+                                     Py_ssize_t nargs, PyObject *kwnames);
+PyObject *ouro_method_get_write_buffer_size(PyObject *self, PyObject *ignored);
 PyObject *ouro_method_get_write_buffer_limits(PyObject *self,
                                               PyObject *ignored);
+PyObject *ouro_method_set_write_buffer_limits(PyObject *self,
+                                              PyObject *const *args,
+                                              Py_ssize_t nargs,
+                                              PyObject *kwnames);
 PyObject *ouro_method_add_reader(PyObject *self, PyObject *const *args,
                                  Py_ssize_t nargs);
 PyObject *ouro_method_call_connection_lost(PyObject *self, PyObject *exc);
 PyObject *ouro_method_force_close(PyObject *self, PyObject *exc);
 
-#define OURO_FAST(function) (PyCFunction)(void (*)(void)) function
+/* Entries of a PyMethodDef table: of all transports, of those that send, and
+ * of those of sockets. */
+#define OURO_TRANSPORT_METHODS                                                \
+    OURO_METHOD("get_extra_info", ouro_method_get_extra_info,                 \
+                PyDoc_STR("get_extra_info($self, name, default=None)\n--\n\n" \
+                          "Get optional transport information: of a socket "  \
+                          "'socket', 'sockname'\n"                            \
+                          "and 'peername', of a pipe 'pipe'.")),              \
+        {"is_closing", ouro_method_is_closing, METH_NOARGS,                   \
+         PyDoc_STR("is_closing($self)\n--\n\n"                                \
+                   "Return True if the transport is closing or closed.")},    \
+        {"get_protocol", ouro_method_get_protocol, METH_NOARGS,               \
+         PyDoc_STR("get_protocol($self)\n--\n\nReturn the protocol.")},       \
+        OURO_METHOD("set_protocol", ouro_method_set_protocol,                 \
+                    PyDoc_STR("set_protocol($self, protocol)\n--\n\n"         \
+                              "From now on, report to another protocol.")),   \
+        {"_add_reader", _PyCFunction_CAST(ouro_method_add_reader),            \
+         METH_FASTCALL, NULL},                                                \
+    {                                                                         \
+        "_call_connection_lost", ouro_method_call_connection_lost, METH_O,    \
+            NULL                                                              \
+    }
 
-/* Entries of a PyMethodDef table. */
+#define OURO_SENDING_METHODS                                                  \
+    {"get_write_buffer_size", ouro_method_get_write_buffer_size, METH_NOARGS, \
+     PyDoc_STR("get_write_buffer_size($self)\n--\n\n"                         \
+               "Return how many bytes wait to be sent.")},                    \
+        {"get_write_buffer_limits", ouro_method_get_write_buffer_limits,      \
+         METH_NOARGS,                                                         \
+         PyDoc_STR("get_write_buffer_limits($self)\n--\n\n"                   \
+                   "Return the low and high marks, in bytes.")},              \
+        OURO_METHOD("set_write_buffer_limits",                                \
+                    ouro_method_set_write_buffer_limits,                      \
+                    PyDoc_STR("set_write_buffer_limits($self, high=None, "    \
+                              "low=None)\n--\n\n"                             \
+                              "Set how many bytes may wait to be sent "       \
+                              "before the protocol is paused,\n"              \
+                              "and how few there must be before it goes "     \
+                              "on."))
+
 #define OURO_SOCKET_METHODS                                                   \
-    {"is_closing", ouro_method_is_closing, METH_NOARGS,                       \
-     PyDoc_STR("is_closing($self)\n--\n\n"                                    \
-               "Return True if the transport is closing or closed.")},        \
+    OURO_TRANSPORT_METHODS, OURO_SENDING_METHODS,                             \
         {"is_reading", ouro_method_is_reading, METH_NOARGS,                   \
          PyDoc_STR("is_reading($self)\n--\n\n"                                \
                    "Return True if the transport is receiving.")},            \
@@ -54,20 +96,6 @@ PyObject *ouro_method_force_close(PyObject *self, PyObject *exc);
                    "Receive nothing until resume_reading() is called.")},     \
         {"resume_reading", ouro_method_resume_reading, METH_NOARGS,           \
          PyDoc_STR("resume_reading($self)\n--\n\nReceive again.")},           \
-        {"get_protocol", ouro_method_get_protocol, METH_NOARGS,               \
-         PyDoc_STR("get_protocol($self)\n--\n\nReturn the protocol.")},       \
-        {"set_protocol", OURO_FAST(ouro_method_set_protocol),                 \
-         METH_FASTCALL | METH_KEYWORDS,                                       \
-         PyDoc_STR("set_protocol($self, protocol)\n--\n\n"                    \
-                   "From now on, report to another protocol.")},              \
-        {"get_write_buffer_limits", ouro_method_get_write_buffer_limits,      \
-         METH_NOARGS,                                                         \
-         PyDoc_STR("get_write_buffer_limits($self)\n--\n\n"                   \
-                   "Return the low and high marks, in bytes.")},              \
-        {"_add_reader", OURO_FAST(ouro_method_add_reader), METH_FASTCALL,     \
-         NULL},                                                               \
-        {"_call_connection_lost", ouro_method_call_connection_lost, METH_O,   \
-         NULL},                                                               \
     {                                                                         \
         "_force_close", ouro_method_force_close, METH_O, NULL                 \
     }

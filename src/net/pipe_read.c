@@ -261,6 +261,7 @@ read_lost(TransportObject *Py_UNUSED(base))
 const transport_kind ouro_pipe_read_kind = {
     .begin_reading = ouro_pipe_begin_reading,
     .stop = ouro_transport_unwatch,
+    .flush = ouro_pipe_flush,
     .drop_output = read_drop_output,
     .output_size = read_output_size,
     .lost = read_lost,

@@ -90,18 +90,11 @@ ouro_pipe_start(ouro_state *st, PipeObject *self, const transport_kind *kind,
                 PyObject *waiter, PyObject *extra)
 {
     TransportObject *base = &self->base;
-    if (!ouro_loop_check(st, loop)) {
-        PyErr_Format(PyExc_TypeError, "an ouro.Loop was expected, got %R",
-                     loop);
-        return -1;
-    }
-    if (base->loop != NULL || base->open) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "the transport is initialized already");
-        return -1;
-    }
-    int fd = pipe_fileno(st, pipe);
-    if (fd < 0 || pipe_set_extra(self, pipe, extra) < 0
+    int fd;
+    if (ouro_transport_check_init(st, loop, base->loop != NULL || base->open)
+            < 0
+        || (fd = pipe_fileno(st, pipe)) < 0
+        || pipe_set_extra(self, pipe, extra) < 0
         || pipe_prepare(self, fd, kind == &ouro_pipe_write_kind) < 0
         || ouro_transport_begin(st, base, kind, loop, pipe, fd) < 0) {
         return -1;
@@ -155,34 +148,6 @@ write_init(PyObject *object, PyObject *args, PyObject *kwargs)
 }
 
 /* ---- methods of both --------------------------------------------------- */
-
-PyDoc_STRVAR(get_extra_info_doc,
-"get_extra_info($self, name, default=None)\n--\n\n"
-"Get optional transport information: 'pipe'.");
-
-static PyObject *
-pipe_get_extra_info(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
-                    PyObject *kwnames)
-{
-    static const ouro_signature signature = {
-        .qualname = "BaseTransport.get_extra_info",
-        .skip_self = 1,
-        .positional = 2,
-        .required = 1,
-        .names = {"name", "default"},
-    };
-    PyObject *a[2];
-    if (ouro_parse(&signature, args, nargs, kwnames, a) < 0
-        /* Who asks for the pipe may be about to use it. */
-        || ouro_pipe_flush(object) < 0) {
-        return NULL;
-    }
-    PyObject *fallback = a[1] == NULL ? Py_None : a[1];
-    PyObject *extra = ouro_transport(object)->extra;
-    return extra == NULL
-               ? Py_NewRef(fallback)
-               : PyObject_CallMethod(extra, "get", "OO", a[0], fallback);
-}
 
 static PyObject *
 pipe_private_close(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -283,39 +248,6 @@ write_abort(PyObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
-write_get_write_buffer_size(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return ouro_pipe_flush(self) < 0
-               ? NULL
-               : PyLong_FromSize_t(ouro_pipe(self)->out.size);
-}
-
-PyDoc_STRVAR(set_write_buffer_limits_doc,
-"set_write_buffer_limits($self, high=None, low=None)\n--\n\n"
-"Set how many bytes may wait to be written before the protocol is paused,\n"
-"and how few there must be before it goes on.");
-
-static PyObject *
-write_set_write_buffer_limits(PyObject *self, PyObject *const *args,
-                              Py_ssize_t nargs, PyObject *kwnames)
-{
-    static const ouro_signature signature = {
-        .qualname = "_FlowControlMixin.set_write_buffer_limits",
-        .skip_self = 1,
-        .positional = 2,
-        .names = {"high", "low"},
-    };
-    PyObject *a[2];
-    if (ouro_parse(&signature, args, nargs, kwnames, a) < 0
-        || ouro_pipe_flush(self) < 0
-        || ouro_transport_set_limits(ouro_transport(self), a[0], a[1]) < 0) {
-        return NULL;
-    }
-    return ouro_none_or_error(
-        ouro_transport_maybe_pause(ouro_state_of(self), ouro_transport(self)));
-}
-
-static PyObject *
 write_read_ready(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     return ouro_none_or_error(
@@ -331,29 +263,9 @@ write_write_ready(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 /* ---- tables ------------------------------------------------------------ */
 
-#define KEYWORDS (METH_FASTCALL | METH_KEYWORDS)
-
-#define PIPE_METHODS                                                          \
-    {"get_extra_info", OURO_FAST(pipe_get_extra_info), KEYWORDS,              \
-     get_extra_info_doc},                                                     \
-        {"is_closing", ouro_method_is_closing, METH_NOARGS,                   \
-         PyDoc_STR("is_closing($self)\n--\n\n"                                \
-                   "Return True if the transport is closing or closed.")},    \
-        {"get_protocol", ouro_method_get_protocol, METH_NOARGS,               \
-         PyDoc_STR("get_protocol($self)\n--\n\nReturn the protocol.")},       \
-        {"set_protocol", OURO_FAST(ouro_method_set_protocol), KEYWORDS,       \
-         PyDoc_STR("set_protocol($self, protocol)\n--\n\n"                    \
-                   "From now on, report to another protocol.")},              \
-        {"_add_reader", OURO_FAST(ouro_method_add_reader), METH_FASTCALL,     \
-         NULL},                                                               \
-        {"_call_connection_lost", ouro_method_call_connection_lost, METH_O,   \
-         NULL},                                                               \
-    {                                                                         \
-        "_close", OURO_FAST(pipe_private_close), METH_FASTCALL, NULL          \
-    }
-
 static PyMethodDef read_methods[] = {
-    PIPE_METHODS,
+    OURO_TRANSPORT_METHODS,
+    {"_close", _PyCFunction_CAST(pipe_private_close), METH_FASTCALL, NULL},
     {"close", read_close, METH_NOARGS,
      PyDoc_STR("close($self)\n--\n\nClose; nothing more is received.")},
     {"is_reading", ouro_method_is_reading, METH_NOARGS,
@@ -369,9 +281,11 @@ static PyMethodDef read_methods[] = {
 };
 
 static PyMethodDef write_methods[] = {
-    PIPE_METHODS,
-    {"write", OURO_FAST(write_write), KEYWORDS, write_doc},
-    {"writelines", OURO_FAST(write_writelines), KEYWORDS, writelines_doc},
+    OURO_TRANSPORT_METHODS,
+    OURO_SENDING_METHODS,
+    {"_close", _PyCFunction_CAST(pipe_private_close), METH_FASTCALL, NULL},
+    OURO_METHOD("write", write_write, write_doc),
+    OURO_METHOD("writelines", write_writelines, writelines_doc),
     {"write_eof", write_write_eof, METH_NOARGS,
      PyDoc_STR("write_eof($self)\n--\n\nClose when all has been written.")},
     {"can_write_eof", write_can_write_eof, METH_NOARGS,
@@ -381,15 +295,6 @@ static PyMethodDef write_methods[] = {
     {"abort", write_abort, METH_NOARGS,
      PyDoc_STR("abort($self)\n--\n\n"
                "Close at once; what has not been written is lost.")},
-    {"get_write_buffer_size", write_get_write_buffer_size, METH_NOARGS,
-     PyDoc_STR("get_write_buffer_size($self)\n--\n\n"
-               "Return how many bytes wait to be written.")},
-    {"get_write_buffer_limits", ouro_method_get_write_buffer_limits,
-     METH_NOARGS,
-     PyDoc_STR("get_write_buffer_limits($self)\n--\n\n"
-               "Return the low and high marks, in bytes.")},
-    {"set_write_buffer_limits", OURO_FAST(write_set_write_buffer_limits),
-     KEYWORDS, set_write_buffer_limits_doc},
     {"_read_ready", write_read_ready, METH_NOARGS, NULL},
     {"_write_ready", write_write_ready, METH_NOARGS, NULL},
     {NULL},
@@ -525,18 +430,7 @@ pipe_clear(PyObject *object)
 static void
 pipe_dealloc(PyObject *object)
 {
-    if (PyObject_CallFinalizerFromDealloc(object) < 0) {
-        return;
-    }
-    PyTypeObject *type = Py_TYPE(object);
-    PyObject_GC_UnTrack(object);
-    if (ouro_transport(object)->weakrefs != NULL) {
-        PyObject_ClearWeakRefs(object);
-    }
-    (void)pipe_clear(object);
-    Py_CLEAR(ouro_transport(object)->loop);
-    type->tp_free(object);
-    Py_DECREF(type);
+    ouro_transport_dealloc(object, pipe_clear);
 }
 
 PyDoc_STRVAR(read_type_doc,

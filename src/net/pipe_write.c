@@ -533,6 +533,7 @@ write_lost(TransportObject *base)
 const transport_kind ouro_pipe_write_kind = {
     .begin_reading = ouro_pipe_begin_reading,
     .stop = ouro_transport_unwatch,
+    .flush = ouro_pipe_flush,
     .drop_output = write_drop_output,
     .output_size = write_output_size,
     .lost = write_lost,

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "net/transport.h"
 #include "task/future.h"
 #include "task/registry.h"
 #include "task/task.h"
@@ -124,14 +125,9 @@ ouro_subprocess_init(ouro_state *st, SubprocessObject *self, PyObject *loop,
                      PyObject *protocol, const subprocess_options *options,
                      PyObject *waiter, PyObject *extra)
 {
-    if (!ouro_loop_check(st, loop)) {
-        PyErr_Format(PyExc_TypeError, "an ouro.Loop was expected, got %R",
-                     loop);
-        return -1;
-    }
-    if (self->loop != NULL || self->proc != NULL) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "the transport is initialized already");
+    if (ouro_transport_check_init(st, loop,
+                                  self->loop != NULL || self->proc != NULL)
+        < 0) {
         return -1;
     }
     self->extra = extra == NULL ? PyDict_New() : Py_NewRef(extra);

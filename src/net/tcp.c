@@ -479,7 +479,9 @@ tcp_lost(TransportObject *base)
 const transport_kind ouro_tcp_kind = {
     .begin_reading = tcp_begin_reading,
     .stop = ouro_transport_unwatch,
+    .flush = ouro_tcp_flush,
     .drop_output = tcp_drop_output,
     .output_size = tcp_output_size,
+    .extra = ouro_tcp_extra,
     .lost = tcp_lost,
 };

@@ -43,7 +43,7 @@ int ouro_tcp_start(ouro_state *st, TcpObject *self, PyObject *loop,
  * closed transport. */
 PyObject *ouro_tcp_socket(ouro_state *st, TcpObject *self);
 /* The dictionary of extra information (borrowed), or NULL. */
-PyObject *ouro_tcp_extra(ouro_state *st, TcpObject *self);
+PyObject *ouro_tcp_extra(TransportObject *base);
 
 extern const struct net_ops ouro_net_ops;
 

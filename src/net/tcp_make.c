@@ -78,17 +78,9 @@ ouro_tcp_start(ouro_state *st, TcpObject *self, PyObject *loop, PyObject *sock,
 {
     TransportObject *base = &self->base;
     int fd;
-    if (!ouro_loop_check(st, loop)) {
-        PyErr_Format(PyExc_TypeError, "an ouro.Loop was expected, got %R",
-                     loop);
-        return -1;
-    }
-    if (base->loop != NULL || base->open) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "the transport is initialized already");
-        return -1;
-    }
-    if (tcp_read_socket(st, sock, &fd, self) < 0
+    if (ouro_transport_check_init(st, loop, base->loop != NULL || base->open)
+            < 0
+        || tcp_read_socket(st, sock, &fd, self) < 0
         || ouro_transport_begin(st, base, &ouro_tcp_kind, loop, sock, fd)
                < 0) {
         return -1;
@@ -346,12 +338,13 @@ set_address(PyObject *extra, PyObject *name, const ou_address *address)
 
 /* The dictionary of extra information (borrowed), or NULL. */
 PyObject *
-ouro_tcp_extra(ouro_state *st, TcpObject *self)
+ouro_tcp_extra(TransportObject *base)
 {
-    TransportObject *base = &self->base;
     if (base->extra != NULL) {
         return base->extra;
     }
+    TcpObject *self = (TcpObject *)base;
+    ouro_state *st = ouro_state_of((PyObject *)base);
     PyObject *extra = PyDict_New();
     PyObject *sock = NULL, *shown = NULL;
     if (extra == NULL) {

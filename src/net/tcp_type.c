@@ -31,7 +31,7 @@ tcp_init(PyObject *object, PyObject *args, PyObject *kwargs)
 static PyObject *
 tcp_get_extra(PyObject *object, void *Py_UNUSED(closure))
 {
-    return Py_XNewRef(ouro_tcp_extra(ouro_state_of(object), ouro_tcp(object)));
+    return Py_XNewRef(ouro_tcp_extra(ouro_transport(object)));
 }
 
 static int
@@ -39,40 +39,6 @@ tcp_set_extra(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
 {
     Py_XSETREF(ouro_transport(object)->extra, Py_XNewRef(value));
     return 0;
-}
-
-PyDoc_STRVAR(get_extra_info_doc,
-"get_extra_info($self, name, default=None)\n--\n\n"
-"Get optional transport information: 'socket', 'sockname', 'peername'.");
-
-static PyObject *
-tcp_get_extra_info(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
-                   PyObject *kwnames)
-{
-    static const ouro_signature signature = {
-        .qualname = "BaseTransport.get_extra_info",
-        .skip_self = 1,
-        .positional = 2,
-        .required = 1,
-        .names = {"name", "default"},
-    };
-    PyObject *a[2];
-    if (ouro_parse(&signature, args, nargs, kwnames, a) < 0
-        /* Who asks for the socket may be about to use it. */
-        || ouro_tcp_flush(object) < 0) {
-        return NULL;
-    }
-    PyObject *extra = ouro_tcp_extra(ouro_state_of(object), ouro_tcp(object));
-    if (extra == NULL) {
-        return NULL;
-    }
-    PyObject *fallback = a[1] == NULL ? Py_None : a[1];
-    if (!PyDict_CheckExact(extra)) {
-        return PyObject_CallMethod(extra, "get", "OO", a[0], fallback);
-    }
-    PyObject *value;
-    int found = PyDict_GetItemRef(extra, a[0], &value);
-    return found == 0 ? Py_NewRef(fallback) : value;
 }
 
 /* ---- methods ----------------------------------------------------------- */
@@ -141,39 +107,6 @@ tcp_abort(PyObject *self, PyObject *Py_UNUSED(ignored))
     return ouro_none_or_error(ouro_tcp_abort(self));
 }
 
-static PyObject *
-tcp_get_write_buffer_size(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return ouro_tcp_flush(self) < 0
-               ? NULL
-               : PyLong_FromSize_t(ouro_tcp(self)->out.size);
-}
-
-PyDoc_STRVAR(set_write_buffer_limits_doc,
-"set_write_buffer_limits($self, high=None, low=None)\n--\n\n"
-"Set how many bytes may wait to be sent before the protocol is paused, and\n"
-"how few there must be before it goes on.");
-
-static PyObject *
-tcp_set_write_buffer_limits(PyObject *self, PyObject *const *args,
-                            Py_ssize_t nargs, PyObject *kwnames)
-{
-    static const ouro_signature signature = {
-        .qualname = "_FlowControlMixin.set_write_buffer_limits",
-        .skip_self = 1,
-        .positional = 2,
-        .names = {"high", "low"},
-    };
-    PyObject *a[2];
-    if (ouro_parse(&signature, args, nargs, kwnames, a) < 0
-        || ouro_tcp_flush(self) < 0
-        || ouro_transport_set_limits(ouro_transport(self), a[0], a[1]) < 0) {
-        return NULL;
-    }
-    return ouro_none_or_error(
-        ouro_transport_maybe_pause(ouro_state_of(self), ouro_transport(self)));
-}
-
 /* ---- what asyncio's own parts call ------------------------------------- */
 
 static PyObject *
@@ -204,11 +137,8 @@ tcp_reset_empty_waiter(PyObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyMethodDef tcp_methods[] = {
-    {"get_extra_info", OURO_FAST(tcp_get_extra_info),
-     METH_FASTCALL | METH_KEYWORDS, get_extra_info_doc},
-    {"write", OURO_FAST(tcp_write), METH_FASTCALL | METH_KEYWORDS, write_doc},
-    {"writelines", OURO_FAST(tcp_writelines), METH_FASTCALL | METH_KEYWORDS,
-     writelines_doc},
+    OURO_METHOD("write", tcp_write, write_doc),
+    OURO_METHOD("writelines", tcp_writelines, writelines_doc),
     {"write_eof", tcp_write_eof, METH_NOARGS,
      PyDoc_STR("write_eof($self)\n--\n\n"
                "Close the write end when all has been sent; go on reading.")},
@@ -221,11 +151,6 @@ static PyMethodDef tcp_methods[] = {
      PyDoc_STR("abort($self)\n--\n\n"
                "Close at once; what has not been sent is lost.")},
     OURO_SOCKET_METHODS,
-    {"get_write_buffer_size", tcp_get_write_buffer_size, METH_NOARGS,
-     PyDoc_STR("get_write_buffer_size($self)\n--\n\n"
-               "Return how many bytes wait to be sent.")},
-    {"set_write_buffer_limits", OURO_FAST(tcp_set_write_buffer_limits),
-     METH_FASTCALL | METH_KEYWORDS, set_write_buffer_limits_doc},
     {"_read_ready", tcp_read_ready, METH_NOARGS, NULL},
     {"_write_ready", tcp_write_ready, METH_NOARGS, NULL},
     {"_make_empty_waiter", tcp_make_empty_waiter, METH_NOARGS, NULL},
@@ -311,13 +236,6 @@ static PyGetSetDef tcp_getset[] = {
     {NULL},
 };
 
-static PyObject *
-tcp_repr(PyObject *object)
-{
-    return ouro_transport_repr(ouro_transport(object),
-                               ouro_tcp(object)->out.size);
-}
-
 /* ---- the type ---------------------------------------------------------- */
 
 static int
@@ -338,23 +256,7 @@ tcp_clear(PyObject *object)
 static void
 tcp_dealloc(PyObject *object)
 {
-    if (PyObject_CallFinalizerFromDealloc(object) < 0) {
-        return;
-    }
-    PyTypeObject *type = Py_TYPE(object);
-    PyObject_GC_UnTrack(object);
-    if (ouro_transport(object)->weakrefs != NULL) {
-        PyObject_ClearWeakRefs(object);
-    }
-    (void)tcp_clear(object);
-    Py_CLEAR(ouro_transport(object)->loop);
-    PyObject *server = ouro_transport(object)->server;
-    if (server != NULL) {
-        ouro_server_forget(server, &ouro_transport(object)->client);
-        Py_DECREF(server);
-    }
-    type->tp_free(object);
-    Py_DECREF(type);
+    ouro_transport_dealloc(object, tcp_clear);
 }
 
 PyDoc_STRVAR(tcp_doc,
@@ -370,7 +272,7 @@ static PyType_Slot tcp_slots[] = {
     {Py_tp_finalize, ouro_transport_finalize},
     {Py_tp_traverse, tcp_traverse},
     {Py_tp_clear, tcp_clear},
-    {Py_tp_repr, tcp_repr},
+    {Py_tp_repr, ouro_transport_repr},
     {Py_tp_methods, tcp_methods},
     {Py_tp_members, tcp_members},
     {Py_tp_getset, tcp_getset},

@@ -113,13 +113,6 @@ ouro_tls_direct(ouro_state *st, TlsObject *self)
                : NULL;
 }
 
-/* What Python sees for NULL. */
-static inline PyObject *
-ouro_or_none(PyObject *object)
-{
-    return object == NULL ? Py_None : object;
-}
-
 /* All functions below: 0, or -1 with an exception set, unless they say
  * otherwise. Those that are called for I/O keep a reference to self. */
 

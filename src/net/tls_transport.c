@@ -34,12 +34,52 @@ protocol_of(PyObject *object, const char *method)
     return ouro_tls(protocol);
 }
 
+/* protocol.step(), where asyncio calls `method`. */
+static int
+call_step(PyObject *object, const char *method,
+          int (*step)(ouro_state *, TlsObject *))
+{
+    TlsObject *protocol = protocol_of(object, method);
+    if (protocol == NULL) {
+        return -1;
+    }
+    Py_INCREF(protocol); /* the step may take it from us */
+    int result = step(ouro_state_of(object), protocol);
+    Py_DECREF(protocol);
+    return result;
+}
+
+/* protocol.write(data): one of its two ways to write. */
+static int
+call_write(PyObject *object, PyObject *data,
+           int (*write)(ouro_state *, TlsObject *, PyObject *))
+{
+    TlsObject *protocol = protocol_of(object, "_write_appdata");
+    if (protocol == NULL) {
+        return -1;
+    }
+    Py_INCREF(protocol);
+    int result = write(ouro_state_of(object), protocol, data);
+    Py_DECREF(protocol);
+    return result;
+}
+
 /* The transport below our protocol: a new reference, or NULL. */
 static PyObject *
 below(PyObject *object)
 {
     PyObject *protocol = as_transport(object)->protocol;
     return protocol == NULL ? NULL : Py_XNewRef(ouro_tls(protocol)->transport);
+}
+
+/* The same, and what may be called of it past its methods, or NULL. */
+static const transport_ops *
+below_ops(PyObject *object, PyObject **ret_transport)
+{
+    *ret_transport = below(object);
+    return *ret_transport == NULL
+               ? NULL
+               : ouro_transport_ops(ouro_state_of(object), *ret_transport);
 }
 
 /* ---- the table for streams --------------------------------------------- */
@@ -62,27 +102,13 @@ transport_write(PyObject *object, PyObject *data)
     if (some <= 0) {
         return some;
     }
-    TlsObject *protocol = protocol_of(object, "_write_appdata");
-    if (protocol == NULL) {
-        return -1;
-    }
-    Py_INCREF(protocol);
-    int result = ouro_tls_write(ouro_state_of(object), protocol, data);
-    Py_DECREF(protocol);
-    return result;
+    return call_write(object, data, ouro_tls_write);
 }
 
 static int
 transport_writelines(PyObject *object, PyObject *list)
 {
-    TlsObject *protocol = protocol_of(object, "_write_appdata");
-    if (protocol == NULL) {
-        return -1;
-    }
-    Py_INCREF(protocol);
-    int result = ouro_tls_writelines(ouro_state_of(object), protocol, list);
-    Py_DECREF(protocol);
-    return result;
+    return call_write(object, list, ouro_tls_writelines);
 }
 
 static int
@@ -101,14 +127,7 @@ transport_close(PyObject *object)
         return 0;
     }
     self->closed = true;
-    TlsObject *protocol = protocol_of(object, "_start_shutdown");
-    if (protocol == NULL) {
-        return -1;
-    }
-    Py_INCREF(protocol);
-    int result = ouro_tls_start_shutdown(ouro_state_of(object), protocol);
-    Py_DECREF(protocol);
-    return result;
+    return call_step(object, "_start_shutdown", ouro_tls_start_shutdown);
 }
 
 /* 3.14+: closed also if the transport below is. */
@@ -122,22 +141,19 @@ transport_is_closing(PyObject *object)
     if (protocol_of(object, "_is_transport_closing") == NULL) {
         return -1;
     }
-    PyObject *transport = below(object);
-    if (transport == NULL) {
-        return 0;
-    }
-    const transport_ops *ops = ouro_transport_ops(st, transport);
-    int closing;
+    PyObject *transport;
+    const transport_ops *ops = below_ops(object, &transport);
+    int closing = 0;
     if (ops != NULL) {
         closing = ops->is_closing(transport);
     }
-    else {
+    else if (transport != NULL) {
         PyObject *answer =
             PyObject_CallMethodNoArgs(transport, st->str.is_closing);
         closing = answer == NULL ? -1 : PyObject_IsTrue(answer);
         Py_XDECREF(answer);
     }
-    Py_DECREF(transport);
+    Py_XDECREF(transport);
     return closing;
 }
 
@@ -155,14 +171,7 @@ transport_pause_reading(PyObject *object)
 static int
 transport_resume_reading(PyObject *object)
 {
-    TlsObject *protocol = protocol_of(object, "_resume_reading");
-    if (protocol == NULL) {
-        return -1;
-    }
-    Py_INCREF(protocol);
-    int result = ouro_tls_resume_reading(ouro_state_of(object), protocol);
-    Py_DECREF(protocol);
-    return result;
+    return call_step(object, "_resume_reading", ouro_tls_resume_reading);
 }
 
 /* These three are about what the transport below has gathered: what is
@@ -171,42 +180,30 @@ transport_resume_reading(PyObject *object)
 static int
 transport_flush(PyObject *object)
 {
-    PyObject *transport = below(object);
-    if (transport == NULL) {
-        return 0;
-    }
-    const transport_ops *ops =
-        ouro_transport_ops(ouro_state_of(object), transport);
+    PyObject *transport;
+    const transport_ops *ops = below_ops(object, &transport);
     int result = ops == NULL ? 0 : ops->flush(transport);
-    Py_DECREF(transport);
+    Py_XDECREF(transport);
     return result;
 }
 
 static int
 transport_flush_old(PyObject *object)
 {
-    PyObject *transport = below(object);
-    if (transport == NULL) {
-        return 0;
-    }
-    const transport_ops *ops =
-        ouro_transport_ops(ouro_state_of(object), transport);
+    PyObject *transport;
+    const transport_ops *ops = below_ops(object, &transport);
     int result = ops == NULL ? 0 : ops->flush_old(transport);
-    Py_DECREF(transport);
+    Py_XDECREF(transport);
     return result;
 }
 
 static bool
 transport_gathered(PyObject *object)
 {
-    PyObject *transport = below(object);
-    if (transport == NULL) {
-        return false;
-    }
-    const transport_ops *ops =
-        ouro_transport_ops(ouro_state_of(object), transport);
+    PyObject *transport;
+    const transport_ops *ops = below_ops(object, &transport);
     bool result = ops != NULL && ops->gathered(transport);
-    Py_DECREF(transport);
+    Py_XDECREF(transport);
     return result;
 }
 
@@ -513,20 +510,14 @@ method_get_read_size(PyObject *self, PyObject *Py_UNUSED(ignored))
                                   ouro_state_of(self)->str.pending);
 }
 
-#define KEYWORDS(name, function, doc)                                         \
-    {                                                                         \
-        name, (PyCFunction)(void (*)(void))function,                          \
-            METH_FASTCALL | METH_KEYWORDS, doc                                \
-    }
-
 static PyMethodDef transport_methods[] = {
-    KEYWORDS("get_extra_info", method_get_extra_info, get_extra_info_doc),
-    KEYWORDS("write", method_write,
-             PyDoc_STR("write($self, data)\n--\n\n"
-                       "Send bytes, enciphered. Does not block.")),
-    KEYWORDS("writelines", method_writelines,
-             PyDoc_STR("writelines($self, list_of_data)\n--\n\n"
-                       "Send an iterable of bytes.")),
+    OURO_METHOD("get_extra_info", method_get_extra_info, get_extra_info_doc),
+    OURO_METHOD("write", method_write,
+                PyDoc_STR("write($self, data)\n--\n\n"
+                          "Send bytes, enciphered. Does not block.")),
+    OURO_METHOD("writelines", method_writelines,
+                PyDoc_STR("writelines($self, list_of_data)\n--\n\n"
+                          "Send an iterable of bytes.")),
     {"write_eof", method_write_eof, METH_NOARGS,
      PyDoc_STR("write_eof($self)\n--\n\n"
                "TLS has no half-closed connections: NotImplementedError.")},
@@ -552,21 +543,22 @@ static PyMethodDef transport_methods[] = {
     {"get_protocol", method_get_protocol, METH_NOARGS,
      PyDoc_STR("get_protocol($self)\n--\n\n"
                "Return the application's protocol.")},
-    KEYWORDS("set_protocol", method_set_protocol,
-             PyDoc_STR("set_protocol($self, protocol)\n--\n\n"
-                       "From now on, report to another protocol.")),
-    KEYWORDS("set_write_buffer_limits", method_set_write_limits,
-             PyDoc_STR("set_write_buffer_limits($self, high=None, low=None)"
-                       "\n--\n\n"
-                       "Set how many bytes may wait to be sent before the "
-                       "protocol is paused, and\nhow few there must be "
-                       "before it goes on.")),
-    KEYWORDS("set_read_buffer_limits", method_set_read_limits,
-             PyDoc_STR("set_read_buffer_limits($self, high=None, low=None)"
-                       "\n--\n\n"
-                       "Set how many bytes may wait to be deciphered before "
-                       "receiving is paused,\nand how few there must be "
-                       "before it goes on.")),
+    OURO_METHOD("set_protocol", method_set_protocol,
+                PyDoc_STR("set_protocol($self, protocol)\n--\n\n"
+                          "From now on, report to another protocol.")),
+    OURO_METHOD("set_write_buffer_limits", method_set_write_limits,
+                PyDoc_STR("set_write_buffer_limits($self, high=None, low=None)"
+                          "\n--\n\n"
+                          "Set how many bytes may wait to be sent before the "
+                          "protocol is paused, and\nhow few there must be "
+                          "before it goes on.")),
+    OURO_METHOD(
+        "set_read_buffer_limits", method_set_read_limits,
+        PyDoc_STR("set_read_buffer_limits($self, high=None, low=None)"
+                  "\n--\n\n"
+                  "Set how many bytes may wait to be deciphered before "
+                  "receiving is paused,\nand how few there must be "
+                  "before it goes on.")),
     {"get_write_buffer_limits", method_get_write_limits, METH_NOARGS,
      PyDoc_STR("get_write_buffer_limits($self)\n--\n\n"
                "Return the low and high marks, in bytes.")},

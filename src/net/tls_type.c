@@ -222,6 +222,21 @@ tls_write_appdata(PyObject *object, PyObject *list)
 
 /* ---- methods with optional ones ---------------------------------------- */
 
+/* self.step(exc=None) */
+static PyObject *
+call_with_exc(const ouro_signature *signature, PyObject *object,
+              PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+              int (*step)(ouro_state *, TlsObject *, PyObject *))
+{
+    PyObject *exc;
+    TlsObject *self = tls_of(object);
+    if (self == NULL
+        || ouro_parse(signature, args, nargs, kwnames, &exc) < 0) {
+        return NULL;
+    }
+    return ouro_none_or_error(step(ouro_state_of(object), self, exc));
+}
+
 static PyObject *
 tls_abort(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
           PyObject *kwnames)
@@ -232,14 +247,8 @@ tls_abort(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
         .positional = 1,
         .names = {"exc"},
     };
-    PyObject *exc;
-    TlsObject *self = tls_of(object);
-    if (self == NULL
-        || ouro_parse(&signature, args, nargs, kwnames, &exc) < 0) {
-        return NULL;
-    }
-    return ouro_none_or_error(
-        ouro_tls_abort(ouro_state_of(object), self, exc));
+    return call_with_exc(&signature, object, args, nargs, kwnames,
+                         ouro_tls_abort);
 }
 
 static PyObject *
@@ -252,14 +261,8 @@ tls_wakeup_waiter(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
         .positional = 1,
         .names = {"exc"},
     };
-    PyObject *exc;
-    TlsObject *self = tls_of(object);
-    if (self == NULL
-        || ouro_parse(&signature, args, nargs, kwnames, &exc) < 0) {
-        return NULL;
-    }
-    return ouro_none_or_error(
-        ouro_tls_wakeup_waiter(ouro_state_of(object), self, exc));
+    return call_with_exc(&signature, object, args, nargs, kwnames,
+                         ouro_tls_wakeup_waiter);
 }
 
 static PyObject *
@@ -305,25 +308,19 @@ tls_get_extra_info(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                                ouro_or_none(a[1]));
 }
 
-#define KEYWORDS(name, function, doc)                                         \
-    {                                                                         \
-        name, (PyCFunction)(void (*)(void))function,                          \
-            METH_FASTCALL | METH_KEYWORDS, doc                                \
-    }
-
 PyMethodDef ouro_tls_methods[] = {
-    KEYWORDS("connection_made", tls_connection_made,
-             PyDoc_STR("connection_made($self, transport)\n--\n\n"
-                       "The connection is there: begin the handshake.")),
-    KEYWORDS("connection_lost", tls_connection_lost,
-             PyDoc_STR("connection_lost($self, exc)\n--\n\n"
-                       "The connection below is lost or closed.")),
-    KEYWORDS("get_buffer", tls_get_buffer,
-             PyDoc_STR("get_buffer($self, n)\n--\n\n"
-                       "Where ciphertext is to be put.")),
-    KEYWORDS("buffer_updated", tls_buffer_updated,
-             PyDoc_STR("buffer_updated($self, nbytes)\n--\n\n"
-                       "So many bytes have been put there.")),
+    OURO_METHOD("connection_made", tls_connection_made,
+                PyDoc_STR("connection_made($self, transport)\n--\n\n"
+                          "The connection is there: begin the handshake.")),
+    OURO_METHOD("connection_lost", tls_connection_lost,
+                PyDoc_STR("connection_lost($self, exc)\n--\n\n"
+                          "The connection below is lost or closed.")),
+    OURO_METHOD("get_buffer", tls_get_buffer,
+                PyDoc_STR("get_buffer($self, n)\n--\n\n"
+                          "Where ciphertext is to be put.")),
+    OURO_METHOD("buffer_updated", tls_buffer_updated,
+                PyDoc_STR("buffer_updated($self, nbytes)\n--\n\n"
+                          "So many bytes have been put there.")),
     {"eof_received", tls_eof_received, METH_NOARGS,
      PyDoc_STR("eof_received($self)\n--\n\n"
                "The peer sends no more.")},
@@ -333,10 +330,10 @@ PyMethodDef ouro_tls_methods[] = {
     {"resume_writing", tls_resume_writing, METH_NOARGS,
      PyDoc_STR("resume_writing($self)\n--\n\n"
                "The transport below has sent enough.")},
-    KEYWORDS("_get_extra_info", tls_get_extra_info, NULL),
-    KEYWORDS("_fatal_error", tls_fatal_error, NULL),
-    KEYWORDS("_wakeup_waiter", tls_wakeup_waiter, NULL),
-    KEYWORDS("_abort", tls_abort, NULL),
+    OURO_METHOD("_get_extra_info", tls_get_extra_info, NULL),
+    OURO_METHOD("_fatal_error", tls_fatal_error, NULL),
+    OURO_METHOD("_wakeup_waiter", tls_wakeup_waiter, NULL),
+    OURO_METHOD("_abort", tls_abort, NULL),
     {"_set_app_protocol", tls_set_app_protocol, METH_O, NULL},
     {"_get_app_transport", tls_get_app_transport_method, METH_NOARGS, NULL},
     {"_do_handshake", tls_do_handshake, METH_NOARGS, NULL},

@@ -35,6 +35,22 @@ ouro_protocol_ops(ouro_state *st, PyObject *protocol)
 /* ---- making ------------------------------------------------------------ */
 
 int
+ouro_transport_check_init(ouro_state *st, PyObject *loop, bool initialized)
+{
+    if (!ouro_loop_check(st, loop)) {
+        PyErr_Format(PyExc_TypeError, "an ouro.Loop was expected, got %R",
+                     loop);
+        return -1;
+    }
+    if (initialized) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the transport is initialized already");
+        return -1;
+    }
+    return 0;
+}
+
+int
 ouro_transport_begin(ouro_state *st, TransportObject *self,
                      const transport_kind *kind, PyObject *loop,
                      PyObject *sock, int fd)
@@ -547,4 +563,26 @@ ouro_transport_finalize(PyObject *object)
         Py_DECREF(server);
     }
     PyErr_SetRaisedException(exception);
+}
+
+void
+ouro_transport_dealloc(PyObject *object, inquiry clear)
+{
+    if (PyObject_CallFinalizerFromDealloc(object) < 0) {
+        return;
+    }
+    TransportObject *self = ouro_transport(object);
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(object);
+    }
+    (void)clear(object);
+    Py_CLEAR(self->loop);
+    if (self->server != NULL) {
+        ouro_server_forget(self->server, &self->client);
+        Py_CLEAR(self->server);
+    }
+    type->tp_free(object);
+    Py_DECREF(type);
 }

@@ -28,10 +28,15 @@ typedef struct transport_kind {
     /* Stop all watching: nothing is sent or received any more, but the
      * descriptor stays open.  No exception may be set. */
     void (*stop)(TransportObject *self);
+    /* Send what has been gathered. 0, or -1: an exception leaves the loop. */
+    int (*flush)(PyObject *self);
     /* Forget what has not been sent. */
     void (*drop_output)(TransportObject *self);
     /* Bytes that wait to be sent. */
     size_t (*output_size)(TransportObject *self);
+    /* The dictionary of extra information (borrowed), or NULL with an
+     * exception.  NULL: it was made when the transport was. */
+    PyObject *(*extra)(TransportObject *self);
     bool datagrams; /* _sendto_ready() is its _write_ready() */
     /* connection_lost() has been called and the descriptor is closed. 0 or
      * -1. */
@@ -102,6 +107,10 @@ ouro_transport_fast(ouro_state *st, TransportObject *self)
 }
 
 /* ---- making ------------------------------------------------------------ */
+
+/* What __init__() asks first: a loop of ours, and for the first time. 0/-1. */
+int ouro_transport_check_init(ouro_state *st, PyObject *loop,
+                              bool initialized);
 
 /* The part of the constructor that is the same for all: everything but the
  * descriptor. sock may be NULL. 0 or -1. */
@@ -200,5 +209,7 @@ int ouro_transport_traverse(PyObject *self, visitproc visit, void *arg);
 int ouro_transport_clear(PyObject *self);
 /* What tp_finalize does: the ResourceWarning. */
 void ouro_transport_finalize(PyObject *self);
+/* What tp_dealloc does; clear: the type's tp_clear. */
+void ouro_transport_dealloc(PyObject *self, inquiry clear);
 
 #endif

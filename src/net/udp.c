@@ -82,17 +82,9 @@ ouro_udp_start(ouro_state *st, UdpObject *self, PyObject *loop, PyObject *sock,
 {
     TransportObject *base = &self->base;
     int fd;
-    if (!ouro_loop_check(st, loop)) {
-        PyErr_Format(PyExc_TypeError, "an ouro.Loop was expected, got %R",
-                     loop);
-        return -1;
-    }
-    if (base->loop != NULL || base->open) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "the transport is initialized already");
-        return -1;
-    }
-    if (udp_read_socket(st, self, sock, &fd) < 0
+    if (ouro_transport_check_init(st, loop, base->loop != NULL || base->open)
+            < 0
+        || udp_read_socket(st, self, sock, &fd) < 0
         || ouro_transport_begin(st, base, &ouro_udp_kind, loop, sock, fd) < 0
         || ouro_transport_socket_extra(st, base, extra) < 0
         || udp_set_peer(st, self, address) < 0
@@ -263,7 +255,7 @@ static int
 udp_flush_answers(ouro_state *st, UdpObject *self, int result)
 {
     PyObject *exception = PyErr_GetRaisedException();
-    if (ouro_udp_flush(st, self) < 0) {
+    if (ouro_udp_flush((PyObject *)self) < 0) {
         if (exception == NULL) {
             return -1;
         }
@@ -444,14 +436,14 @@ ouro_udp_close(PyObject *object)
     if (base->closing || base->loop == NULL) {
         return 0;
     }
-    ouro_state *st = ouro_state_of(object);
-    if (ouro_udp_flush(st, self) < 0) {
+    if (ouro_udp_flush(object) < 0) {
         return -1;
     }
     if (base->closing || base->loop == NULL) {
         return 0; /* error_received() has closed it */
     }
     base->closing = true;
+    ouro_state *st = ouro_state_of(object);
     if (ouro_transport_watch(st, base, OU_IN, false, OU_LEVEL) < 0) {
         return -1;
     }
@@ -465,11 +457,11 @@ ouro_udp_close(PyObject *object)
 int
 ouro_udp_abort(PyObject *object)
 {
-    ouro_state *st = ouro_state_of(object);
-    if (ouro_udp_flush(st, ouro_udp(object)) < 0) {
+    if (ouro_udp_flush(object) < 0) {
         return -1;
     }
-    return ouro_transport_force_close(st, ouro_transport(object), NULL);
+    return ouro_transport_force_close(ouro_state_of(object),
+                                      ouro_transport(object), NULL);
 }
 
 static int
@@ -493,12 +485,6 @@ udp_drop_output(TransportObject *base)
     self->blocked = false;
 }
 
-static size_t
-udp_output_size(TransportObject *base)
-{
-    return ouro_udp_waiting((UdpObject *)base);
-}
-
 static int
 udp_lost(TransportObject *base)
 {
@@ -514,8 +500,9 @@ udp_lost(TransportObject *base)
 const transport_kind ouro_udp_kind = {
     .begin_reading = udp_begin_reading,
     .stop = ouro_transport_unwatch,
+    .flush = ouro_udp_flush,
     .drop_output = udp_drop_output,
-    .output_size = udp_output_size,
+    .output_size = ouro_udp_waiting,
     .datagrams = true,
     .lost = udp_lost,
 };

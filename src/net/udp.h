@@ -75,10 +75,10 @@ void ouro_udp_release(void *owner);
 /* sendto(); addr may be None. */
 int ouro_udp_sendto(PyObject *self, PyObject *data, PyObject *addr);
 /* Send what has been gathered. 0 or -1. */
-int ouro_udp_flush(ouro_state *st, UdpObject *self);
+int ouro_udp_flush(PyObject *self);
 /* _sendto_ready() */
 int ouro_udp_send_more(ouro_state *st, UdpObject *self);
 /* get_write_buffer_size() */
-size_t ouro_udp_waiting(UdpObject *self);
+size_t ouro_udp_waiting(TransportObject *base);
 
 #endif

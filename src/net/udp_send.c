@@ -27,8 +27,9 @@ udp_write_failed(ouro_state *st, UdpObject *self)
 }
 
 size_t
-ouro_udp_waiting(UdpObject *self)
+ouro_udp_waiting(TransportObject *base)
 {
+    UdpObject *self = (UdpObject *)base;
     ouro_state *st = ouro_state_of((PyObject *)self);
     return self->out.size
            + self->out.count * (size_t)st->has.loop.datagram_header;
@@ -204,8 +205,10 @@ udp_can_send(UdpObject *self)
 }
 
 int
-ouro_udp_flush(ouro_state *st, UdpObject *self)
+ouro_udp_flush(PyObject *object)
 {
+    UdpObject *self = ouro_udp(object);
+    ouro_state *st = ouro_state_of(object);
     int result = 0;
     while (result == 0 && !self->blocked && udp_can_send(self)) {
         switch (udp_send_first(st, self)) {
@@ -418,5 +421,5 @@ ouro_udp_sendto(PyObject *object, PyObject *data, PyObject *addr)
     if (self->blocked) {
         return ouro_transport_maybe_pause(st, base);
     }
-    return self->out.count >= OU_DGRAM_BATCH ? ouro_udp_flush(st, self) : 0;
+    return self->out.count >= OU_DGRAM_BATCH ? ouro_udp_flush(object) : 0;
 }

@@ -53,70 +53,6 @@ udp_sendto(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         ouro_udp_sendto(self, a[0], a[1] == NULL ? Py_None : a[1]));
 }
 
-PyDoc_STRVAR(get_extra_info_doc,
-"get_extra_info($self, name, default=None)\n--\n\n"
-"Get optional transport information: 'socket', 'sockname', 'peername'.");
-
-static PyObject *
-udp_get_extra_info(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-                   PyObject *kwnames)
-{
-    static const ouro_signature signature = {
-        .qualname = "BaseTransport.get_extra_info",
-        .skip_self = 1,
-        .positional = 2,
-        .required = 1,
-        .names = {"name", "default"},
-    };
-    PyObject *a[2];
-    if (ouro_parse(&signature, args, nargs, kwnames, a) < 0
-        /* Who asks for the socket may be about to use it. */
-        || ouro_udp_flush(ouro_state_of(self), ouro_udp(self)) < 0) {
-        return NULL;
-    }
-    PyObject *extra = ouro_transport(self)->extra;
-    if (extra == NULL) {
-        PyErr_SetString(PyExc_AttributeError, "_extra");
-        return NULL;
-    }
-    return PyObject_CallMethod(extra, "get", "OO", a[0],
-                               a[1] == NULL ? Py_None : a[1]);
-}
-
-static PyObject *
-udp_get_write_buffer_size(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return ouro_udp_flush(ouro_state_of(self), ouro_udp(self)) < 0
-               ? NULL
-               : PyLong_FromSize_t(ouro_udp_waiting(ouro_udp(self)));
-}
-
-PyDoc_STRVAR(set_write_buffer_limits_doc,
-"set_write_buffer_limits($self, high=None, low=None)\n--\n\n"
-"Set how many bytes may wait to be sent before the protocol is paused, and\n"
-"how few there must be before it goes on.");
-
-static PyObject *
-udp_set_write_buffer_limits(PyObject *self, PyObject *const *args,
-                            Py_ssize_t nargs, PyObject *kwnames)
-{
-    static const ouro_signature signature = {
-        .qualname = "_FlowControlMixin.set_write_buffer_limits",
-        .skip_self = 1,
-        .positional = 2,
-        .names = {"high", "low"},
-    };
-    PyObject *a[2];
-    ouro_state *st = ouro_state_of(self);
-    if (ouro_parse(&signature, args, nargs, kwnames, a) < 0
-        || ouro_udp_flush(st, ouro_udp(self)) < 0
-        || ouro_transport_set_limits(ouro_transport(self), a[0], a[1]) < 0) {
-        return NULL;
-    }
-    return ouro_none_or_error(
-        ouro_transport_maybe_pause(st, ouro_transport(self)));
-}
-
 static PyObject *
 udp_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
@@ -143,12 +79,8 @@ udp_sendto_ready(PyObject *self, PyObject *Py_UNUSED(ignored))
         ouro_udp_send_more(ouro_state_of(self), ouro_udp(self)));
 }
 
-#define KEYWORDS METH_FASTCALL | METH_KEYWORDS
-
 static PyMethodDef udp_methods[] = {
-    {"sendto", OURO_FAST(udp_sendto), KEYWORDS, sendto_doc},
-    {"get_extra_info", OURO_FAST(udp_get_extra_info), KEYWORDS,
-     get_extra_info_doc},
+    OURO_METHOD("sendto", udp_sendto, sendto_doc),
     {"close", udp_close, METH_NOARGS,
      PyDoc_STR("close($self)\n--\n\n"
                "Close when all has been sent; nothing more is received.")},
@@ -156,11 +88,6 @@ static PyMethodDef udp_methods[] = {
      PyDoc_STR("abort($self)\n--\n\n"
                "Close at once; what has not been sent is lost.")},
     OURO_SOCKET_METHODS,
-    {"get_write_buffer_size", udp_get_write_buffer_size, METH_NOARGS,
-     PyDoc_STR("get_write_buffer_size($self)\n--\n\n"
-               "Return how many bytes wait to be sent.")},
-    {"set_write_buffer_limits", OURO_FAST(udp_set_write_buffer_limits),
-     KEYWORDS, set_write_buffer_limits_doc},
     {"_read_ready", udp_read_ready, METH_NOARGS, NULL},
     {"_sendto_ready", udp_sendto_ready, METH_NOARGS, NULL},
     {NULL},
@@ -175,9 +102,7 @@ udp_get_sock(PyObject *self, void *Py_UNUSED(closure))
     if (!base->open || base->sock == NULL) {
         Py_RETURN_NONE;
     }
-    return ouro_udp_flush(ouro_state_of(self), ouro_udp(self)) < 0
-               ? NULL
-               : Py_NewRef(base->sock);
+    return ouro_udp_flush(self) < 0 ? NULL : Py_NewRef(base->sock);
 }
 
 /* For tests with a socket of their own making, whose methods are called. */
@@ -196,7 +121,7 @@ udp_set_sock(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
 static PyObject *
 udp_get_buffer_size(PyObject *self, void *Py_UNUSED(closure))
 {
-    return PyLong_FromSize_t(ouro_udp_waiting(ouro_udp(self)));
+    return PyLong_FromSize_t(ouro_udp_waiting(ouro_transport(self)));
 }
 
 static PyMemberDef udp_members[] = {
@@ -211,13 +136,6 @@ static PyGetSetDef udp_getset[] = {
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
     {NULL},
 };
-
-static PyObject *
-udp_repr(PyObject *self)
-{
-    return ouro_transport_repr(ouro_transport(self),
-                               ouro_udp_waiting(ouro_udp(self)));
-}
 
 /* ---- the type ---------------------------------------------------------- */
 
@@ -249,18 +167,7 @@ udp_clear(PyObject *object)
 static void
 udp_dealloc(PyObject *object)
 {
-    if (PyObject_CallFinalizerFromDealloc(object) < 0) {
-        return;
-    }
-    PyTypeObject *type = Py_TYPE(object);
-    PyObject_GC_UnTrack(object);
-    if (ouro_transport(object)->weakrefs != NULL) {
-        PyObject_ClearWeakRefs(object);
-    }
-    (void)udp_clear(object);
-    Py_CLEAR(ouro_transport(object)->loop);
-    type->tp_free(object);
-    Py_DECREF(type);
+    ouro_transport_dealloc(object, udp_clear);
 }
 
 PyDoc_STRVAR(udp_doc,
@@ -276,7 +183,7 @@ static PyType_Slot udp_slots[] = {
     {Py_tp_finalize, ouro_transport_finalize},
     {Py_tp_traverse, udp_traverse},
     {Py_tp_clear, udp_clear},
-    {Py_tp_repr, udp_repr},
+    {Py_tp_repr, ouro_transport_repr},
     {Py_tp_methods, udp_methods},
     {Py_tp_members, udp_members},
     {Py_tp_getset, udp_getset},
