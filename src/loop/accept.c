@@ -15,21 +15,41 @@
 static const ouro_signature serving_signature = {
     .qualname = "BaseSelectorEventLoop._start_serving",
     .skip_self = 1,
-    .positional = SERVING_ARGS,
+    .positional = SERVING_CONTEXT,
     .required = 2,
     .names = {"protocol_factory", "sock", "sslcontext", "server", "backlog",
               "ssl_handshake_timeout", "ssl_shutdown_timeout"},
 };
 
-PyObject *
-ouro_serving_args(PyObject *const *given, Py_ssize_t nargs, PyObject *kwnames)
+static const ouro_signature serving_signature_3_15 = {
+    .qualname = "BaseSelectorEventLoop._start_serving",
+    .skip_self = 1,
+    .positional = SERVING_ARGS,
+    .required = 2,
+    .names = {"protocol_factory", "sock", "sslcontext", "server", "backlog",
+              "ssl_handshake_timeout", "ssl_shutdown_timeout", "context"},
+};
+
+int
+ouro_serving_count(ouro_state *st)
 {
+    return st->has.loop.transport_context ? SERVING_ARGS : SERVING_CONTEXT;
+}
+
+PyObject *
+ouro_serving_args(ouro_state *st, PyObject *const *given, Py_ssize_t nargs,
+                  PyObject *kwnames)
+{
+    int count = ouro_serving_count(st);
     PyObject *a[SERVING_ARGS];
-    if (ouro_parse(&serving_signature, given, nargs, kwnames, a) < 0) {
+    if (ouro_parse(count == SERVING_ARGS ? &serving_signature_3_15
+                                         : &serving_signature,
+                   given, nargs, kwnames, a)
+        < 0) {
         return NULL;
     }
-    PyObject *args = PyTuple_New(SERVING_ARGS);
-    for (int i = 0; args != NULL && i < SERVING_ARGS; i++) {
+    PyObject *args = PyTuple_New(count);
+    for (int i = 0; args != NULL && i < count; i++) {
         PyObject *value =
             a[i] != NULL                     ? Py_NewRef(a[i])
             : i == SERVING_BACKLOG           ? PyLong_FromLong(100)
@@ -98,6 +118,21 @@ ouro_accept_later(ouro_state *st, PyObject *loop, PyObject *args)
 
 /* ---- _accept_connection() ---------------------------------------------- */
 
+/* What a connection keeps for all its calls (owned): a copy of the server's
+ * context, None: none.  Up to 3.14 there is none: *ret is NULL.  0 or -1. */
+static int
+connection_context(ouro_state *st, PyObject *const *a, PyObject **ret)
+{
+    *ret = NULL;
+    if (!st->has.loop.transport_context) {
+        return 0;
+    }
+    PyObject *context = a[SERVING_CONTEXT];
+    *ret = context == Py_None ? Py_NewRef(context)
+                              : PyObject_CallMethod(context, "copy", NULL);
+    return *ret == NULL ? -1 : 0;
+}
+
 /* One connection: a task that makes its protocol and transport. */
 static int
 accept_in_task(ouro_state *st, PyObject *loop, PyObject *const *a,
@@ -106,18 +141,16 @@ accept_in_task(ouro_state *st, PyObject *loop, PyObject *const *a,
     PyObject *extra = Py_BuildValue("{O:O}", st->str.peername, address);
     PyObject *method = PyObject_GetAttrString(loop, "_accept_connection2");
     PyObject *coro = NULL, *task = NULL, *context = NULL;
-    bool shared = st->has.loop.transport_context;
-    if (shared) {
-        context = PyContext_CopyCurrent(); /* of all that is called */
-    }
-    if (extra != NULL && method != NULL && (!shared || context != NULL)) {
+    if (extra != NULL && method != NULL
+        && connection_context(st, a, &context) == 0) {
         coro = PyObject_CallFunctionObjArgs(
             method, a[SERVING_FACTORY], conn, extra, a[SERVING_SSL],
             a[SERVING_SERVER], a[SERVING_HANDSHAKE_TIMEOUT],
             a[SERVING_SHUTDOWN_TIMEOUT], context, NULL);
     }
     if (coro != NULL) {
-        task = ouro_create_task(st, loop, coro, NULL, context);
+        task = ouro_create_task(st, loop, coro, NULL,
+                                context == Py_None ? NULL : context);
     }
     Py_XDECREF(context);
     Py_XDECREF(extra);
@@ -196,7 +229,7 @@ loop_accept_connection(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
                        PyObject *kwnames)
 {
     ouro_state *st = ouro_state_of(loop);
-    PyObject *all = ouro_serving_args(args, nargs, kwnames);
+    PyObject *all = ouro_serving_args(st, args, nargs, kwnames);
     if (all == NULL) {
         return NULL;
     }

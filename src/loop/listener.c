@@ -50,6 +50,16 @@ listener_accept_by_method(ListenerObject *self)
     return result == NULL ? -1 : 0;
 }
 
+/* What connections get copies of (borrowed), or NULL. */
+static PyObject *
+listener_context(ouro_state *st, ListenerObject *self)
+{
+    PyObject *context = st->has.loop.transport_context
+                            ? listener_arg(self, SERVING_CONTEXT)
+                            : Py_None;
+    return context == Py_None ? NULL : context;
+}
+
 /* How many connections one event may bring. */
 static Py_ssize_t
 listener_backlog(ListenerObject *self)
@@ -87,7 +97,8 @@ listener_accept(ouro_state *st, ListenerObject *self)
         ou_address_set(&connection.peer, (struct sockaddr *)&address, length);
         if (st->net->accept(st, self->loop,
                             listener_arg(self, SERVING_FACTORY),
-                            listener_arg(self, SERVING_SERVER), &connection)
+                            listener_arg(self, SERVING_SERVER),
+                            listener_context(st, self), &connection)
             < 0) {
             return -1;
         }
@@ -194,7 +205,7 @@ listener_start(ouro_state *st, PyObject *loop, PyObject *const *args)
     }
     ou_io_init(&self->io, &listener_kind, &listener_kind);
     self->loop = Py_NewRef(loop);
-    self->args = PyTuple_New(SERVING_ARGS);
+    self->args = PyTuple_New(ouro_serving_count(st));
     self->context = PyContext_CopyCurrent();
     int fd = self->args == NULL || self->context == NULL
                  ? -1
@@ -206,7 +217,7 @@ listener_start(ouro_state *st, PyObject *loop, PyObject *const *args)
                < 0) {
         goto done;
     }
-    for (int i = 0; i < SERVING_ARGS; i++) {
+    for (int i = 0; i < PyTuple_GET_SIZE(self->args); i++) {
         PyTuple_SET_ITEM(self->args, i, Py_NewRef(args[i]));
     }
     int error =
@@ -298,6 +309,14 @@ serve_by_reader(ouro_state *st, PyObject *loop, PyObject *args)
     return result == NULL ? -1 : 0;
 }
 
+/* asyncio takes whatever has a copy(). */
+static bool
+has_odd_context(ouro_state *st, PyObject *const *a)
+{
+    return st->has.loop.transport_context && a[SERVING_CONTEXT] != Py_None
+           && !PyContext_CheckExact(a[SERVING_CONTEXT]);
+}
+
 static int
 start_serving(ouro_state *st, PyObject *loop, PyObject *args)
 {
@@ -306,7 +325,7 @@ start_serving(ouro_state *st, PyObject *loop, PyObject *args)
     if (tls < 0) {
         return -1;
     }
-    if (!tls && ouro_loop_fast(st, loop)) {
+    if (!tls && !has_odd_context(st, a) && ouro_loop_fast(st, loop)) {
         int started = listener_start(st, loop, a);
         if (started != 0) {
             return started < 0 ? -1 : 0;
@@ -319,11 +338,12 @@ static PyObject *
 loop_start_serving(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
-    PyObject *all = ouro_serving_args(args, nargs, kwnames);
+    ouro_state *st = ouro_state_of(loop);
+    PyObject *all = ouro_serving_args(st, args, nargs, kwnames);
     if (all == NULL) {
         return NULL;
     }
-    int result = start_serving(ouro_state_of(loop), loop, all);
+    int result = start_serving(st, loop, all);
     Py_DECREF(all);
     return result < 0 ? NULL : Py_NewRef(Py_None);
 }
@@ -331,18 +351,26 @@ loop_start_serving(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
 int
 ouro_start_serving(ouro_state *st, PyObject *loop, PyObject *const *args)
 {
-    PyObject *result;
     if (ouro_loop_fast(st, loop)) {
-        result = loop_start_serving(loop, args, SERVING_ARGS, NULL);
+        PyObject *done =
+            loop_start_serving(loop, args, ouro_serving_count(st), NULL);
+        Py_XDECREF(done);
+        return done == NULL ? -1 : 0;
     }
-    else {
-        PyObject *full[SERVING_ARGS + 1] = {loop};
-        for (int i = 0; i < SERVING_ARGS; i++) {
-            full[i + 1] = args[i];
+    PyObject *keyword = NULL;
+    if (st->has.loop.transport_context) {
+        keyword = Py_BuildValue("(s)", "context");
+        if (keyword == NULL) {
+            return -1;
         }
-        result = PyObject_VectorcallMethod(st->str._start_serving, full,
-                                           SERVING_ARGS + 1, NULL);
     }
+    PyObject *full[SERVING_ARGS + 1] = {loop};
+    for (int i = 0; i < SERVING_ARGS; i++) {
+        full[i + 1] = args[i];
+    }
+    PyObject *result = PyObject_VectorcallMethod(st->str._start_serving, full,
+                                                 SERVING_CONTEXT + 1, keyword);
+    Py_XDECREF(keyword);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }

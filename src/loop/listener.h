@@ -13,12 +13,16 @@ enum {
     SERVING_BACKLOG,
     SERVING_HANDSHAKE_TIMEOUT,
     SERVING_SHUTDOWN_TIMEOUT,
+    SERVING_CONTEXT, /* 3.15+: what connections get copies of, or None */
     SERVING_ARGS,
 };
 
+/* How many of them there are in the Python that runs. */
+int ouro_serving_count(ouro_state *st);
+
 /* The arguments of a call with their defaults, as a tuple (owned). */
-PyObject *ouro_serving_args(PyObject *const *given, Py_ssize_t nargs,
-                            PyObject *kwnames);
+PyObject *ouro_serving_args(ouro_state *st, PyObject *const *given,
+                            Py_ssize_t nargs, PyObject *kwnames);
 
 /* Whether accept() failed for want of descriptors or memory. */
 bool ouro_out_of_resources(int error);
@@ -28,7 +32,8 @@ bool ouro_out_of_resources(int error);
  * _start_serving(), a tuple. 0 or -1. */
 int ouro_accept_later(ouro_state *st, PyObject *loop, PyObject *args);
 
-/* loop._start_serving(*args), directly where nothing is overridden. 0/-1. */
+/* loop._start_serving(*args, context=), directly where nothing is overridden.
+ * args: SERVING_ARGS of them. 0 or -1. */
 int ouro_start_serving(ouro_state *st, PyObject *loop, PyObject *const *args);
 
 #endif

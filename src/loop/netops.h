@@ -31,9 +31,12 @@ typedef struct net_ops {
                                PyObject *protocol, PyObject *address,
                                PyObject *waiter, PyObject *extra);
     /* On a fast loop: make protocol and transport of an accepted connection
-     * in the next turn, in a copy of the current context. 0 or -1. */
+     * in the next turn, in a copy of the current context. 0 or -1.  With a
+     * context (from 3.15 on) that and all calls of the transport run in a
+     * copy of it. */
     int (*accept)(ouro_state *st, PyObject *loop, PyObject *factory,
-                  PyObject *server, const accepted *connection);
+                  PyObject *server, PyObject *context,
+                  const accepted *connection);
     /* The transport (borrowed) whose watch this is and which is not closing,
      * or NULL: what _ensure_fd_no_transport() asks. */
     PyObject *(*transport_of)(ou_io *io);

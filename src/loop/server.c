@@ -276,7 +276,8 @@ server_start_socket(ouro_state *st, ServerObject *self, PyObject *sock)
                             (PyObject *)self,
                             or_none(self->backlog),
                             or_none(self->ssl_handshake_timeout),
-                            or_none(self->ssl_shutdown_timeout)};
+                            or_none(self->ssl_shutdown_timeout),
+                            or_none(self->context)};
         result = ouro_start_serving(st, loop, args);
     }
     Py_DECREF(loop);
@@ -424,7 +425,8 @@ server_repr(PyObject *op)
 }
 
 static void
-server_fill(ServerObject *self, PyObject *const *a, PyObject *waiters)
+server_fill(ServerObject *self, PyObject *const *a, PyObject *waiters,
+            PyObject *context)
 {
     Py_XSETREF(self->loop, Py_NewRef(a[0]));
     Py_XSETREF(self->sockets, a[1] == Py_None ? NULL : Py_NewRef(a[1]));
@@ -435,6 +437,7 @@ server_fill(ServerObject *self, PyObject *const *a, PyObject *waiters)
     Py_XSETREF(self->ssl_shutdown_timeout,
                Py_NewRef(a[6] == NULL ? Py_None : a[6]));
     Py_XSETREF(self->waiters, waiters);
+    Py_XSETREF(self->context, context);
     self->serving = false;
 }
 
@@ -453,11 +456,14 @@ server_init(PyObject *op, PyObject *args, PyObject *kwargs)
     if (ouro_parse_init(&signature, args, kwargs, a) < 0) {
         return -1;
     }
-    PyObject *waiters = PyList_New(0);
-    if (waiters == NULL) {
+    bool keeps = ouro_state_of(op)->has.loop.transport_context;
+    PyObject *waiters = PyList_New(0), *context = NULL;
+    if (waiters == NULL
+        || (keeps && (context = PyContext_CopyCurrent()) == NULL)) {
+        Py_XDECREF(waiters);
         return -1;
     }
-    server_fill(ouro_server(op), a, waiters);
+    server_fill(ouro_server(op), a, waiters, context);
     return 0;
 }
 
@@ -491,6 +497,7 @@ server_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->ssl_context);
     Py_VISIT(self->ssl_handshake_timeout);
     Py_VISIT(self->ssl_shutdown_timeout);
+    Py_VISIT(self->context);
     Py_VISIT(self->serving_forever);
     Py_VISIT(self->foreign);
     return 0;
@@ -509,6 +516,7 @@ server_clear(PyObject *op)
     Py_CLEAR(self->ssl_context);
     Py_CLEAR(self->ssl_handshake_timeout);
     Py_CLEAR(self->ssl_shutdown_timeout);
+    Py_CLEAR(self->context);
     Py_CLEAR(self->serving_forever);
     Py_CLEAR(self->foreign);
     return 0;
@@ -577,6 +585,8 @@ static PyMemberDef server_members[] = {
     {NULL},
 };
 
+static PyMemberDef member_3_15 = MEMBER("_context", context);
+
 static PyGetSetDef server_getset[] = {
     {"sockets", server_get_sockets, NULL,
      "The sockets that the server listens on, as a tuple.", NULL},
@@ -615,21 +625,40 @@ static PyType_Spec server_spec = {
     .slots = server_slots,
 };
 
+/* type.<name> = descriptor; takes the descriptor over. */
+static int
+add_descriptor(PyTypeObject *type, const char *name, PyObject *descriptor)
+{
+    int result = descriptor == NULL ? -1
+                                    : PyObject_SetAttrString((PyObject *)type,
+                                                             name, descriptor);
+    Py_XDECREF(descriptor);
+    return result;
+}
+
 static int
 add_methods(PyTypeObject *type, PyMethodDef *table)
 {
     for (PyMethodDef *method = table; method->ml_name != NULL; method++) {
-        PyObject *descriptor = PyDescr_NewMethod(type, method);
-        int result = descriptor == NULL
-                         ? -1
-                         : PyObject_SetAttrString((PyObject *)type,
-                                                  method->ml_name, descriptor);
-        Py_XDECREF(descriptor);
-        if (result < 0) {
+        if (add_descriptor(type, method->ml_name,
+                           PyDescr_NewMethod(type, method))
+            < 0) {
             return -1;
         }
     }
     return 0;
+}
+
+/* What Server has in some versions alone. */
+static int
+add_newer(ouro_state *st, PyTypeObject *type)
+{
+    if (st->has.minor >= 13 && add_methods(type, methods_3_13) < 0) {
+        return -1;
+    }
+    return st->has.loop.transport_context ? add_descriptor(
+               type, member_3_15.name, PyDescr_NewMember(type, &member_3_15))
+                                          : 0;
 }
 
 /* As the loop: asyncio's abstract class is a base, the layout is ours. */
@@ -641,8 +670,7 @@ ouro_server_setup(PyObject *module, ouro_state *st)
         || ouro_add_async_methods(st, st->types.ServerCore,
                                   ouro_server_async_methods)
                < 0
-        || (st->has.minor >= 13
-            && add_methods(st->types.ServerCore, methods_3_13) < 0)) {
+        || add_newer(st, st->types.ServerCore) < 0) {
         return -1;
     }
     PyObject *base =

@@ -23,6 +23,7 @@ typedef struct ServerObject {
     PyObject *ssl_context;
     PyObject *ssl_handshake_timeout;
     PyObject *ssl_shutdown_timeout;
+    PyObject *context;         /* 3.15+: connections get copies of it */
     PyObject *serving_forever; /* the future, or NULL */
     server_client *clients;
     Py_ssize_t active; /* attached transports */

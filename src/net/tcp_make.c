@@ -257,7 +257,7 @@ static const ou_job_kind accept_kind = {
 
 static int
 tcp_accept(ouro_state *st, PyObject *loop, PyObject *factory, PyObject *server,
-           const accepted *connection)
+           PyObject *context, const accepted *connection)
 {
     PyObject *object = ouro_tcp_new(st->types.SocketTransport, NULL, NULL);
     if (object == NULL) {
@@ -266,7 +266,8 @@ tcp_accept(ouro_state *st, PyObject *loop, PyObject *factory, PyObject *server,
     }
     TcpObject *self = ouro_tcp(object);
     TransportObject *base = &self->base;
-    base->step_context = PyContext_CopyCurrent();
+    base->step_context =
+        context == NULL ? PyContext_CopyCurrent() : PyContext_Copy(context);
     if (base->step_context == NULL
         || ouro_transport_begin(st, base, &ouro_tcp_kind, loop, NULL,
                                 connection->fd)
@@ -276,7 +277,7 @@ tcp_accept(ouro_state *st, PyObject *loop, PyObject *factory, PyObject *server,
         Py_DECREF(object);
         return -1;
     }
-    if (st->has.loop.transport_context) {
+    if (context != NULL) {
         base->context = Py_NewRef(base->step_context);
         base->keeps_context = true;
     }

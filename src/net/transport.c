@@ -145,7 +145,29 @@ ouro_transport_attach(ouro_state *st, TransportObject *self, PyObject *server)
     return 0;
 }
 
-/* loop.call_soon(self.<method>, *args) */
+/* loop.<method>(a, b, c), up to the first NULL; with context= from 3.15 on,
+ * where the transport keeps one. */
+static PyObject *
+call_loop(TransportObject *self, PyObject *method, PyObject *a, PyObject *b,
+          PyObject *c)
+{
+    PyObject *stack[5] = {self->loop, a, b, c};
+    size_t count = b == NULL ? 2 : c == NULL ? 3 : 4;
+    if (!self->keeps_context || self->context == NULL) {
+        return PyObject_VectorcallMethod(method, stack, count, NULL);
+    }
+    PyObject *keyword = Py_BuildValue("(s)", "context");
+    if (keyword == NULL) {
+        return NULL;
+    }
+    stack[count] = self->context;
+    PyObject *result =
+        PyObject_VectorcallMethod(method, stack, count, keyword);
+    Py_DECREF(keyword);
+    return result;
+}
+
+/* loop.call_soon(object.<method>, a, b) */
 int
 ouro_transport_call_soon(ouro_state *st, TransportObject *self,
                          PyObject *object, PyObject *method, PyObject *a,
@@ -155,8 +177,7 @@ ouro_transport_call_soon(ouro_state *st, TransportObject *self,
     if (callback == NULL) {
         return -1;
     }
-    PyObject *handle = PyObject_CallMethodObjArgs(
-        self->loop, st->str.call_soon, callback, a, b, NULL);
+    PyObject *handle = call_loop(self, st->str.call_soon, callback, a, b);
     Py_DECREF(callback);
     Py_XDECREF(handle);
     return handle == NULL ? -1 : 0;
@@ -234,9 +255,9 @@ watch_by_methods(ouro_state *st, TransportObject *self, unsigned direction,
         callback =
             PyObject_GetAttr((PyObject *)self, in ? st->str._read_ready : out);
         if (callback != NULL) {
-            result = PyObject_CallMethodObjArgs(
-                self->loop, in ? st->str._add_reader : st->str._add_writer, fd,
-                callback, NULL);
+            result =
+                call_loop(self, in ? st->str._add_reader : st->str._add_writer,
+                          fd, callback, NULL);
         }
     }
     else if (fd != NULL) {
@@ -344,7 +365,8 @@ ouro_transport_enter(TransportObject *self, PyObject *context,
         && ouro_leave_task_fast((LoopCore *)self->loop) < 0) {
         return -1;
     }
-    if (context != NULL) {
+    /* A kept context is also that of what the loop calls by handles. */
+    if (context != NULL && context != PyThreadState_Get()->context) {
         if (PyContext_Enter(context) < 0) {
             return -1;
         }

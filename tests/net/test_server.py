@@ -12,6 +12,7 @@ import warnings
 
 import pytest
 from networlds import WORLDS, Recorder, StockLoop, receive, run, same, until
+from tlspeer import client_context, server_context
 
 import ouro
 
@@ -182,6 +183,91 @@ def test_context_of_connections():
             await echo_nothing(loop, server)
         server.close()
         await server.wait_closed()
+    same(scenario)
+
+
+async def talk(log, address, tls):
+    """Connect, send two pieces, disconnect; what the server notes of each
+    is awaited."""
+    def count(what):
+        return [each[0] for each in log].count(what)
+
+    received, lost = count("data"), count("lost")
+    options = {"ssl": client_context(), "server_hostname": "localhost"}
+    _, writer = await asyncio.open_connection(
+        *address, **(options if tls else {}))
+    for _ in range(2):
+        writer.write(b"x")
+        received += 1
+        await until(lambda: count("data") == received)
+    writer.close()
+    await writer.wait_closed()
+    await until(lambda: count("lost") > lost)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_context_of_a_server_started_later(tls):
+    """From 3.15 on it is that in which the server was made."""
+    async def scenario(loop, log):
+        variable = contextvars.ContextVar("variable", default="none")
+
+        def note(what):
+            log.append((what, variable.get()))
+            variable.set(what)
+
+        def factory():
+            note("factory")
+            return Recorder([], made=lambda _: note("made"),
+                            data=lambda _: note("data"),
+                            lost=lambda _: note("lost"))
+        variable.set("server")
+        server = await loop.create_server(
+            factory, "127.0.0.1", 0, start_serving=False,
+            ssl=server_context() if tls else None)
+        variable.set("later")
+        context = getattr(server, "_context", None)
+        log.append(("context", context is not None and context[variable]))
+        await server.start_serving()
+        variable.set("last")
+        for _ in range(2):
+            await talk(log, server.sockets[0].getsockname(), tls)
+        server.close()
+        await server.wait_closed()
+    same(scenario)
+
+
+@pytest.mark.parametrize("given", ["none", "own", "odd"])
+def test_start_serving_in_a_context(given):
+    """_start_serving(context=): a copy of it for each connection."""
+    async def scenario(loop, log):
+        variable = contextvars.ContextVar("variable", default="none")
+
+        def note(what):
+            log.append((what, variable.get()))
+            variable.set(what)
+
+        class Odd:
+            def copy(self):
+                return own.copy()
+
+        own = contextvars.copy_context()
+        own.run(variable.set, "own")
+        context = {"none": None, "own": own, "odd": Odd()}[given]
+        sock = socket.create_server(("127.0.0.1", 0))
+        sock.setblocking(False)
+        variable.set("started")
+        try:
+            loop._start_serving(lambda: Recorder(
+                [], made=lambda _: note("made"), data=lambda _: note("data"),
+                lost=lambda _: note("lost")), sock, context=context)
+        except TypeError:
+            log.append(("no context",))
+            sock.close()
+            return
+        variable.set("later")
+        for _ in range(2):
+            await talk(log, sock.getsockname(), False)
+        loop._stop_serving(sock)
     same(scenario)
 
 

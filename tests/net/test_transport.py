@@ -226,7 +226,10 @@ def test_what_can_be_written(family):
     lambda t: t.write("text"), lambda t: t.write(None), lambda t: t.write(7),
     lambda t: t.write([b"list"]), lambda t: t.write(),
     lambda t: t.write(b"a", b"b"), lambda t: t.writelines(None),
-    lambda t: t.writelines(["text"]), lambda t: t.writelines([b"a", 7]),
+    lambda t: t.writelines(["text"]),
+    pytest.param(lambda t: t.writelines([b"a", 7]), marks=pytest.mark.skipif(
+        sys.version_info >= (3, 15),
+        reason="asyncio keeps the first piece, and never writes again")),
     lambda t: t.set_write_buffer_limits(high=1, low=2),
     lambda t: t.set_write_buffer_limits(low=-1),
     lambda t: t.set_write_buffer_limits(high=-1),
@@ -1005,8 +1008,10 @@ def test_dropped_open():
             loop.close()
             del loop
             gc.collect()
-        assert transport() is None
         texts = [str(each.message) for each in caught]
+        del caught  # which may hold the transport
+        gc.collect()
+        assert transport() is None
         assert f"unclosed transport <_SelectorSocketTransport fd={fd}>" \
             in texts, texts
         assert ours.fileno() == -1
