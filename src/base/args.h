@@ -46,6 +46,18 @@ ouro_parse_none(const char *qualname, PyObject *const *args, Py_ssize_t nargs,
     return ouro_refuse_arguments(qualname, args, nargs, kwnames);
 }
 
+/* For a method with one parameter. */
+static inline int
+ouro_parse_one(const ouro_signature *signature, PyObject *const *args,
+               Py_ssize_t nargs, PyObject *kwnames, PyObject **ret)
+{
+    if (nargs == 1 && kwnames == NULL) {
+        *ret = args[0];
+        return 0;
+    }
+    return ouro_parse(signature, args, nargs, kwnames, ret);
+}
+
 /* The same from a tuple and a dict (tp_init). */
 int ouro_parse_init(const ouro_signature *signature, PyObject *args,
                     PyObject *kwargs, PyObject **ret);

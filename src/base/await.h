@@ -18,6 +18,7 @@
 #ifndef OURO_AWAIT_H
 #define OURO_AWAIT_H
 
+#include "base/args.h"
 #include "base/ouro.h"
 
 typedef struct AwaitObject AwaitObject;
@@ -107,6 +108,24 @@ PyObject *ouro_await_parked(AwaitObject *self);
  * reference of; may be NULL. */
 AwaitObject *ouro_await_new(ouro_state *st, const await_kind *kind,
                             PyObject *owner);
+
+/* What a method without parameters returns that has such a body; NULL: a
+ * TypeError. */
+static inline PyObject *
+ouro_await_call(ouro_state *st, const await_kind *kind, PyObject *self,
+                PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return ouro_parse_none(kind->qualname, args, nargs, kwnames) < 0
+               ? NULL
+               : (PyObject *)ouro_await_new(st, kind, self);
+}
+
+/* What self.__aexit__(type, value, traceback) returns: the body has the type
+ * in a, the value in b. */
+PyObject *ouro_await_exit(const await_kind *kind, PyObject *self,
+                          const ouro_signature *signature,
+                          PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *kwnames);
 
 /* Async methods and functions.  Adds to a type (or module) one descriptor
  * each, with METHOD_DESCRIPTOR and vectorcall, settable attributes, and the

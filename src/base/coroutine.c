@@ -155,6 +155,23 @@ ouro_await_new(ouro_state *st, const await_kind *kind, PyObject *owner)
     return self;
 }
 
+PyObject *
+ouro_await_exit(const await_kind *kind, PyObject *self,
+                const ouro_signature *signature, PyObject *const *args,
+                Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *given[3];
+    if (ouro_parse(signature, args, nargs, kwnames, given) < 0) {
+        return NULL;
+    }
+    AwaitObject *body = ouro_await_new(ouro_state_of(self), kind, self);
+    if (body != NULL) {
+        body->a = Py_NewRef(given[0]);
+        body->b = Py_NewRef(given[1]);
+    }
+    return (PyObject *)body;
+}
+
 static int
 await_traverse(PyObject *object, visitproc visit, void *arg)
 {

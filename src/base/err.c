@@ -31,6 +31,18 @@ ouro_error_leaves_loop(void)
            || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
 }
 
+PyObject *
+ouro_no_attribute(void *object, const char *name)
+{
+    PyObject *type = PyType_GetName(Py_TYPE(object));
+    if (type != NULL) {
+        PyErr_Format(PyExc_AttributeError, "'%U' object has no attribute '%s'",
+                     type, name);
+        Py_DECREF(type);
+    }
+    return NULL;
+}
+
 void
 ouro_raise(PyObject *exception)
 {

@@ -18,6 +18,10 @@ PyObject *ouro_errno_exception(int error);
  * KeyboardInterrupt. */
 bool ouro_error_leaves_loop(void);
 
+/* AttributeError: 'Lock' object has no attribute 'name': __init__() has not
+ * been called. NULL. */
+PyObject *ouro_no_attribute(void *object, const char *name);
+
 /* Make `exception` current (steals nothing); as the raise statement does, a
  * class is raised as its instance, and what is none is a TypeError. */
 void ouro_raise(PyObject *exception);

@@ -272,7 +272,7 @@ loop_accept_connection(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
         }
     }
     Py_DECREF(all);
-    return result < 0 ? NULL : Py_NewRef(Py_None);
+    return ouro_none_or_error(result);
 }
 
 /* ---- _accept_connection2() --------------------------------------------- */

@@ -89,10 +89,8 @@ static int
 set_hooks(ouro_state *st, PyObject *firstiter, PyObject *finalizer)
 {
     PyObject *args[] = {firstiter, finalizer};
-    PyObject *result =
-        PyObject_Vectorcall(st->stock.set_asyncgen_hooks, args, 2, NULL);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(
+        PyObject_Vectorcall(st->stock.set_asyncgen_hooks, args, 2, NULL));
 }
 
 int
@@ -254,16 +252,8 @@ static PyObject *
 loop_shutdown_asyncgens(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                         PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "BaseEventLoop.shutdown_asyncgens",
-        .skip_self = 1,
-        .names = {NULL},
-    };
-    if (ouro_parse(&signature, args, nargs, kwnames, NULL) < 0) {
-        return NULL;
-    }
-    return (PyObject *)ouro_await_new(((LoopObject *)op)->core.st,
-                                      &shutdown_kind, op);
+    return ouro_await_call(((LoopObject *)op)->core.st, &shutdown_kind, op,
+                           args, nargs, kwnames);
 }
 
 PyDoc_STRVAR(shutdown_doc, "shutdown_asyncgens($self, /)\n--\n\n\

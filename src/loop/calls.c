@@ -88,10 +88,7 @@ call_hold(ou_job *job)
 static int
 call_visit(ou_job *job, void *visitor)
 {
-    visitproc visit = ((ouro_visitor *)visitor)->visit;
-    void *arg = ((ouro_visitor *)visitor)->arg;
-    Py_VISIT(call_of(job));
-    return 0;
+    return ouro_visit_owner(visitor, call_of(job));
 }
 
 static const waiter_kind call_job = {

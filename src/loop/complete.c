@@ -7,9 +7,7 @@
 static int
 call_no_result(LoopObject *self, PyObject *name)
 {
-    PyObject *result = PyObject_CallMethodNoArgs((PyObject *)self, name);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(PyObject_CallMethodNoArgs((PyObject *)self, name));
 }
 
 /* SystemExit and KeyboardInterrupt have ended run_forever() already. */
@@ -64,23 +62,21 @@ run_until_complete_cb(PyObject *module, PyObject *fut)
         ends = ends_the_run(st, fut);
     }
     if (ends != 0) {
-        return ends < 0 ? NULL : Py_NewRef(Py_None);
+        return ouro_none_or_error(ends);
     }
     int result = stop_loop_of(st, fut);
     if (result < 0 && PyErr_ExceptionMatches(PyExc_MemoryError)) {
         PyErr_Clear();
         result = stop_loop_of(st, fut);
     }
-    return result < 0 ? NULL : Py_NewRef(Py_None);
+    return ouro_none_or_error(result);
 }
 
 static int
 call_with_callback(ouro_state *st, PyObject *fut, PyObject *method)
 {
-    PyObject *result = PyObject_CallMethodOneArg(
-        fut, method, st->stock.run_until_complete_cb);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(PyObject_CallMethodOneArg(
+        fut, method, st->stock.run_until_complete_cb));
 }
 
 /* The caller never sees this task: what it raised is not lost but raised. */

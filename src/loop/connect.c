@@ -75,10 +75,8 @@ ouro_check_stream_socket(ouro_state *st, PyObject *sock)
 int
 ouro_set_nonblocking(ouro_state *st, PyObject *sock)
 {
-    PyObject *result =
-        PyObject_CallMethodOneArg(sock, st->str.setblocking, Py_False);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(
+        PyObject_CallMethodOneArg(sock, st->str.setblocking, Py_False));
 }
 
 void

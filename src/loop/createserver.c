@@ -86,10 +86,8 @@ static int
 call_setsockopt(PyObject *sock, PyObject *level, PyObject *option,
                 PyObject *value)
 {
-    PyObject *result =
-        PyObject_CallMethod(sock, "setsockopt", "OOO", level, option, value);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(
+        PyObject_CallMethod(sock, "setsockopt", "OOO", level, option, value));
 }
 
 /* sock.setsockopt(socket.<level>, socket.<option>, True) */

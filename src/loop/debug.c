@@ -171,7 +171,7 @@ loop_check_callback(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                               : ouro_loop_check_callback((LoopObject *)op,
                                                          values[0], name);
     Py_XDECREF(method);
-    return result < 0 ? NULL : Py_NewRef(Py_None);
+    return ouro_none_or_error(result);
 }
 
 /* ---- origins of coroutines --------------------------------------------- */
@@ -179,9 +179,8 @@ loop_check_callback(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
 static int
 set_origin_depth(ouro_state *st, PyObject *depth)
 {
-    PyObject *result = PyObject_CallOneArg(st->stock.set_origin_depth, depth);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(
+        PyObject_CallOneArg(st->stock.set_origin_depth, depth));
 }
 
 /* asyncio.constants.DEBUG_STACK_DEPTH */

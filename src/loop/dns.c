@@ -73,7 +73,7 @@ literal_host(PyObject *host)
     Py_XDECREF(zone);
     if (zoned < 0 || zoned > 0 || !PyUnicode_Check(host)) {
         Py_XDECREF(host);
-        return zoned < 0 ? NULL : Py_NewRef(Py_None);
+        return ouro_none_or_error(zoned);
     }
     return host;
 }

@@ -48,10 +48,8 @@ call_back(LoopObject *self, PyObject *callback, PyObject *future,
         return 0;
     }
     PyObject *args[] = {(PyObject *)self, callback, future, value};
-    PyObject *handle = PyObject_VectorcallMethod(
-        self->core.st->str.call_soon_threadsafe, args, 4, NULL);
-    Py_XDECREF(handle);
-    return handle == NULL ? -1 : 0;
+    return ouro_drop_result(PyObject_VectorcallMethod(
+        self->core.st->str.call_soon_threadsafe, args, 4, NULL));
 }
 
 static int
@@ -126,7 +124,7 @@ loop_do_shutdown(PyObject *op, PyObject *future)
     if (result < 0) {
         result = report_shutdown_error(self, future);
     }
-    return result < 0 ? NULL : Py_NewRef(Py_None);
+    return ouro_none_or_error(result);
 }
 
 /* threading.Thread(target=self._do_shutdown, args=(future,)), started. */
@@ -166,9 +164,8 @@ static int
 join_thread(ouro_state *st, PyObject *thread, PyObject *timeout)
 {
     PyObject *args[] = {thread, timeout};
-    PyObject *result = PyObject_VectorcallMethod(st->str.join, args, 2, NULL);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(
+        PyObject_VectorcallMethod(st->str.join, args, 2, NULL));
 }
 
 /* Its time is over: warn, and leave the threads to themselves. */

@@ -133,9 +133,8 @@ ensure_free(LoopObject *self, PyObject *fd)
     if (intact != 0) {
         return intact < 0 ? -1 : ouro_fd_ensure_free(self, fd);
     }
-    PyObject *result = PyObject_CallMethodOneArg((PyObject *)self, name, fd);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(
+        PyObject_CallMethodOneArg((PyObject *)self, name, fd));
 }
 
 static PyObject *

@@ -67,15 +67,6 @@ watch_of_out(ou_job *job)
 }
 
 static int
-visit_watch(FdWatch *self, void *visitor)
-{
-    visitproc visit = ((ouro_visitor *)visitor)->visit;
-    void *arg = ((ouro_visitor *)visitor)->arg;
-    Py_VISIT((PyObject *)self);
-    return 0;
-}
-
-static int
 in_run(ou_job *job)
 {
     return run_direction(watch_of_in(job), OU_IN);
@@ -114,13 +105,13 @@ out_hold(ou_job *job)
 static int
 in_visit(ou_job *job, void *visitor)
 {
-    return visit_watch(watch_of_in(job), visitor);
+    return ouro_visit_owner(visitor, watch_of_in(job));
 }
 
 static int
 out_visit(ou_job *job, void *visitor)
 {
-    return visit_watch(watch_of_out(job), visitor);
+    return ouro_visit_owner(visitor, watch_of_out(job));
 }
 
 static const ou_job_kind in_kind = {
@@ -265,9 +256,8 @@ check_stock_transport(LoopObject *self, PyObject *fileobj, int fd)
         Py_XDECREF(transport);
         return transport == NULL ? -1 : 0;
     }
-    PyObject *closing = PyObject_CallMethod(transport, "is_closing", NULL);
-    int closed = closing == NULL ? -1 : PyObject_IsTrue(closing);
-    Py_XDECREF(closing);
+    int closed =
+        ouro_truth_of(PyObject_CallMethod(transport, "is_closing", NULL));
     int result = closed == 0  ? used_by_transport(fileobj, transport)
                  : closed < 0 ? -1
                               : 0;

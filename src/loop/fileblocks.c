@@ -57,10 +57,8 @@ seek_to_offset(ouro_state *st, AwaitObject *self)
     if (wanted <= 0) {
         return wanted;
     }
-    PyObject *moved = PyObject_CallMethod(ouro_frame_get(self, SEND_FILE),
-                                          "seek", "O", offset);
-    Py_XDECREF(moved);
-    return moved == NULL ? -1 : 0;
+    return ouro_drop_result(PyObject_CallMethod(
+        ouro_frame_get(self, SEND_FILE), "seek", "O", offset));
 }
 
 static int

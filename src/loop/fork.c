@@ -40,10 +40,7 @@ before_fork(PyObject *module, PyObject *ignored)
         result = ou_loop_run_deferred(ouro_loop_engine(loop));
     }
     Py_XDECREF(loop);
-    if (result < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return ouro_none_or_error(result);
 }
 
 static PyMethodDef before = {"_before_fork", before_fork, METH_NOARGS, NULL};

@@ -55,10 +55,7 @@ handle_job_hold(ou_job *job)
 static int
 handle_job_visit(ou_job *job, void *visitor)
 {
-    visitproc visit = ((ouro_visitor *)visitor)->visit;
-    void *arg = ((ouro_visitor *)visitor)->arg;
-    Py_VISIT(handle_of(job));
-    return 0;
+    return ouro_visit_owner(visitor, handle_of(job));
 }
 
 const ou_job_kind ouro_handle_job = {

@@ -267,7 +267,7 @@ loop_default_exception_handler(PyObject *op, PyObject *const *args,
     Py_XDECREF(text);
     Py_XDECREF(error);
     Py_XDECREF(message);
-    return result < 0 ? NULL : Py_NewRef(Py_None);
+    return ouro_none_or_error(result);
 }
 
 /* ---- calling them ------------------------------------------------------ */
@@ -414,7 +414,7 @@ loop_call_exception_handler(PyObject *op, PyObject *const *args,
         }
         Py_XDECREF(value);
     }
-    return result < 0 ? NULL : Py_NewRef(Py_None);
+    return ouro_none_or_error(result);
 }
 
 PyDoc_STRVAR(get_exception_handler_doc,

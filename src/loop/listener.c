@@ -170,8 +170,7 @@ listener_hold(ou_job *job)
 static int
 listener_visit(ou_job *job, void *visitor)
 {
-    ouro_visitor *v = visitor;
-    return v->visit((PyObject *)listener_of(job), v->arg);
+    return ouro_visit_owner(visitor, listener_of(job));
 }
 
 static const ou_job_kind listener_kind = {
@@ -345,7 +344,7 @@ loop_start_serving(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
     }
     int result = start_serving(st, loop, all);
     Py_DECREF(all);
-    return result < 0 ? NULL : Py_NewRef(Py_None);
+    return ouro_none_or_error(result);
 }
 
 int

@@ -246,9 +246,7 @@ finalize_loop(PyObject *op)
     if (running != 0) {
         return running < 0 ? -1 : 0;
     }
-    PyObject *result = PyObject_CallMethodNoArgs(op, st->str.close);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(PyObject_CallMethodNoArgs(op, st->str.close));
 }
 
 static void

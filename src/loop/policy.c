@@ -137,10 +137,7 @@ set_event_loop(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     PyObject *policy = get_policy(st);
     int result = policy == NULL ? -1 : set_loop_of_policy(st, policy, loop);
     Py_XDECREF(policy);
-    if (result < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return ouro_none_or_error(result);
 }
 
 PyDoc_STRVAR(new_event_loop_doc, "new_event_loop()\n--\n\n\

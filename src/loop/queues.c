@@ -237,9 +237,7 @@ run_by_method(ouro_state *st, PyObject *handle)
     if (ouro_handle_exact(st, handle)) {
         return ouro_handle_run((HandleObject *)handle);
     }
-    PyObject *result = PyObject_CallMethodNoArgs(handle, st->str._run);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(PyObject_CallMethodNoArgs(handle, st->str._run));
 }
 
 static int

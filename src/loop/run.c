@@ -236,9 +236,8 @@ static int
 set_running_loop(ouro_state *st, PyObject *loop)
 {
     ouro_forget_running_loop(st);
-    PyObject *result = PyObject_CallOneArg(st->stock._set_running_loop, loop);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(
+        PyObject_CallOneArg(st->stock._set_running_loop, loop));
 }
 
 static int
@@ -326,9 +325,7 @@ loop_run_forever_cleanup(PyObject *op, PyObject *ignored)
 static int
 call_no_result(LoopObject *self, PyObject *name)
 {
-    PyObject *result = PyObject_CallMethodNoArgs((PyObject *)self, name);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(PyObject_CallMethodNoArgs((PyObject *)self, name));
 }
 
 /* From 3.13 on, the two ends of run_forever() are methods. */

@@ -110,10 +110,8 @@ set_loop_debug(ouro_state *st, RunnerObject *self, PyObject *loop)
     if (self->debug == NULL || self->debug == Py_None) {
         return 0;
     }
-    PyObject *result =
-        PyObject_CallMethodOneArg(loop, st->str.set_debug, self->debug);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(
+        PyObject_CallMethodOneArg(loop, st->str.set_debug, self->debug));
 }
 
 static PyObject *

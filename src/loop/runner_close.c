@@ -251,10 +251,7 @@ runner_close(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     PyObject *loop = Py_NewRef(self->loop != NULL ? self->loop : Py_None);
     int result = close_runner(st, self, loop);
     Py_DECREF(loop);
-    if (result < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return ouro_none_or_error(result);
 }
 
 PyDoc_STRVAR(close_doc, "close($self, /)\n--\n\n\
@@ -319,7 +316,7 @@ leave_runner(PyObject *runner, PyObject *result)
         return NULL;
     }
     Py_DECREF(error);
-    return swallowed < 0 ? NULL : Py_NewRef(Py_None);
+    return ouro_none_or_error(swallowed);
 }
 
 /* with type(...) as runner: return runner.run(main) */

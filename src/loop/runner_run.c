@@ -139,15 +139,6 @@ give_sigint_back(ouro_state *st, PyObject *handler)
     return result;
 }
 
-static int
-truth_of_method(PyObject *object, PyObject *name)
-{
-    PyObject *answer = PyObject_CallMethodNoArgs(object, name);
-    int truth = answer == NULL ? -1 : PyObject_IsTrue(answer);
-    Py_XDECREF(answer);
-    return truth;
-}
-
 /* Cancel the task, and have a loop that waits notice. */
 static int
 interrupt(ouro_state *st, RunnerObject *self, PyObject *task)
@@ -187,7 +178,8 @@ runner_on_sigint(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     }
     self->interrupt_count++;
     if (self->interrupt_count == 1) {
-        int done = truth_of_method(values[2], st->str.done);
+        int done =
+            ouro_truth_of(PyObject_CallMethodNoArgs(values[2], st->str.done));
         if (done < 0 || (!done && interrupt(st, self, values[2]) < 0)) {
             return NULL;
         }
@@ -232,9 +224,8 @@ as_coroutine(ouro_state *st, PyObject *object)
                      object);
         return NULL;
     }
-    PyObject *awaitable = PyObject_CallOneArg(st->stock.isawaitable, object);
-    int truth = awaitable == NULL ? -1 : PyObject_IsTrue(awaitable);
-    Py_XDECREF(awaitable);
+    int truth =
+        ouro_truth_of(PyObject_CallOneArg(st->stock.isawaitable, object));
     if (truth > 0) {
         return (PyObject *)ouro_await_new(st, &wrap_kind, object);
     }

@@ -140,7 +140,7 @@ safe_cancel(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     }
     int result = ouro_handle_cancel((HandleObject *)self);
     leave((SafeHandleObject *)self);
-    return result < 0 ? NULL : Py_NewRef(Py_None);
+    return ouro_none_or_error(result);
 }
 
 static PyObject *

@@ -250,10 +250,8 @@ wake_by_method(LoopObject *self)
         }
         return intact < 0 ? -1 : 0;
     }
-    PyObject *result =
-        PyObject_CallMethodNoArgs((PyObject *)self, st->str._write_to_self);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(
+        PyObject_CallMethodNoArgs((PyObject *)self, st->str._write_to_self));
 }
 
 static PyObject *

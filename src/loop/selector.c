@@ -192,13 +192,11 @@ ouro_selector_note(LoopObject *self, FdWatch *watch)
     if (!ouro_has_selector(self) || self->selector == NULL) {
         return 0;
     }
-    PyObject *key =
+    return ouro_drop_result(
         PyObject_CallMethod(self->selector, "modify", "iI(OO)", watch->io.fd,
                             (unsigned)watch->io.interest,
                             watch->reader != NULL ? watch->reader : Py_None,
-                            watch->writer != NULL ? watch->writer : Py_None);
-    Py_XDECREF(key);
-    return key == NULL ? -1 : 0;
+                            watch->writer != NULL ? watch->writer : Py_None));
 }
 
 /* selectors.DefaultSelector() */

@@ -251,12 +251,6 @@ ouro_server_loop(ServerObject *self)
     return Py_XNewRef(self->loop);
 }
 
-static PyObject *
-or_none(PyObject *field)
-{
-    return field != NULL ? field : Py_None;
-}
-
 /* Listen on one socket. */
 static int
 server_start_socket(ouro_state *st, ServerObject *self, PyObject *sock)
@@ -265,19 +259,19 @@ server_start_socket(ouro_state *st, ServerObject *self, PyObject *sock)
     if (loop == NULL) {
         return -1;
     }
-    PyObject *listening = PyObject_CallMethodOneArg(sock, st->str.listen,
-                                                    or_none(self->backlog));
+    PyObject *listening = PyObject_CallMethodOneArg(
+        sock, st->str.listen, ouro_or_none(self->backlog));
     int result = -1;
     if (listening != NULL) {
         Py_DECREF(listening);
-        PyObject *args[] = {or_none(self->protocol_factory),
+        PyObject *args[] = {ouro_or_none(self->protocol_factory),
                             sock,
-                            or_none(self->ssl_context),
+                            ouro_or_none(self->ssl_context),
                             (PyObject *)self,
-                            or_none(self->backlog),
-                            or_none(self->ssl_handshake_timeout),
-                            or_none(self->ssl_shutdown_timeout),
-                            or_none(self->context)};
+                            ouro_or_none(self->backlog),
+                            ouro_or_none(self->ssl_handshake_timeout),
+                            ouro_or_none(self->ssl_shutdown_timeout),
+                            ouro_or_none(self->context)};
         result = ouro_start_serving(st, loop, args);
     }
     Py_DECREF(loop);

@@ -6,18 +6,6 @@
 #include "base/args.h"
 #include "task/future.h"
 
-static PyObject *
-server_coroutine(PyObject *op, const await_kind *kind,
-                 const ouro_signature *signature, PyObject *const *args,
-                 Py_ssize_t nargs, PyObject *kwnames)
-{
-    PyObject *none[1];
-    if (ouro_parse(signature, args, nargs, kwnames, none) < 0) {
-        return NULL;
-    }
-    return (PyObject *)ouro_await_new(ouro_state_of(op), kind, op);
-}
-
 /* start_serving(): skip a turn, so that the watches are in force. */
 static await_status
 start_serving_poll(AwaitObject *self, PyObject **ret)
@@ -45,10 +33,8 @@ static PyObject *
 server_start_serving(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "Server.start_serving", .skip_self = 1};
-    return server_coroutine(op, &start_serving_kind, &signature, args, nargs,
-                            kwnames);
+    return ouro_await_call(ouro_state_of(op), &start_serving_kind, op, args,
+                           nargs, kwnames);
 }
 
 /* A new future on the server's loop. */
@@ -121,10 +107,8 @@ static PyObject *
 server_wait_closed(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
-    static const ouro_signature signature = {.qualname = "Server.wait_closed",
-                                             .skip_self = 1};
-    return server_coroutine(op, &wait_closed_kind, &signature, args, nargs,
-                            kwnames);
+    return ouro_await_call(ouro_state_of(op), &wait_closed_kind, op, args,
+                           nargs, kwnames);
 }
 
 /* serve_forever() */
@@ -214,10 +198,8 @@ static PyObject *
 server_serve_forever(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "Server.serve_forever", .skip_self = 1};
-    return server_coroutine(op, &serve_forever_kind, &signature, args, nargs,
-                            kwnames);
+    return ouro_await_call(ouro_state_of(op), &serve_forever_kind, op, args,
+                           nargs, kwnames);
 }
 
 /* async with server */
@@ -238,9 +220,8 @@ static PyObject *
 server_enter(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "AbstractServer.__aenter__", .skip_self = 1};
-    return server_coroutine(op, &enter_kind, &signature, args, nargs, kwnames);
+    return ouro_await_call(ouro_state_of(op), &enter_kind, op, args, nargs,
+                           kwnames);
 }
 
 static await_status
@@ -274,7 +255,10 @@ server_exit(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         .skip_self = 1,
         .varargs = true,
     };
-    return server_coroutine(op, &exit_kind, &signature, args, nargs, kwnames);
+    PyObject *none[1];
+    return ouro_parse(&signature, args, nargs, kwnames, none) < 0
+               ? NULL
+               : (PyObject *)ouro_await_new(ouro_state_of(op), &exit_kind, op);
 }
 
 const ouro_async_def ouro_server_async_methods[] = {

@@ -88,10 +88,8 @@ open_signals(LoopObject *self)
 static int
 call_signal(ouro_state *st, const char *function, PyObject *a, PyObject *b)
 {
-    PyObject *result = PyObject_CallMethod(st->stock.signal, function,
-                                           b != NULL ? "OO" : "O", a, b);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(PyObject_CallMethod(st->stock.signal, function,
+                                                b != NULL ? "OO" : "O", a, b));
 }
 
 static int
@@ -316,7 +314,7 @@ loop_add_signal_handler(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     }
     int result = add_handler(self, values[0], handle);
     Py_DECREF(handle);
-    return result < 0 ? NULL : Py_NewRef(Py_None);
+    return ouro_none_or_error(result);
 }
 
 /* 1: removed; 0: there was none; -1. */
@@ -465,10 +463,8 @@ skip_removal(LoopObject *self)
         < 0) {
         return -1;
     }
-    PyObject *result = PyObject_CallMethodNoArgs(self->signal_handlers,
-                                                 self->core.st->str.clear);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(PyObject_CallMethodNoArgs(
+        self->signal_handlers, self->core.st->str.clear));
 }
 
 int

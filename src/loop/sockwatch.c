@@ -166,15 +166,13 @@ out_hold(ou_job *job)
 static int
 in_visit(ou_job *job, void *visitor)
 {
-    ouro_visitor *v = visitor;
-    return v->visit((PyObject *)watch_of_in(job), v->arg);
+    return ouro_visit_owner(visitor, watch_of_in(job));
 }
 
 static int
 out_visit(ou_job *job, void *visitor)
 {
-    ouro_visitor *v = visitor;
-    return v->visit((PyObject *)watch_of_out(job), v->arg);
+    return ouro_visit_owner(visitor, watch_of_out(job));
 }
 
 static const ou_job_kind in_kind = {
@@ -346,7 +344,7 @@ retry(PyObject *pair, PyObject *Py_UNUSED(ignored))
     ouro_state *st = ouro_state_of((PyObject *)op);
     int done = op->owner == NULL ? 1 : ouro_anyfuture_done(st, future);
     if (done != 0) {
-        return done < 0 ? NULL : Py_NewRef(Py_None);
+        return ouro_none_or_error(done);
     }
     PyObject *value = NULL;
     int fd = ouro_sock_fileno(st, op->a);
@@ -364,7 +362,7 @@ retry(PyObject *pair, PyObject *Py_UNUSED(ignored))
         result = ouro_anyfuture_set_exception(st, future, exception);
         Py_DECREF(exception);
     }
-    return result < 0 ? NULL : Py_NewRef(Py_None);
+    return ouro_none_or_error(result);
 }
 
 static PyMethodDef retry_def = {"_sock_retry", retry, METH_NOARGS, NULL};
@@ -401,9 +399,7 @@ wait_by_handle(ouro_state *st, AwaitObject *op, int fd, PyObject *future)
 static int
 handle_done(ouro_state *st, AwaitObject *op)
 {
-    PyObject *cancelled = PyObject_CallMethod(op->b, "cancelled", NULL);
-    int gone = cancelled == NULL ? -1 : PyObject_IsTrue(cancelled);
-    Py_XDECREF(cancelled);
+    int gone = ouro_truth_of(PyObject_CallMethod(op->b, "cancelled", NULL));
     if (gone != 0) {
         return gone < 0 ? -1 : 0;
     }

@@ -72,10 +72,8 @@ timer_tell_loop(ouro_state *st, TimerHandleObject *self)
         }
         return 0;
     }
-    PyObject *result = PyObject_CallMethodOneArg(
-        loop, st->str._timer_handle_cancelled, (PyObject *)self);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(PyObject_CallMethodOneArg(
+        loop, st->str._timer_handle_cancelled, (PyObject *)self));
 }
 
 static PyObject *

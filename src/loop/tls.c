@@ -201,11 +201,9 @@ tls_call_soon(ouro_state *st, AwaitObject *self, PyObject *object,
 static int
 call_method(PyObject *object, const char *method, PyObject *arg)
 {
-    PyObject *result = arg == NULL
-                           ? PyObject_CallMethod(object, method, NULL)
-                           : PyObject_CallMethod(object, method, "O", arg);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(
+        arg == NULL ? PyObject_CallMethod(object, method, NULL)
+                    : PyObject_CallMethod(object, method, "O", arg));
 }
 
 /* The same, of a reader of any kind. */

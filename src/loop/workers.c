@@ -224,10 +224,7 @@ workers_exit(PyObject *module, PyObject *ignored)
         result = ouro_workers_join(PyList_GET_ITEM(pools, i));
     }
     Py_XDECREF(pools);
-    if (result < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return ouro_none_or_error(result);
 }
 
 /* threading._register_atexit(exit), once. */

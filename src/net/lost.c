@@ -217,9 +217,8 @@ ouro_transport_close_file(ouro_state *st, TransportObject *self)
         (void)ou_close(self->fd);
         return 0;
     }
-    PyObject *result = PyObject_CallMethodNoArgs(self->sock, st->str.close);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(
+        PyObject_CallMethodNoArgs(self->sock, st->str.close));
 }
 
 static int
@@ -324,9 +323,8 @@ lost_drop(ou_job *job)
 static int
 lost_visit(ou_job *job, void *visitor)
 {
-    ouro_visitor *v = visitor;
-    return v->visit((PyObject *)OURO_CONTAINER_OF(job, TransportObject, lost),
-                    v->arg);
+    return ouro_visit_owner(visitor,
+                            OURO_CONTAINER_OF(job, TransportObject, lost));
 }
 
 const ou_job_kind ouro_transport_lost_kind = {

@@ -12,10 +12,8 @@ ouro_transport_debug(ouro_state *st, TransportObject *self, const char *format)
     if (debug <= 0) {
         return debug;
     }
-    PyObject *result =
-        PyObject_CallMethod(st->stock.logger, "debug", "sO", format, self);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(
+        PyObject_CallMethod(st->stock.logger, "debug", "sO", format, self));
 }
 
 int
@@ -57,25 +55,6 @@ ouro_reading_resume(PyObject *object)
         return -1;
     }
     return ouro_transport_debug(st, self, "%r resumes reading");
-}
-
-PyObject *
-ouro_none_or_error(int result)
-{
-    return result < 0 ? NULL : Py_NewRef(Py_None);
-}
-
-PyObject *
-ouro_one_argument(const ouro_signature *signature, PyObject *const *args,
-                  Py_ssize_t nargs, PyObject *kwnames)
-{
-    if (nargs == 1 && kwnames == NULL) {
-        return args[0];
-    }
-    PyObject *argument;
-    return ouro_parse(signature, args, nargs, kwnames, &argument) < 0
-               ? NULL
-               : argument;
 }
 
 /* ---- public methods ---------------------------------------------------- */
@@ -123,8 +102,8 @@ ouro_method_set_protocol(PyObject *self, PyObject *const *args,
         .required = 1,
         .names = {"protocol"},
     };
-    PyObject *protocol = ouro_one_argument(&signature, args, nargs, kwnames);
-    return protocol == NULL
+    PyObject *protocol;
+    return ouro_parse_one(&signature, args, nargs, kwnames, &protocol) < 0
                ? NULL
                : ouro_none_or_error(ouro_transport_set_protocol(
                    ouro_state_of(self), ouro_transport(self), protocol));

@@ -17,14 +17,6 @@ int ouro_reading_resume(PyObject *self);
 /* What tp_repr does for sockets. */
 PyObject *ouro_transport_repr(PyObject *self);
 
-/* None, or NULL for a negative result. */
-PyObject *ouro_none_or_error(int result);
-
-/* The one argument of a method (borrowed), by position or by its name. */
-PyObject *ouro_one_argument(const ouro_signature *signature,
-                            PyObject *const *args, Py_ssize_t nargs,
-                            PyObject *kwnames);
-
 PyObject *ouro_method_is_closing(PyObject *self, PyObject *ignored);
 PyObject *ouro_method_is_reading(PyObject *self, PyObject *ignored);
 PyObject *ouro_method_pause_reading(PyObject *self, PyObject *ignored);

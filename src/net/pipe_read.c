@@ -228,8 +228,7 @@ pipe_in_hold(ou_job *job)
 static int
 pipe_in_visit(ou_job *job, void *visitor)
 {
-    ouro_visitor *v = visitor;
-    return v->visit((PyObject *)pipe_of_in(job), v->arg);
+    return ouro_visit_owner(visitor, pipe_of_in(job));
 }
 
 const ou_job_kind ouro_pipe_in_kind = {

@@ -204,9 +204,10 @@ write_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         .required = 1,
         .names = {"data"},
     };
-    PyObject *data = ouro_one_argument(&signature, args, nargs, kwnames);
-    return data == NULL ? NULL
-                        : ouro_none_or_error(ouro_pipe_write(self, data));
+    PyObject *data;
+    return ouro_parse_one(&signature, args, nargs, kwnames, &data) < 0
+               ? NULL
+               : ouro_none_or_error(ouro_pipe_write(self, data));
 }
 
 PyDoc_STRVAR(writelines_doc,
@@ -224,9 +225,10 @@ write_writelines(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         .required = 1,
         .names = {"list_of_data"},
     };
-    PyObject *list = ouro_one_argument(&signature, args, nargs, kwnames);
-    return list == NULL ? NULL
-                        : ouro_none_or_error(ouro_pipe_writelines(self, list));
+    PyObject *list;
+    return ouro_parse_one(&signature, args, nargs, kwnames, &list) < 0
+               ? NULL
+               : ouro_none_or_error(ouro_pipe_writelines(self, list));
 }
 
 static PyObject *
@@ -499,19 +501,15 @@ ops_is_closing(PyObject *self)
 static int
 ops_pause_reading(PyObject *self)
 {
-    PyObject *result = PyObject_CallMethodNoArgs(
-        self, ouro_state_of(self)->str.pause_reading);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(PyObject_CallMethodNoArgs(
+        self, ouro_state_of(self)->str.pause_reading));
 }
 
 static int
 ops_resume_reading(PyObject *self)
 {
-    PyObject *result = PyObject_CallMethodNoArgs(
-        self, ouro_state_of(self)->str.resume_reading);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(PyObject_CallMethodNoArgs(
+        self, ouro_state_of(self)->str.resume_reading));
 }
 
 static const transport_ops write_ops = {

@@ -114,9 +114,8 @@ pipe_flush_drop(ou_job *job)
 static int
 pipe_flush_visit(ou_job *job, void *visitor)
 {
-    ouro_visitor *v = visitor;
-    return v->visit((PyObject *)OURO_CONTAINER_OF(job, PipeObject, flush),
-                    v->arg);
+    return ouro_visit_owner(visitor,
+                            OURO_CONTAINER_OF(job, PipeObject, flush));
 }
 
 const ou_job_kind ouro_pipe_flush_kind = {
@@ -237,8 +236,7 @@ pipe_hangup_hold(ou_job *job)
 static int
 pipe_hangup_visit(ou_job *job, void *visitor)
 {
-    ouro_visitor *v = visitor;
-    return v->visit((PyObject *)pipe_of_in(job), v->arg);
+    return ouro_visit_owner(visitor, pipe_of_in(job));
 }
 
 const ou_job_kind ouro_pipe_hangup_kind = {
@@ -275,8 +273,7 @@ pipe_out_hold(ou_job *job)
 static int
 pipe_out_visit(ou_job *job, void *visitor)
 {
-    ouro_visitor *v = visitor;
-    return v->visit((PyObject *)pipe_of_out(job), v->arg);
+    return ouro_visit_owner(visitor, pipe_of_out(job));
 }
 
 const ou_job_kind ouro_pipe_out_kind = {

@@ -68,12 +68,14 @@ static await_status
 native_start(AwaitObject *self, PyObject **ret)
 {
     PyObject *transport = ouro_frame_get(self, SEND_TARGET);
-    int reading = ouro_ask_method(transport, "is_reading");
+    int reading =
+        ouro_truth_of(PyObject_CallMethod(transport, "is_reading", NULL));
     if (reading < 0) {
         return AWAIT_ERROR;
     }
     ouro_frame_set(self, NATIVE_RESUME, PyBool_FromLong(reading));
-    if (ouro_call_method(transport, "pause_reading") < 0) {
+    if (ouro_drop_result(PyObject_CallMethod(transport, "pause_reading", NULL))
+        < 0) {
         return AWAIT_ERROR;
     }
     self->step = NATIVE_EMPTY;
@@ -86,9 +88,13 @@ static int
 native_restore(AwaitObject *self)
 {
     PyObject *transport = ouro_frame_get(self, SEND_TARGET);
-    if (ouro_call_method(transport, "_reset_empty_waiter") < 0
+    if (ouro_drop_result(
+            PyObject_CallMethod(transport, "_reset_empty_waiter", NULL))
+            < 0
         || (ouro_frame_get(self, NATIVE_RESUME) == Py_True
-            && ouro_call_method(transport, "resume_reading") < 0)) {
+            && ouro_drop_result(
+                   PyObject_CallMethod(transport, "resume_reading", NULL))
+                   < 0)) {
         return -1;
     }
     return self->step == NATIVE_SENT ? native_lend(self, false) : 0;
@@ -219,8 +225,8 @@ blocks_begin(ouro_state *st, AwaitObject *self)
 static await_status
 blocks_send(AwaitObject *self, PyObject *Py_UNUSED(block), PyObject **ret)
 {
-    int closing =
-        ouro_ask_method(ouro_frame_get(self, SEND_TARGET), "is_closing");
+    int closing = ouro_truth_of(PyObject_CallMethod(
+        ouro_frame_get(self, SEND_TARGET), "is_closing", NULL));
     if (closing != 0) {
         if (closing > 0) {
             PyErr_SetString(PyExc_ConnectionError,
@@ -240,10 +246,8 @@ blocks_send(AwaitObject *self, PyObject *Py_UNUSED(block), PyObject **ret)
 static int
 blocks_sent(AwaitObject *self, PyObject *block)
 {
-    PyObject *written = PyObject_CallMethod(ouro_frame_get(self, SEND_TARGET),
-                                            "write", "O", block);
-    Py_XDECREF(written);
-    return written == NULL ? -1 : 0;
+    return ouro_drop_result(PyObject_CallMethod(
+        ouro_frame_get(self, SEND_TARGET), "write", "O", block));
 }
 
 static int
@@ -337,8 +341,8 @@ choose(AwaitObject *self, PyObject *modes, PyObject **ret)
 static await_status
 sendfile_begin(ouro_state *st, AwaitObject *self, PyObject **ret)
 {
-    int closing =
-        ouro_ask_method(ouro_frame_get(self, SEND_TARGET), "is_closing");
+    int closing = ouro_truth_of(PyObject_CallMethod(
+        ouro_frame_get(self, SEND_TARGET), "is_closing", NULL));
     if (closing != 0) {
         if (closing > 0) {
             PyErr_SetString(PyExc_RuntimeError, "Transport is closing");

@@ -61,9 +61,7 @@ new_event(void)
 static int
 set_event(PyObject *event)
 {
-    PyObject *result = PyObject_CallMethod(event, "set", NULL);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(PyObject_CallMethod(event, "set", NULL));
 }
 
 /* future_add_to_awaited_by(task, parent), or its contrary. 0 or -1. */
@@ -73,10 +71,8 @@ edge(ouro_state *st, const char *function, PyObject *task, PyObject *race)
     if (!st->has.call_graph) {
         return 0;
     }
-    PyObject *result = PyObject_CallMethod(st->stock.futures, function, "OO",
-                                           task, race_get(race, RACE_PARENT));
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(PyObject_CallMethod(
+        st->stock.futures, function, "OO", task, race_get(race, RACE_PARENT)));
 }
 
 /* tasks.current_task(loop) */

@@ -16,16 +16,17 @@ ouro_standin_new(ouro_state *st, PyObject *loop, PyObject *transport)
     self->loop = Py_NewRef(loop);
     self->transport = Py_NewRef(transport);
     self->protocol = PyObject_CallMethod(transport, "get_protocol", NULL);
-    int reading =
-        self->protocol == NULL ? -1 : ouro_ask_method(transport, "is_reading");
-    PyObject *paused =
+    int reading = self->protocol == NULL ? -1
+                                         : ouro_truth_of(PyObject_CallMethod(
+                                             transport, "is_reading", NULL));
+    int writing_paused = ouro_truth_of(
         reading < 0 ? NULL
-                    : PyObject_GetAttrString(transport, "_protocol_paused");
-    int writing_paused = paused == NULL ? -1 : PyObject_IsTrue(paused);
-    Py_XDECREF(paused);
+                    : PyObject_GetAttrString(transport, "_protocol_paused"));
     PyObject *set = NULL;
     if (writing_paused >= 0
-        && ouro_call_method(transport, "pause_reading") == 0) {
+        && ouro_drop_result(
+               PyObject_CallMethod(transport, "pause_reading", NULL))
+               == 0) {
         self->resume_reading = reading;
         self->resume_writing = writing_paused;
         set = PyObject_CallMethod(transport, "set_protocol", "O", self);
@@ -48,14 +49,16 @@ ouro_standin_restore(ouro_state *st, SendfileProtocol *self)
     Py_XDECREF(set);
     if (set == NULL
         || (self->resume_reading
-            && ouro_call_method(self->transport, "resume_reading") < 0)
+            && ouro_drop_result(PyObject_CallMethod(self->transport,
+                                                    "resume_reading", NULL))
+                   < 0)
         || (self->ready != NULL
             && ouro_anyfuture_cancel(st, self->ready, NULL) < 0)) {
         return -1;
     }
-    return self->resume_writing
-               ? ouro_call_method(self->protocol, "resume_writing")
-               : 0;
+    return self->resume_writing ? ouro_drop_result(
+               PyObject_CallMethod(self->protocol, "resume_writing", NULL))
+                                : 0;
 }
 
 static PyObject *
@@ -117,7 +120,7 @@ standin_resume_writing(PyObject *object, PyObject *Py_UNUSED(ignored))
     int result =
         ouro_anyfuture_set_result(ouro_state_of(object), ready, Py_False);
     Py_DECREF(ready);
-    return result < 0 ? NULL : Py_NewRef(Py_None);
+    return ouro_none_or_error(result);
 }
 
 static PyObject *

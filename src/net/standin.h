@@ -25,23 +25,4 @@ int ouro_standin_restore(ouro_state *st, SendfileProtocol *self);
 
 int ouro_standin_setup(PyObject *module, ouro_state *st);
 
-/* object.<method>() for its effect. 0 or -1. */
-static inline int
-ouro_call_method(PyObject *object, const char *method)
-{
-    PyObject *result = PyObject_CallMethod(object, method, NULL);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
-}
-
-/* object.<method>() as a truth value. -1: exception. */
-static inline int
-ouro_ask_method(PyObject *object, const char *method)
-{
-    PyObject *result = PyObject_CallMethod(object, method, NULL);
-    int truth = result == NULL ? -1 : PyObject_IsTrue(result);
-    Py_XDECREF(result);
-    return truth;
-}
-
 #endif

@@ -210,9 +210,7 @@ pipe_disconnected(ouro_state *st, PyObject *entry)
         return 0;
     }
     Py_INCREF(entry);
-    PyObject *gone = PyObject_GetAttr(entry, st->str.disconnected);
-    int truth = gone == NULL ? -1 : PyObject_IsTrue(gone);
-    Py_XDECREF(gone);
+    int truth = ouro_truth_of(PyObject_GetAttr(entry, st->str.disconnected));
     Py_DECREF(entry);
     return truth;
 }
@@ -497,8 +495,7 @@ ended_hold(ou_job *job)
 static int
 ended_visit(ou_job *job, void *visitor)
 {
-    ouro_visitor *v = visitor;
-    return v->visit((PyObject *)subprocess_of(job), v->arg);
+    return ouro_visit_owner(visitor, subprocess_of(job));
 }
 
 const ou_job_kind ouro_subprocess_ended_kind = {
@@ -536,10 +533,8 @@ may_close_pipes(ouro_state *st, SubprocessObject *self)
     if (self->loop == NULL) {
         return 0;
     }
-    PyObject *closed =
-        PyObject_CallMethodNoArgs(self->loop, st->str.is_closed);
-    int truth = closed == NULL ? -1 : PyObject_IsTrue(closed);
-    Py_XDECREF(closed);
+    int truth = ouro_truth_of(
+        PyObject_CallMethodNoArgs(self->loop, st->str.is_closed));
     return truth < 0 ? -1 : !truth;
 }
 

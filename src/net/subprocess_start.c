@@ -110,9 +110,7 @@ enter_watcher(ouro_state *st, PyObject *watcher)
 static int
 check_active(PyObject *watcher)
 {
-    PyObject *active = PyObject_CallMethod(watcher, "is_active", NULL);
-    int truth = active == NULL ? -1 : PyObject_IsTrue(active);
-    Py_XDECREF(active);
+    int truth = ouro_truth_of(PyObject_CallMethod(watcher, "is_active", NULL));
     if (truth == 0) {
         PyErr_SetString(PyExc_RuntimeError,
                         "asyncio.get_child_watcher() is not activated, "
@@ -467,12 +465,10 @@ start_log(ouro_state *st, AwaitObject *self)
         return -1;
     }
     ouro_frame_set(self, START_MESSAGE, message);
-    PyObject *logged = PyObject_CallMethod(
+    return ouro_drop_result(PyObject_CallMethod(
         self->owner, "_log_subprocess", "OOOO", message,
         ouro_frame_get(self, START_STDIN), ouro_frame_get(self, START_STDOUT),
-        ouro_frame_get(self, START_STDERR));
-    Py_XDECREF(logged);
-    return logged == NULL ? -1 : 0;
+        ouro_frame_get(self, START_STDERR)));
 }
 
 /* self._make_subprocess_transport(protocol, args, shell, ...) */

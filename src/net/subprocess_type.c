@@ -188,8 +188,8 @@ subprocess_connect_pipes(PyObject *self, PyObject *const *args,
         .required = 1,
         .names = {"waiter"},
     };
-    PyObject *waiter = ouro_one_argument(&signature, args, nargs, kwnames);
-    return waiter == NULL
+    PyObject *waiter;
+    return ouro_parse_one(&signature, args, nargs, kwnames, &waiter) < 0
                ? NULL
                : ouro_subprocess_connect(ouro_state_of(self),
                                          ouro_subprocess(self), waiter);
@@ -207,27 +207,21 @@ static const ouro_async_def subprocess_async_methods[] = {
 /* ---- methods ----------------------------------------------------------- */
 
 static PyObject *
-or_none(PyObject *object)
-{
-    return Py_NewRef(object == NULL ? Py_None : object);
-}
-
-static PyObject *
 subprocess_get_pid(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return or_none(ouro_subprocess(self)->pid);
+    return Py_NewRef(ouro_or_none(ouro_subprocess(self)->pid));
 }
 
 static PyObject *
 subprocess_get_returncode(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return or_none(ouro_subprocess(self)->returncode);
+    return Py_NewRef(ouro_or_none(ouro_subprocess(self)->returncode));
 }
 
 static PyObject *
 subprocess_get_protocol(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return or_none(ouro_subprocess(self)->protocol);
+    return Py_NewRef(ouro_or_none(ouro_subprocess(self)->protocol));
 }
 
 static PyObject *
@@ -251,8 +245,8 @@ subprocess_close(PyObject *self, PyObject *Py_UNUSED(ignored))
         .required = 1,                                                        \
         .names = {argument},                                                  \
     };                                                                        \
-    PyObject *value = ouro_one_argument(&signature, args, nargs, kwnames);    \
-    if (value == NULL) {                                                      \
+    PyObject *value;                                                          \
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &value) < 0) {       \
         return NULL;                                                          \
     }
 

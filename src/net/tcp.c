@@ -389,8 +389,7 @@ tcp_in_hold(ou_job *job)
 static int
 tcp_in_visit(ou_job *job, void *visitor)
 {
-    ouro_visitor *v = visitor;
-    return v->visit((PyObject *)tcp_of_in(job), v->arg);
+    return ouro_visit_owner(visitor, tcp_of_in(job));
 }
 
 const ou_job_kind ouro_tcp_in_kind = {

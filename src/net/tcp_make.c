@@ -244,9 +244,8 @@ accept_drop(ou_job *job)
 static int
 accept_visit(ou_job *job, void *visitor)
 {
-    ouro_visitor *v = visitor;
-    return v->visit((PyObject *)OURO_CONTAINER_OF(job, TransportObject, made),
-                    v->arg);
+    return ouro_visit_owner(visitor,
+                            OURO_CONTAINER_OF(job, TransportObject, made));
 }
 
 static const ou_job_kind accept_kind = {

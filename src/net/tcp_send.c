@@ -104,9 +104,7 @@ tcp_flush_drop(ou_job *job)
 static int
 tcp_flush_visit(ou_job *job, void *visitor)
 {
-    ouro_visitor *v = visitor;
-    return v->visit((PyObject *)OURO_CONTAINER_OF(job, TcpObject, flush),
-                    v->arg);
+    return ouro_visit_owner(visitor, OURO_CONTAINER_OF(job, TcpObject, flush));
 }
 
 const ou_job_kind ouro_tcp_flush_kind = {
@@ -239,8 +237,7 @@ tcp_out_hold(ou_job *job)
 static int
 tcp_out_visit(ou_job *job, void *visitor)
 {
-    ouro_visitor *v = visitor;
-    return v->visit((PyObject *)tcp_of_out(job), v->arg);
+    return ouro_visit_owner(visitor, tcp_of_out(job));
 }
 
 const ou_job_kind ouro_tcp_out_kind = {

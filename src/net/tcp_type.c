@@ -58,9 +58,10 @@ tcp_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         .required = 1,
         .names = {"data"},
     };
-    PyObject *data = ouro_one_argument(&signature, args, nargs, kwnames);
-    return data == NULL ? NULL
-                        : ouro_none_or_error(ouro_tcp_write(self, data));
+    PyObject *data;
+    return ouro_parse_one(&signature, args, nargs, kwnames, &data) < 0
+               ? NULL
+               : ouro_none_or_error(ouro_tcp_write(self, data));
 }
 
 PyDoc_STRVAR(writelines_doc,
@@ -78,9 +79,10 @@ tcp_writelines(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         .required = 1,
         .names = {"list_of_data"},
     };
-    PyObject *list = ouro_one_argument(&signature, args, nargs, kwnames);
-    return list == NULL ? NULL
-                        : ouro_none_or_error(ouro_tcp_writelines(self, list));
+    PyObject *list;
+    return ouro_parse_one(&signature, args, nargs, kwnames, &list) < 0
+               ? NULL
+               : ouro_none_or_error(ouro_tcp_writelines(self, list));
 }
 
 static PyObject *

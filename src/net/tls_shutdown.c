@@ -53,10 +53,8 @@ ouro_tls_set_state(ouro_state *st, TlsObject *self, tls_state state)
 static int
 force_close_below(ouro_state *st, PyObject *transport, PyObject *exc)
 {
-    PyObject *none =
-        PyObject_CallMethodOneArg(transport, st->str._force_close, exc);
-    Py_XDECREF(none);
-    return none == NULL ? -1 : 0;
+    return ouro_drop_result(
+        PyObject_CallMethodOneArg(transport, st->str._force_close, exc));
 }
 
 int
@@ -402,9 +400,8 @@ drop_output(ouro_state *st, TlsObject *self, PyObject *Py_UNUSED(exc))
             return -1;
         }
     }
-    PyObject *data = PyObject_CallMethodNoArgs(self->outgoing, st->str.read);
-    Py_XDECREF(data);
-    return data == NULL ? -1 : 0;
+    return ouro_drop_result(
+        PyObject_CallMethodNoArgs(self->outgoing, st->str.read));
 }
 
 /* The application's transport is closed; the application is told. */

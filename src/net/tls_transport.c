@@ -298,9 +298,10 @@ method_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         .required = 1,
         .names = {"data"},
     };
-    PyObject *data = ouro_one_argument(&signature, args, nargs, kwnames);
-    return data == NULL ? NULL
-                        : ouro_none_or_error(transport_write(self, data));
+    PyObject *data;
+    return ouro_parse_one(&signature, args, nargs, kwnames, &data) < 0
+               ? NULL
+               : ouro_none_or_error(transport_write(self, data));
 }
 
 static PyObject *
@@ -314,9 +315,10 @@ method_writelines(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         .required = 1,
         .names = {"list_of_data"},
     };
-    PyObject *list = ouro_one_argument(&signature, args, nargs, kwnames);
-    return list == NULL ? NULL
-                        : ouro_none_or_error(transport_writelines(self, list));
+    PyObject *list;
+    return ouro_parse_one(&signature, args, nargs, kwnames, &list) < 0
+               ? NULL
+               : ouro_none_or_error(transport_writelines(self, list));
 }
 
 static PyObject *
@@ -380,12 +382,14 @@ method_set_protocol(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         .required = 1,
         .names = {"protocol"},
     };
-    PyObject *wanted = ouro_one_argument(&signature, args, nargs, kwnames);
-    TlsObject *protocol =
-        wanted == NULL ? NULL : protocol_of(self, "_set_app_protocol");
-    return protocol == NULL ? NULL
-                            : ouro_none_or_error(ouro_tls_set_app_protocol(
-                                ouro_state_of(self), protocol, wanted));
+    PyObject *wanted;
+    TlsObject *protocol;
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &wanted) < 0
+        || (protocol = protocol_of(self, "_set_app_protocol")) == NULL) {
+        return NULL;
+    }
+    return ouro_none_or_error(
+        ouro_tls_set_app_protocol(ouro_state_of(self), protocol, wanted));
 }
 
 PyDoc_STRVAR(get_extra_info_doc,

@@ -11,9 +11,7 @@ tls_of(PyObject *object)
 {
     TlsObject *self = ouro_tls(object);
     if (self->sslobj == NULL) {
-        PyErr_Format(PyExc_AttributeError,
-                     "'%s' object has no attribute '_sslobj'",
-                     Py_TYPE(object)->tp_name);
+        (void)ouro_no_attribute(object, "_sslobj");
         return NULL;
     }
     return self;
@@ -117,23 +115,28 @@ static PyObject *
 tls_connection_made(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                     PyObject *kwnames)
 {
-    PyObject *transport =
-        ouro_one_argument(&made_signature, args, nargs, kwnames);
-    TlsObject *self = transport == NULL ? NULL : tls_of(object);
-    return self == NULL ? NULL
-                        : ouro_none_or_error(ouro_tls_connection_made(
-                            ouro_state_of(object), self, transport));
+    PyObject *transport;
+    TlsObject *self;
+    if (ouro_parse_one(&made_signature, args, nargs, kwnames, &transport) < 0
+        || (self = tls_of(object)) == NULL) {
+        return NULL;
+    }
+    return ouro_none_or_error(
+        ouro_tls_connection_made(ouro_state_of(object), self, transport));
 }
 
 static PyObject *
 tls_connection_lost(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                     PyObject *kwnames)
 {
-    PyObject *exc = ouro_one_argument(&lost_signature, args, nargs, kwnames);
-    TlsObject *self = exc == NULL ? NULL : tls_of(object);
-    return self == NULL ? NULL
-                        : ouro_none_or_error(ouro_tls_connection_lost(
-                            ouro_state_of(object), self, exc));
+    PyObject *exc;
+    TlsObject *self;
+    if (ouro_parse_one(&lost_signature, args, nargs, kwnames, &exc) < 0
+        || (self = tls_of(object)) == NULL) {
+        return NULL;
+    }
+    return ouro_none_or_error(
+        ouro_tls_connection_lost(ouro_state_of(object), self, exc));
 }
 
 /* The buffer, of TLS_MAX_SIZE bytes, once somebody needs it. */
@@ -157,12 +160,10 @@ static PyObject *
 tls_get_buffer(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                PyObject *kwnames)
 {
-    if (ouro_one_argument(&get_buffer_signature, args, nargs, kwnames)
-        == NULL) {
-        return NULL;
-    }
-    TlsObject *self = tls_of(object);
-    if (self == NULL) {
+    PyObject *size;
+    TlsObject *self;
+    if (ouro_parse_one(&get_buffer_signature, args, nargs, kwnames, &size) < 0
+        || (self = tls_of(object)) == NULL) {
         return NULL;
     }
     return Py_XNewRef(tls_view(self));
@@ -172,10 +173,10 @@ static PyObject *
 tls_buffer_updated(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
-    PyObject *number =
-        ouro_one_argument(&updated_signature, args, nargs, kwnames);
-    TlsObject *self = number == NULL ? NULL : tls_of(object);
-    if (self == NULL) {
+    PyObject *number;
+    TlsObject *self;
+    if (ouro_parse_one(&updated_signature, args, nargs, kwnames, &number) < 0
+        || (self = tls_of(object)) == NULL) {
         return NULL;
     }
     Py_ssize_t size = PyNumber_AsSsize_t(number, NULL);

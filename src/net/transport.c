@@ -504,9 +504,8 @@ made_drop(ou_job *job)
 static int
 made_visit(ou_job *job, void *visitor)
 {
-    ouro_visitor *v = visitor;
-    return v->visit((PyObject *)OURO_CONTAINER_OF(job, TransportObject, made),
-                    v->arg);
+    return ouro_visit_owner(visitor,
+                            OURO_CONTAINER_OF(job, TransportObject, made));
 }
 
 const ou_job_kind ouro_transport_made_kind = {

@@ -60,9 +60,8 @@ udp_read_socket(ouro_state *st, UdpObject *self, PyObject *sock, int *ret_fd)
 static int
 udp_set_peer(ouro_state *st, UdpObject *self, PyObject *address)
 {
-    PyObject *name = PyObject_GetItem(self->base.extra, st->str.peername);
-    int connected = name == NULL ? -1 : PyObject_IsTrue(name);
-    Py_XDECREF(name);
+    int connected =
+        ouro_truth_of(PyObject_GetItem(self->base.extra, st->str.peername));
     int addressed = connected < 0     ? -1
                     : address == NULL ? 0
                                       : PyObject_IsTrue(address);
@@ -415,8 +414,7 @@ udp_in_hold(ou_job *job)
 static int
 udp_in_visit(ou_job *job, void *visitor)
 {
-    ouro_visitor *v = visitor;
-    return v->visit((PyObject *)udp_of_in(job), v->arg);
+    return ouro_visit_owner(visitor, udp_of_in(job));
 }
 
 const ou_job_kind ouro_udp_in_kind = {

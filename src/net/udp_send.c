@@ -310,8 +310,7 @@ udp_out_hold(ou_job *job)
 static int
 udp_out_visit(ou_job *job, void *visitor)
 {
-    ouro_visitor *v = visitor;
-    return v->visit((PyObject *)udp_of_out(job), v->arg);
+    return ouro_visit_owner(visitor, udp_of_out(job));
 }
 
 const ou_job_kind ouro_udp_out_kind = {

@@ -35,22 +35,6 @@ ouro_streams_call(PyObject *object, PyObject *name, PyObject *arg)
                                : PyObject_CallMethodOneArg(object, name, arg));
 }
 
-PyObject *
-ouro_streams_none(int result)
-{
-    if (result < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
-void
-ouro_streams_no_attribute(PyObject *self, const char *name)
-{
-    PyErr_Format(PyExc_AttributeError, "'%.100s' object has no attribute '%s'",
-                 Py_TYPE(self)->tp_name, name);
-}
-
 int
 ouro_streams_add_part(PyObject *parts, PyObject *text)
 {
@@ -82,21 +66,6 @@ ouro_streams_add_method(PyTypeObject *type, PyMethodDef *method)
     Py_DECREF(descriptor);
     PyType_Modified(type);
     return result;
-}
-
-void
-ouro_streams_raise(PyObject *exception)
-{
-    if (PyExceptionInstance_Check(exception)) {
-        ouro_raise(exception);
-    }
-    else if (PyExceptionClass_Check(exception)) {
-        PyErr_SetNone(exception);
-    }
-    else {
-        PyErr_SetString(PyExc_TypeError,
-                        "exceptions must derive from BaseException");
-    }
 }
 
 static PyObject **

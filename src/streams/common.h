@@ -22,43 +22,6 @@ int ouro_streams_assert(ouro_state *st, bool condition, const char *message);
 /* object.name() or object.name(arg), result dropped. 0 or -1. */
 int ouro_streams_call(PyObject *object, PyObject *name, PyObject *arg);
 
-/* The argument of a method that takes one: 0, or -1 with a TypeError. */
-static inline int
-ouro_streams_parse_one(const ouro_signature *signature, PyObject *const *args,
-                       Py_ssize_t nargs, PyObject *kwnames, PyObject **ret)
-{
-    if (nargs == 1 && kwnames == NULL) {
-        *ret = args[0];
-        return 0;
-    }
-    return ouro_parse(signature, args, nargs, kwnames, ret);
-}
-
-/* The same for a method that takes none. */
-static inline int
-ouro_streams_parse_none(const ouro_signature *signature, PyObject *const *args,
-                        Py_ssize_t nargs, PyObject *kwnames)
-{
-    return nargs == 0 && kwnames == NULL
-               ? 0
-               : ouro_parse(signature, args, nargs, kwnames, NULL);
-}
-
-/* The same, as the first line of a method of FASTCALL | KEYWORDS. */
-#define NO_ARGUMENTS(name)                                                    \
-    static const ouro_signature no_arguments = {.qualname = name,             \
-                                                .skip_self = 1};              \
-    if (ouro_streams_parse_none(&no_arguments, args, nargs, kwnames) < 0) {   \
-        return NULL;                                                          \
-    }
-
-/* None, or NULL for a negative result. */
-PyObject *ouro_streams_none(int result);
-
-/* AttributeError: self has no attribute `name`, since __init__() has not been
- * called. */
-void ouro_streams_no_attribute(PyObject *self, const char *name);
-
 /* "<first second ...>" from a list of strings. */
 PyObject *ouro_streams_repr(PyObject *parts);
 /* Add a string to such a list; consumes it, NULL is an error. 0 or -1. */
@@ -66,9 +29,6 @@ int ouro_streams_add_part(PyObject *parts, PyObject *text);
 
 /* Add a method that only some versions of asyncio have. 0 or -1. */
 int ouro_streams_add_method(PyTypeObject *type, PyMethodDef *method);
-
-/* raise exception, whatever object it is. */
-void ouro_streams_raise(PyObject *exception);
 
 /* Attributes that are None while NULL; the closure is the member's offset. */
 PyObject *ouro_streams_get_optional(PyObject *self, void *offset);

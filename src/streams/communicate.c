@@ -130,7 +130,7 @@ process_feed_stdin(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         .names = {"input"},
     };
     PyObject *input;
-    if (ouro_streams_parse_one(&signature, args, nargs, kwnames, &input) < 0) {
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &input) < 0) {
         return NULL;
     }
     AwaitObject *op = ouro_await_new(ouro_state_of(self), &feed_kind, self);
@@ -158,10 +158,8 @@ static PyObject *
 process_noop(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
-    return ouro_parse_none("Process._noop", args, nargs, kwnames) < 0
-               ? NULL
-               : (PyObject *)ouro_await_new(ouro_state_of(self), &noop_kind,
-                                            self);
+    return ouro_await_call(ouro_state_of(self), &noop_kind, self, args, nargs,
+                           kwnames);
 }
 
 /* ---- _read_stream(fd) --------------------------------------------------- */
@@ -234,7 +232,7 @@ process_read_stream(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         .names = {"fd"},
     };
     PyObject *fd;
-    if (ouro_streams_parse_one(&signature, args, nargs, kwnames, &fd) < 0) {
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &fd) < 0) {
         return NULL;
     }
     AwaitObject *op = ouro_await_new(ouro_state_of(self), &read_kind, self);

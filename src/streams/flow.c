@@ -55,7 +55,7 @@ static int
 check_started(FlowObject *flow)
 {
     if (flow->loop == NULL) {
-        ouro_streams_no_attribute((PyObject *)flow, "_loop");
+        ouro_no_attribute((PyObject *)flow, "_loop");
         return -1;
     }
     return 0;
@@ -69,10 +69,8 @@ log_debug(ouro_state *st, FlowObject *flow, const char *format)
     if (debug <= 0) {
         return debug;
     }
-    PyObject *none =
-        PyObject_CallMethod(st->stock.logger, "debug", "sO", format, flow);
-    Py_XDECREF(none);
-    return none == NULL ? -1 : 0;
+    return ouro_drop_result(
+        PyObject_CallMethod(st->stock.logger, "debug", "sO", format, flow));
 }
 
 int
@@ -186,9 +184,8 @@ static PyObject *
 flow_drain_helper(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames)
 {
-    NO_ARGUMENTS("FlowControlMixin._drain_helper");
-    return (PyObject *)ouro_await_new(ouro_state_of(self), &drain_helper_kind,
-                                      self);
+    return ouro_await_call(ouro_state_of(self), &drain_helper_kind, self, args,
+                           nargs, kwnames);
 }
 
 static const ouro_async_def flow_async_methods[] = {
@@ -267,8 +264,11 @@ static PyObject *
 flow_pause_writing(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
-    NO_ARGUMENTS("FlowControlMixin.pause_writing");
-    return ouro_streams_none(
+    if (ouro_parse_none("FlowControlMixin.pause_writing", args, nargs, kwnames)
+        < 0) {
+        return NULL;
+    }
+    return ouro_none_or_error(
         ouro_flow_pause_writing(ouro_state_of(self), ouro_flow(self)));
 }
 
@@ -276,8 +276,12 @@ static PyObject *
 flow_resume_writing(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                     PyObject *kwnames)
 {
-    NO_ARGUMENTS("FlowControlMixin.resume_writing");
-    return ouro_streams_none(
+    if (ouro_parse_none("FlowControlMixin.resume_writing", args, nargs,
+                        kwnames)
+        < 0) {
+        return NULL;
+    }
+    return ouro_none_or_error(
         ouro_flow_resume_writing(ouro_state_of(self), ouro_flow(self)));
 }
 
@@ -294,12 +298,11 @@ flow_connection_lost(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames)
 {
     PyObject *exc;
-    if (ouro_streams_parse_one(&connection_lost_signature, args, nargs,
-                               kwnames, &exc)
+    if (ouro_parse_one(&connection_lost_signature, args, nargs, kwnames, &exc)
         < 0) {
         return NULL;
     }
-    return ouro_streams_none(
+    return ouro_none_or_error(
         ouro_flow_connection_lost(ouro_state_of(self), ouro_flow(self), exc));
 }
 
@@ -316,8 +319,7 @@ flow_get_close_waiter(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                       PyObject *kwnames)
 {
     PyObject *stream;
-    if (ouro_streams_parse_one(&close_waiter_signature, args, nargs, kwnames,
-                               &stream)
+    if (ouro_parse_one(&close_waiter_signature, args, nargs, kwnames, &stream)
         == 0) {
         PyErr_SetNone(PyExc_NotImplementedError);
     }

@@ -73,7 +73,7 @@ callback_call(PyObject *self, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTuple(args, "O:callback", &task)) {
         return NULL;
     }
-    return ouro_streams_none(
+    return ouro_none_or_error(
         handler_done(ouro_state_of(self), as_callback(self), task));
 }
 
@@ -214,7 +214,7 @@ ouro_stream_protocol_serve(ouro_state *st, StreamProtocolObject *self,
                            PyObject *transport, PyObject *reader)
 {
     if (self->flow.loop == NULL) {
-        ouro_streams_no_attribute((PyObject *)self, "_loop");
+        ouro_no_attribute((PyObject *)self, "_loop");
         return -1;
     }
     PyObject *callback = Py_NewRef(self->client_connected_cb);

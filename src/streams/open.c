@@ -266,12 +266,6 @@ static const open_kind start_unix_server_kind = {
     .method = "create_unix_server",
 };
 
-static PyObject *
-or_none(PyObject *value)
-{
-    return value != NULL ? value : Py_None;
-}
-
 /* (None, host, port) or (None, path): given are the signature's, of which the
  * last is the limit. */
 static PyObject *
@@ -285,7 +279,8 @@ positional_arguments(const open_kind *kind, PyObject **given)
     }
     PyTuple_SET_ITEM(tuple, 0, Py_NewRef(Py_None));
     for (int i = 0; i < count; i++) {
-        PyTuple_SET_ITEM(tuple, 1 + i, Py_NewRef(or_none(given[first + i])));
+        PyTuple_SET_ITEM(tuple, 1 + i,
+                         Py_NewRef(ouro_or_none(given[first + i])));
     }
     return tuple;
 }

@@ -116,7 +116,7 @@ process_repr(PyObject *self)
     PyObject *pid = as_process(self)->pid;
     PyObject *repr = NULL;
     if (pid == NULL) {
-        ouro_streams_no_attribute(self, "pid");
+        ouro_no_attribute(self, "pid");
     }
     else if (name != NULL) {
         repr = PyUnicode_FromFormat("<%U %S>", name, pid);
@@ -133,7 +133,7 @@ transport_of(PyObject *self)
 {
     PyObject *transport = as_process(self)->transport;
     if (transport == NULL) {
-        ouro_streams_no_attribute(self, "_transport");
+        ouro_no_attribute(self, "_transport");
     }
     return transport;
 }
@@ -164,7 +164,7 @@ tell_transport(PyObject *self, const char *name, PyObject *argument)
         method == NULL ? NULL : ask_transport(self, method, argument);
     Py_XDECREF(method);
     Py_XDECREF(result);
-    return ouro_streams_none(result == NULL ? -1 : 0);
+    return ouro_none_or_error(result == NULL ? -1 : 0);
 }
 
 static PyObject *
@@ -185,8 +185,7 @@ process_send_signal(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         .names = {"signal"},
     };
     PyObject *signal;
-    if (ouro_streams_parse_one(&signature, args, nargs, kwnames, &signal)
-        < 0) {
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &signal) < 0) {
         return NULL;
     }
     return tell_transport(self, "send_signal", signal);
@@ -229,10 +228,8 @@ static PyObject *
 process_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
-    return ouro_parse_none("Process.wait", args, nargs, kwnames) < 0
-               ? NULL
-               : (PyObject *)ouro_await_new(ouro_state_of(self), &wait_kind,
-                                            self);
+    return ouro_await_call(ouro_state_of(self), &wait_kind, self, args, nargs,
+                           kwnames);
 }
 
 static const ouro_async_def process_async_methods[] = {

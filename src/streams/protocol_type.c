@@ -54,9 +54,7 @@ make_closed(ouro_state *st, StreamProtocolObject *self)
     if (ouro_loop_fast(st, self->flow.loop)) {
         return 0;
     }
-    PyObject *closed = ouro_stream_protocol_closed(st, self);
-    Py_XDECREF(closed);
-    return closed == NULL ? -1 : 0;
+    return ouro_drop_result(ouro_stream_protocol_closed(st, self));
 }
 
 /* callback, loop: NULL for None. */
@@ -190,8 +188,7 @@ parse_one(const ouro_signature *signature, PyObject *const *args,
           Py_ssize_t nargs, PyObject *kwnames)
 {
     PyObject *argument;
-    if (ouro_streams_parse_one(signature, args, nargs, kwnames, &argument)
-        < 0) {
+    if (ouro_parse_one(signature, args, nargs, kwnames, &argument) < 0) {
         return NULL;
     }
     return argument;
@@ -221,7 +218,7 @@ protocol_connection_made(PyObject *self, PyObject *const *args,
         parse_one(&connection_made_signature, args, nargs, kwnames);
     return transport == NULL
                ? NULL
-               : ouro_streams_none(
+               : ouro_none_or_error(
                    ouro_stream_protocol_connection_made(self, transport));
 }
 
@@ -233,7 +230,7 @@ protocol_connection_lost(PyObject *self, PyObject *const *args,
         parse_one(&connection_lost_signature, args, nargs, kwnames);
     return exc == NULL
                ? NULL
-               : ouro_streams_none(ouro_stream_protocol_connection_lost(
+               : ouro_none_or_error(ouro_stream_protocol_connection_lost(
                    self, exc == Py_None ? NULL : exc));
 }
 
@@ -243,7 +240,7 @@ protocol_data_received(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 {
     PyObject *data = parse_one(&data_received_signature, args, nargs, kwnames);
     return data == NULL ? NULL
-                        : ouro_streams_none(ouro_stream_protocol_feed(
+                        : ouro_none_or_error(ouro_stream_protocol_feed(
                             ouro_state_of(self), as_protocol(self), data));
 }
 
@@ -251,7 +248,11 @@ static PyObject *
 protocol_eof_received(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                       PyObject *kwnames)
 {
-    NO_ARGUMENTS("StreamReaderProtocol.eof_received");
+    if (ouro_parse_none("StreamReaderProtocol.eof_received", args, nargs,
+                        kwnames)
+        < 0) {
+        return NULL;
+    }
     int stay_open = ouro_stream_protocol_eof_received(self);
     return stay_open < 0 ? NULL : PyBool_FromLong(stay_open);
 }
@@ -283,7 +284,7 @@ protocol_replace_writer(PyObject *self, PyObject *const *args,
     int result = ouro_stream_protocol_replace_transport(st, as_protocol(self),
                                                         transport);
     Py_DECREF(transport);
-    return ouro_streams_none(result);
+    return ouro_none_or_error(result);
 }
 
 /* 3.13+ */
@@ -295,7 +296,7 @@ protocol_replace_transport(PyObject *self, PyObject *const *args,
         parse_one(&replace_transport_signature, args, nargs, kwnames);
     return transport == NULL
                ? NULL
-               : ouro_streams_none(ouro_stream_protocol_replace_transport(
+               : ouro_none_or_error(ouro_stream_protocol_replace_transport(
                    ouro_state_of(self), as_protocol(self), transport));
 }
 
@@ -335,7 +336,7 @@ ouro_stream_protocol_get_closed(PyObject *self, void *Py_UNUSED(closure))
     PyObject *closed =
         ouro_stream_protocol_closed(ouro_state_of(self), as_protocol(self));
     if (closed == NULL && !PyErr_Occurred()) {
-        ouro_streams_no_attribute(self, "_closed");
+        ouro_no_attribute(self, "_closed");
     }
     return closed;
 }

@@ -318,8 +318,7 @@ reader_read(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
             PyObject *kwnames)
 {
     PyObject *count;
-    if (ouro_streams_parse_one(&read_signature, args, nargs, kwnames, &count)
-        < 0) {
+    if (ouro_parse_one(&read_signature, args, nargs, kwnames, &count) < 0) {
         return NULL;
     }
     return new_count_op(self, &read_kind, count);
@@ -344,8 +343,7 @@ reader_readexactly(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
     PyObject *count;
-    if (ouro_streams_parse_one(&readexactly_signature, args, nargs, kwnames,
-                               &count)
+    if (ouro_parse_one(&readexactly_signature, args, nargs, kwnames, &count)
         < 0) {
         return NULL;
     }

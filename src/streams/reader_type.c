@@ -276,7 +276,9 @@ static PyObject *
 reader_exception(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
-    NO_ARGUMENTS("StreamReader.exception");
+    if (ouro_parse_none("StreamReader.exception", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
     PyObject *exception = as_reader(self)->exception;
     return Py_NewRef(exception != NULL ? exception : Py_None);
 }
@@ -297,12 +299,12 @@ reader_set_exception(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames)
 {
     PyObject *exception;
-    if (ouro_streams_parse_one(&set_exception_signature, args, nargs, kwnames,
-                               &exception)
+    if (ouro_parse_one(&set_exception_signature, args, nargs, kwnames,
+                       &exception)
         < 0) {
         return NULL;
     }
-    return ouro_streams_none(ouro_reader_set_exception(
+    return ouro_none_or_error(ouro_reader_set_exception(
         ouro_state_of(self), as_reader(self), exception));
 }
 
@@ -310,8 +312,11 @@ static PyObject *
 reader_wakeup_waiter(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames)
 {
-    NO_ARGUMENTS("StreamReader._wakeup_waiter");
-    return ouro_streams_none(
+    if (ouro_parse_none("StreamReader._wakeup_waiter", args, nargs, kwnames)
+        < 0) {
+        return NULL;
+    }
+    return ouro_none_or_error(
         ouro_reader_wakeup_waiter(ouro_state_of(self), as_reader(self)));
 }
 
@@ -331,12 +336,12 @@ reader_set_transport(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames)
 {
     PyObject *transport;
-    if (ouro_streams_parse_one(&set_transport_signature, args, nargs, kwnames,
-                               &transport)
+    if (ouro_parse_one(&set_transport_signature, args, nargs, kwnames,
+                       &transport)
         < 0) {
         return NULL;
     }
-    return ouro_streams_none(ouro_reader_set_transport(
+    return ouro_none_or_error(ouro_reader_set_transport(
         ouro_state_of(self), as_reader(self), transport));
 }
 
@@ -354,8 +359,8 @@ reader_replace_transport(PyObject *self, PyObject *const *args,
 {
     StreamReaderObject *reader = as_reader(self);
     PyObject *transport;
-    if (ouro_streams_parse_one(&replace_transport_signature, args, nargs,
-                               kwnames, &transport)
+    if (ouro_parse_one(&replace_transport_signature, args, nargs, kwnames,
+                       &transport)
             < 0
         || ouro_streams_assert(ouro_state_of(self), reader->transport != NULL,
                                "Transport not set")
@@ -371,8 +376,12 @@ static PyObject *
 reader_maybe_resume(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                     PyObject *kwnames)
 {
-    NO_ARGUMENTS("StreamReader._maybe_resume_transport");
-    return ouro_streams_none(
+    if (ouro_parse_none("StreamReader._maybe_resume_transport", args, nargs,
+                        kwnames)
+        < 0) {
+        return NULL;
+    }
+    return ouro_none_or_error(
         ouro_reader_maybe_resume(ouro_state_of(self), as_reader(self)));
 }
 
@@ -383,8 +392,10 @@ static PyObject *
 reader_feed_eof(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                 PyObject *kwnames)
 {
-    NO_ARGUMENTS("StreamReader.feed_eof");
-    return ouro_streams_none(
+    if (ouro_parse_none("StreamReader.feed_eof", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
+    return ouro_none_or_error(
         ouro_reader_feed_eof(ouro_state_of(self), as_reader(self)));
 }
 
@@ -395,7 +406,9 @@ static PyObject *
 reader_at_eof(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
               PyObject *kwnames)
 {
-    NO_ARGUMENTS("StreamReader.at_eof");
+    if (ouro_parse_none("StreamReader.at_eof", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
     StreamReaderObject *reader = as_reader(self);
     return PyBool_FromLong(reader->eof && ouro_reader_size(reader) == 0);
 }
@@ -416,12 +429,11 @@ reader_feed_data(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
     PyObject *data;
-    if (ouro_streams_parse_one(&feed_data_signature, args, nargs, kwnames,
-                               &data)
+    if (ouro_parse_one(&feed_data_signature, args, nargs, kwnames, &data)
         < 0) {
         return NULL;
     }
-    return ouro_streams_none(
+    return ouro_none_or_error(
         ouro_reader_feed_data(ouro_state_of(self), as_reader(self), data));
 }
 

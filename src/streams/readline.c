@@ -268,8 +268,7 @@ reader_readuntil(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
     PyObject *separator;
-    if (ouro_streams_parse_one(&readuntil_signature, args, nargs, kwnames,
-                               &separator)
+    if (ouro_parse_one(&readuntil_signature, args, nargs, kwnames, &separator)
         < 0) {
         return NULL;
     }
@@ -290,7 +289,9 @@ static PyObject *
 reader_readline(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                 PyObject *kwnames)
 {
-    NO_ARGUMENTS("StreamReader.readline");
+    if (ouro_parse_none("StreamReader.readline", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
     return (PyObject *)ouro_readop_new(self, &readline_kind);
 }
 
@@ -304,7 +305,9 @@ static PyObject *
 reader_anext(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
-    NO_ARGUMENTS("StreamReader.__anext__");
+    if (ouro_parse_none("StreamReader.__anext__", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
     return ouro_reader_anext(self);
 }
 

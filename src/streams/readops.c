@@ -26,7 +26,7 @@ check_may_wait(ouro_state *st, StreamReaderObject *reader,
                const char *function)
 {
     if (reader->loop == NULL) {
-        ouro_streams_no_attribute((PyObject *)reader, "_loop");
+        ouro_no_attribute((PyObject *)reader, "_loop");
         return -1;
     }
     if (reader->waiter != NULL) {
@@ -186,7 +186,7 @@ ouro_readop_raises(AwaitObject *op)
     if (exception == NULL) {
         return false;
     }
-    ouro_streams_raise(exception);
+    ouro_raise(exception);
     return true;
 }
 
@@ -258,8 +258,7 @@ reader_wait_for_data(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames)
 {
     PyObject *name;
-    if (ouro_streams_parse_one(&wait_for_data_signature, args, nargs, kwnames,
-                               &name)
+    if (ouro_parse_one(&wait_for_data_signature, args, nargs, kwnames, &name)
         < 0) {
         return NULL;
     }

@@ -212,7 +212,7 @@ static int
 check_started(PyObject *self)
 {
     if (as_protocol(self)->pipe_fds == NULL || ouro_flow(self)->loop == NULL) {
-        ouro_streams_no_attribute(self, "_pipe_fds");
+        ouro_no_attribute(self, "_pipe_fds");
         return -1;
     }
     return 0;
@@ -227,8 +227,7 @@ check_started(PyObject *self)
         .names = {argument},                                                  \
     };                                                                        \
     PyObject *value;                                                          \
-    if (ouro_streams_parse_one(&signature, args, nargs, kwnames, &value)      \
-        < 0) {                                                                \
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &value) < 0) {       \
         return NULL;                                                          \
     }
 
@@ -243,11 +242,11 @@ protocol_connection_made(PyObject *object, PyObject *const *args,
         return NULL;
     }
     Py_XSETREF(self->transport, Py_NewRef(value));
-    return ouro_streams_none(make_reader(st, self, value, 1) < 0
-                                     || make_reader(st, self, value, 2) < 0
-                                     || make_writer(st, self, value) < 0
-                                 ? -1
-                                 : 0);
+    return ouro_none_or_error(make_reader(st, self, value, 1) < 0
+                                      || make_reader(st, self, value, 2) < 0
+                                      || make_writer(st, self, value) < 0
+                                  ? -1
+                                  : 0);
 }
 
 /* ---- what the pipes bring ----------------------------------------------- */
@@ -306,7 +305,7 @@ protocol_pipe_data_received(PyObject *object, PyObject *const *args,
                 : ouro_streams_call(reader, st->str.feed_data, a[1]);
         Py_DECREF(reader);
     }
-    return ouro_streams_none(result);
+    return ouro_none_or_error(result);
 }
 
 /* self._maybe_close_transport() */
@@ -350,7 +349,7 @@ input_lost(ouro_state *st, PyObject *object, PyObject *exc)
         return -1;
     }
     if (self->stdin_closed == NULL) {
-        ouro_streams_no_attribute(object, "_stdin_closed");
+        ouro_no_attribute(object, "_stdin_closed");
         return -1;
     }
     PyObject *closed = Py_NewRef(self->stdin_closed);
@@ -407,7 +406,7 @@ protocol_pipe_connection_lost(PyObject *object, PyObject *const *args,
     }
     ouro_state *st = ouro_state_of(object);
     int number = number_of(a[0]);
-    return ouro_streams_none(
+    return ouro_none_or_error(
         number < 0    ? -1
         : number == 0 ? input_lost(st, object, a[1])
                       : output_lost(st, object, number, a[0], a[1]));
@@ -417,13 +416,13 @@ static PyObject *
 protocol_process_exited(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     as_protocol(object)->process_exited = true;
-    return ouro_streams_none(maybe_close(object));
+    return ouro_none_or_error(maybe_close(object));
 }
 
 static PyObject *
 protocol_maybe_close_transport(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
-    return ouro_streams_none(maybe_close(object));
+    return ouro_none_or_error(maybe_close(object));
 }
 
 static PyObject *

@@ -75,7 +75,7 @@ check_reader(ouro_state *st, StreamWriterObject *writer)
     int error;
     PyObject *exception = reader_exception(st, writer->reader, &error);
     if (exception != NULL) {
-        ouro_streams_raise(exception);
+        ouro_raise(exception);
         Py_DECREF(exception);
         return -1;
     }
@@ -155,8 +155,8 @@ static PyObject *
 writer_drain(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
-    NO_ARGUMENTS("StreamWriter.drain");
-    return (PyObject *)ouro_await_new(ouro_state_of(self), &drain_kind, self);
+    return ouro_await_call(ouro_state_of(self), &drain_kind, self, args, nargs,
+                           kwnames);
 }
 
 /* ---- wait_closed() ------------------------------------------------------ */
@@ -191,9 +191,8 @@ static PyObject *
 writer_wait_closed(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
-    NO_ARGUMENTS("StreamWriter.wait_closed");
-    return (PyObject *)ouro_await_new(ouro_state_of(self), &wait_closed_kind,
-                                      self);
+    return ouro_await_call(ouro_state_of(self), &wait_closed_kind, self, args,
+                           nargs, kwnames);
 }
 
 /* ---- start_tls() -------------------------------------------------------- */

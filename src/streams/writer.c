@@ -25,7 +25,7 @@ ouro_writer_complete(StreamWriterObject *writer)
                           : writer->loop == NULL     ? "_loop"
                                                      : NULL;
     if (missing != NULL) {
-        ouro_streams_no_attribute((PyObject *)writer, missing);
+        ouro_no_attribute((PyObject *)writer, missing);
     }
     return missing == NULL;
 }
@@ -75,9 +75,7 @@ start(ouro_state *st, StreamWriterObject *self, PyObject *transport,
     if (ouro_loop_fast(st, loop)) {
         return 0; /* nobody sees when it is made */
     }
-    PyObject *fut = complete_future(st, self);
-    Py_XDECREF(fut);
-    return fut == NULL ? -1 : 0;
+    return ouro_drop_result(complete_future(st, self));
 }
 
 static const ouro_signature init_signature = {
@@ -247,7 +245,7 @@ transport_of(PyObject *self)
 {
     PyObject *transport = as_writer(self)->transport;
     if (transport == NULL) {
-        ouro_streams_no_attribute(self, "_transport");
+        ouro_no_attribute(self, "_transport");
     }
     return transport;
 }
@@ -272,8 +270,7 @@ writer_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
     PyObject *data, *transport;
-    if (ouro_streams_parse_one(&write_signature, args, nargs, kwnames, &data)
-            < 0
+    if (ouro_parse_one(&write_signature, args, nargs, kwnames, &data) < 0
         || (transport = transport_of(self)) == NULL) {
         return NULL;
     }
@@ -284,7 +281,7 @@ writer_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                      ? ops->write(transport, data)
                      : ouro_streams_call(transport, st->str.write, data);
     Py_DECREF(transport);
-    return ouro_streams_none(result);
+    return ouro_none_or_error(result);
 }
 
 PyDoc_STRVAR(writelines_doc, "writelines($self, /, data)\n--\n\n\
@@ -295,9 +292,7 @@ writer_writelines(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames)
 {
     PyObject *data, *transport;
-    if (ouro_streams_parse_one(&writelines_signature, args, nargs, kwnames,
-                               &data)
-            < 0
+    if (ouro_parse_one(&writelines_signature, args, nargs, kwnames, &data) < 0
         || (transport = transport_of(self)) == NULL) {
         return NULL;
     }
@@ -308,7 +303,7 @@ writer_writelines(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                      ? ops->writelines(transport, data)
                      : ouro_streams_call(transport, st->str.writelines, data);
     Py_DECREF(transport);
-    return ouro_streams_none(result);
+    return ouro_none_or_error(result);
 }
 
 /* return self._transport.name() */
@@ -332,7 +327,9 @@ static PyObject *
 writer_write_eof(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
-    NO_ARGUMENTS("StreamWriter.write_eof");
+    if (ouro_parse_none("StreamWriter.write_eof", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
     return pass_on(self, ouro_state_of(self)->str.write_eof);
 }
 
@@ -343,7 +340,10 @@ static PyObject *
 writer_can_write_eof(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames)
 {
-    NO_ARGUMENTS("StreamWriter.can_write_eof");
+    if (ouro_parse_none("StreamWriter.can_write_eof", args, nargs, kwnames)
+        < 0) {
+        return NULL;
+    }
     return pass_on(self, ouro_state_of(self)->str.can_write_eof);
 }
 
@@ -355,7 +355,9 @@ static PyObject *
 writer_close(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
-    NO_ARGUMENTS("StreamWriter.close");
+    if (ouro_parse_none("StreamWriter.close", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
     return pass_on(self, ouro_state_of(self)->str.close);
 }
 
@@ -366,7 +368,9 @@ static PyObject *
 writer_is_closing(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames)
 {
-    NO_ARGUMENTS("StreamWriter.is_closing");
+    if (ouro_parse_none("StreamWriter.is_closing", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
     return pass_on(self, ouro_state_of(self)->str.is_closing);
 }
 

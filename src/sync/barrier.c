@@ -9,14 +9,11 @@
 
 /* ---- methods and attributes ----------------------------------------------- */
 
-static const ouro_signature exit_signature = {
-    .qualname = "Barrier._exit", .skip_self = 1, .names = {NULL}};
-
 static PyObject *
 barrier_method__exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames)
 {
-    if (ouro_no_arguments(&exit_signature, args, nargs, kwnames) < 0
+    if (ouro_parse_none("Barrier._exit", args, nargs, kwnames) < 0
         || ouro_barrier_exit(ouro_as_barrier(self)) < 0) {
         return NULL;
     }
@@ -128,10 +125,8 @@ barrier_repr(PyObject *self)
 {
     BarrierObject *barrier = ouro_as_barrier(self);
     PyObject *text = state_text(barrier);
-    PyObject *broken =
-        text == NULL ? NULL : PyObject_GetAttrString(self, "broken");
-    int truth = broken == NULL ? -1 : PyObject_IsTrue(broken);
-    Py_XDECREF(broken);
+    int truth = ouro_truth_of(
+        text == NULL ? NULL : PyObject_GetAttrString(self, "broken"));
     if (truth == 0) {
         text = add_waiters(self, text);
     }

@@ -436,67 +436,60 @@ static const await_kind leave_kind = {"__aexit__", "Barrier.__aexit__",
 
 /* ---- async methods ------------------------------------------------------- */
 
-/* A call without arguments of the method that this kind is the body of. */
-static PyObject *
-barrier_call(PyObject *self, const await_kind *kind, PyObject *const *args,
-             Py_ssize_t nargs, PyObject *kwnames)
-{
-    ouro_signature signature = {
-        .qualname = kind->qualname, .skip_self = 1, .names = {NULL}};
-    if (ouro_no_arguments(&signature, args, nargs, kwnames) < 0) {
-        return NULL;
-    }
-    return (PyObject *)ouro_await_new(ouro_as_barrier(self)->base.st, kind,
-                                      self);
-}
-
 static PyObject *
 barrier_method_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                     PyObject *kwnames)
 {
-    return barrier_call(self, &wait_kind, args, nargs, kwnames);
+    return ouro_await_call(ouro_as_barrier(self)->base.st, &wait_kind, self,
+                           args, nargs, kwnames);
 }
 
 static PyObject *
 barrier_method_reset(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames)
 {
-    return barrier_call(self, &reset_kind, args, nargs, kwnames);
+    return ouro_await_call(ouro_as_barrier(self)->base.st, &reset_kind, self,
+                           args, nargs, kwnames);
 }
 
 static PyObject *
 barrier_method_abort(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames)
 {
-    return barrier_call(self, &abort_kind, args, nargs, kwnames);
+    return ouro_await_call(ouro_as_barrier(self)->base.st, &abort_kind, self,
+                           args, nargs, kwnames);
 }
 
 static PyObject *
 barrier_method__block(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                       PyObject *kwnames)
 {
-    return barrier_call(self, &block_kind, args, nargs, kwnames);
+    return ouro_await_call(ouro_as_barrier(self)->base.st, &block_kind, self,
+                           args, nargs, kwnames);
 }
 
 static PyObject *
 barrier_method__wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames)
 {
-    return barrier_call(self, &fill_kind, args, nargs, kwnames);
+    return ouro_await_call(ouro_as_barrier(self)->base.st, &fill_kind, self,
+                           args, nargs, kwnames);
 }
 
 static PyObject *
 barrier_method__release(PyObject *self, PyObject *const *args,
                         Py_ssize_t nargs, PyObject *kwnames)
 {
-    return barrier_call(self, &release_kind, args, nargs, kwnames);
+    return ouro_await_call(ouro_as_barrier(self)->base.st, &release_kind, self,
+                           args, nargs, kwnames);
 }
 
 static PyObject *
 barrier_method_enter(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames)
 {
-    return barrier_call(self, &enter_kind, args, nargs, kwnames);
+    return ouro_await_call(ouro_as_barrier(self)->base.st, &enter_kind, self,
+                           args, nargs, kwnames);
 }
 
 static const ouro_signature leave_signature = {

@@ -112,24 +112,19 @@ static const ouro_signature notify_waiters_signature = {
     .required = 1,
     .names = {"n", NULL},
 };
-static const ouro_signature notify_all_signature = {
-    .qualname = "Condition.notify_all", .skip_self = 1, .names = {NULL}};
 
 static PyObject *
 condition_method_notify(PyObject *self, PyObject *const *args,
                         Py_ssize_t nargs, PyObject *kwnames)
 {
     PyObject *n;
-    if (ouro_one_argument(&notify_signature, args, nargs, kwnames, &n) < 0) {
+    if (ouro_parse_one(&notify_signature, args, nargs, kwnames, &n) < 0) {
         return NULL;
     }
     n = n != NULL ? Py_NewRef(n) : PyLong_FromLong(1);
     int result = n == NULL ? -1 : condition_notify(ouro_as_condition(self), n);
     Py_XDECREF(n);
-    if (result < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return ouro_none_or_error(result);
 }
 
 static PyObject *
@@ -137,7 +132,7 @@ condition_method__notify(PyObject *self, PyObject *const *args,
                          Py_ssize_t nargs, PyObject *kwnames)
 {
     PyObject *n;
-    if (ouro_one_argument(&notify_waiters_signature, args, nargs, kwnames, &n)
+    if (ouro_parse_one(&notify_waiters_signature, args, nargs, kwnames, &n)
         < 0) {
         return NULL;
     }
@@ -145,10 +140,7 @@ condition_method__notify(PyObject *self, PyObject *const *args,
     ouro_number_set(&number, n);
     int result = condition_wake(ouro_as_condition(self), &number);
     Py_CLEAR(number.object);
-    if (result < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return ouro_none_or_error(result);
 }
 
 /* self.notify(len(self._waiters)) */
@@ -157,7 +149,7 @@ condition_method_notify_all(PyObject *self, PyObject *const *args,
                             Py_ssize_t nargs, PyObject *kwnames)
 {
     ConditionObject *condition = ouro_as_condition(self);
-    if (ouro_no_arguments(&notify_all_signature, args, nargs, kwnames) < 0) {
+    if (ouro_parse_none("Condition.notify_all", args, nargs, kwnames) < 0) {
         return NULL;
     }
     Py_ssize_t length = ouro_ring_length(&condition->waiters);

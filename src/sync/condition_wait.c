@@ -295,8 +295,6 @@ static const await_kind exit_kind = {OURO_EXIT_NAME, condition_exit_poll,
 
 /* ---- async methods ------------------------------------------------------- */
 
-static const ouro_signature wait_signature = {
-    .qualname = "Condition.wait", .skip_self = 1, .names = {NULL}};
 static const ouro_signature wait_for_signature = {
     .qualname = "Condition.wait_for",
     .skip_self = 1,
@@ -309,11 +307,8 @@ static PyObject *
 condition_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                PyObject *kwnames)
 {
-    if (ouro_no_arguments(&wait_signature, args, nargs, kwnames) < 0) {
-        return NULL;
-    }
-    return (PyObject *)ouro_await_new(ouro_as_condition(self)->base.st,
-                                      &wait_kind, self);
+    return ouro_await_call(ouro_as_condition(self)->base.st, &wait_kind, self,
+                           args, nargs, kwnames);
 }
 
 static PyObject *
@@ -321,8 +316,7 @@ condition_wait_for(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
     PyObject *predicate;
-    if (ouro_one_argument(&wait_for_signature, args, nargs, kwnames,
-                          &predicate)
+    if (ouro_parse_one(&wait_for_signature, args, nargs, kwnames, &predicate)
         < 0) {
         return NULL;
     }

@@ -91,14 +91,11 @@ ouro_event_wait(EventObject *event)
                                       (PyObject *)event);
 }
 
-static const ouro_signature wait_signature = {
-    .qualname = "Event.wait", .skip_self = 1, .names = {NULL}};
-
 static PyObject *
 event_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
            PyObject *kwnames)
 {
-    if (ouro_no_arguments(&wait_signature, args, nargs, kwnames) < 0) {
+    if (ouro_parse_none("Event.wait", args, nargs, kwnames) < 0) {
         return NULL;
     }
     return ouro_event_wait(as_event(self));
@@ -113,12 +110,6 @@ static const ouro_async_def event_async_methods[] = {
 
 /* ---- methods and attributes ----------------------------------------------- */
 
-static const ouro_signature is_set_signature = {
-    .qualname = "Event.is_set", .skip_self = 1, .names = {NULL}};
-static const ouro_signature set_signature = {
-    .qualname = "Event.set", .skip_self = 1, .names = {NULL}};
-static const ouro_signature clear_signature = {
-    .qualname = "Event.clear", .skip_self = 1, .names = {NULL}};
 static const ouro_signature init_signature = {
     .qualname = "Event.__init__", .skip_self = 1, .names = {NULL}};
 
@@ -126,7 +117,7 @@ static PyObject *
 event_method_is_set(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                     PyObject *kwnames)
 {
-    if (ouro_no_arguments(&is_set_signature, args, nargs, kwnames) < 0) {
+    if (ouro_parse_none("Event.is_set", args, nargs, kwnames) < 0) {
         return NULL;
     }
     PyObject *value = as_event(self)->value;
@@ -138,7 +129,7 @@ static PyObject *
 event_method_set(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
-    if (ouro_no_arguments(&set_signature, args, nargs, kwnames) < 0
+    if (ouro_parse_none("Event.set", args, nargs, kwnames) < 0
         || ouro_event_set(as_event(self)) < 0) {
         return NULL;
     }
@@ -149,7 +140,7 @@ static PyObject *
 event_method_clear(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
-    if (ouro_no_arguments(&clear_signature, args, nargs, kwnames) < 0) {
+    if (ouro_parse_none("Event.clear", args, nargs, kwnames) < 0) {
         return NULL;
     }
     ouro_event_clear(as_event(self));

@@ -195,18 +195,12 @@ lock_exit_poll(AwaitObject *self, PyObject **ret)
     return AWAIT_RETURN;
 }
 
-static const ouro_signature acquire_signature = {
-    .qualname = "Lock.acquire", .skip_self = 1, .names = {NULL}};
-
 static PyObject *
 lock_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
-    if (ouro_no_arguments(&acquire_signature, args, nargs, kwnames) < 0) {
-        return NULL;
-    }
-    return (PyObject *)ouro_await_new(as_lock(self)->base.st,
-                                      &lock_acquire_kind, self);
+    return ouro_await_call(as_lock(self)->base.st, &lock_acquire_kind, self,
+                           args, nargs, kwnames);
 }
 
 static PyObject *
@@ -236,12 +230,6 @@ static const ouro_async_def lock_async_methods[] = {
 
 /* ---- methods and attributes ----------------------------------------------- */
 
-static const ouro_signature locked_signature = {
-    .qualname = "Lock.locked", .skip_self = 1, .names = {NULL}};
-static const ouro_signature release_signature = {
-    .qualname = "Lock.release", .skip_self = 1, .names = {NULL}};
-static const ouro_signature wake_up_first_signature = {
-    .qualname = "Lock._wake_up_first", .skip_self = 1, .names = {NULL}};
 static const ouro_signature init_signature = {
     .qualname = "Lock.__init__", .skip_self = 1, .names = {NULL}};
 
@@ -249,7 +237,7 @@ static PyObject *
 lock_locked(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
             PyObject *kwnames)
 {
-    if (ouro_no_arguments(&locked_signature, args, nargs, kwnames) < 0) {
+    if (ouro_parse_none("Lock.locked", args, nargs, kwnames) < 0) {
         return NULL;
     }
     PyObject *locked = as_lock(self)->locked;
@@ -261,7 +249,7 @@ static PyObject *
 lock_release(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
-    if (ouro_no_arguments(&release_signature, args, nargs, kwnames) < 0
+    if (ouro_parse_none("Lock.release", args, nargs, kwnames) < 0
         || ouro_lock_release(as_lock(self)) < 0) {
         return NULL;
     }
@@ -272,7 +260,7 @@ static PyObject *
 lock__wake_up_first(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                     PyObject *kwnames)
 {
-    if (ouro_no_arguments(&wake_up_first_signature, args, nargs, kwnames) < 0
+    if (ouro_parse_none("Lock._wake_up_first", args, nargs, kwnames) < 0
         || lock_wake_up_first(as_lock(self)) < 0) {
         return NULL;
     }

@@ -11,18 +11,6 @@
 
 /* ---- small parts ------------------------------------------------------- */
 
-PyObject *
-ouro_no_attribute(void *owner, const char *name)
-{
-    PyObject *class = PyType_GetName(Py_TYPE(owner));
-    if (class != NULL) {
-        PyErr_Format(PyExc_AttributeError, "'%U' object has no attribute '%s'",
-                     class, name);
-        Py_DECREF(class);
-    }
-    return NULL;
-}
-
 int
 ouro_attribute_truth(void *owner, PyObject *value, const char *name)
 {
@@ -70,21 +58,13 @@ ouro_set_context(PyObject *exception, PyObject *context)
 int
 ouro_call_method(void *object, PyObject *name)
 {
-    PyObject *result = PyObject_CallMethodNoArgs(object, name);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(PyObject_CallMethodNoArgs(object, name));
 }
 
 int
 ouro_call_truth(void *object, PyObject *name)
 {
-    PyObject *result = PyObject_CallMethodNoArgs(object, name);
-    if (result == NULL) {
-        return -1;
-    }
-    int truth = PyObject_IsTrue(result);
-    Py_DECREF(result);
-    return truth;
+    return ouro_truth_of(PyObject_CallMethodNoArgs(object, name));
 }
 
 /* super(class, self).__repr__() */
@@ -277,12 +257,6 @@ ouro_all_cancelled(ouro_state *st, ouro_ring *ring)
 
 /* ---- async with ---------------------------------------------------------- */
 
-static const ouro_signature enter_signature = {
-    .qualname = "_ContextManagerMixin.__aenter__",
-    .skip_self = 1,
-    .names = {NULL},
-};
-
 static const ouro_signature exit_signature = {
     .qualname = "_ContextManagerMixin.__aexit__",
     .skip_self = 1,
@@ -295,7 +269,9 @@ PyObject *
 ouro_enter_new(ouro_state *st, PyObject *self, const await_kind *kind,
                PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    if (ouro_no_arguments(&enter_signature, args, nargs, kwnames) < 0) {
+    if (ouro_parse_none("_ContextManagerMixin.__aenter__", args, nargs,
+                        kwnames)
+        < 0) {
         return NULL;
     }
     return (PyObject *)ouro_await_new(st, kind, self);
@@ -459,17 +435,12 @@ ouro_loop_bound_dealloc(PyObject *self)
     Py_TRASHCAN_END;
 }
 
-static const ouro_signature get_loop_signature = {
-    .qualname = "_LoopBoundMixin._get_loop",
-    .skip_self = 1,
-    .names = {NULL},
-};
-
 static PyObject *
 loop_bound_get_loop(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                     PyObject *kwnames)
 {
-    if (ouro_no_arguments(&get_loop_signature, args, nargs, kwnames) < 0) {
+    if (ouro_parse_none("_LoopBoundMixin._get_loop", args, nargs, kwnames)
+        < 0) {
         return NULL;
     }
     return ouro_get_loop((LoopBoundObject *)self);

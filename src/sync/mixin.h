@@ -79,37 +79,12 @@ int ouro_all_cancelled(ouro_state *st, ouro_ring *ring);
  * AttributeError, as if __init__ had not been called. */
 int ouro_attribute_truth(void *owner, PyObject *value, const char *name);
 
-/* AttributeError: 'Lock' object has no attribute 'name'.  Returns NULL. */
-PyObject *ouro_no_attribute(void *owner, const char *name);
-
 /* The end of an exception handler in a body: raise `handled` again (stolen),
  * or let what the handler itself raised (result < 0) go, in its context. */
 await_status ouro_handled(PyObject *handled, int result);
 
 /* Raised while `context` (borrowed, may be NULL) was being handled. */
 void ouro_set_context(PyObject *exception, PyObject *context);
-
-/* A call without arguments: 0, or -1 with Python's TypeError. */
-static inline int
-ouro_no_arguments(const ouro_signature *signature, PyObject *const *args,
-                  Py_ssize_t nargs, PyObject *kwnames)
-{
-    return nargs == 0 && kwnames == NULL
-               ? 0
-               : ouro_parse(signature, args, nargs, kwnames, NULL);
-}
-
-/* A call with one argument, optional if the signature says so. */
-static inline int
-ouro_one_argument(const ouro_signature *signature, PyObject *const *args,
-                  Py_ssize_t nargs, PyObject *kwnames, PyObject **ret)
-{
-    if (nargs == 1 && kwnames == NULL) {
-        *ret = args[0];
-        return 0;
-    }
-    return ouro_parse(signature, args, nargs, kwnames, ret);
-}
 
 /* Run object.name() for its effect: 0 or -1. */
 int ouro_call_method(void *object, PyObject *name);

@@ -9,14 +9,6 @@
 
 /* ---- methods that programs call ------------------------------------------ */
 
-static const ouro_signature qsize_signature = {
-    .qualname = "Queue.qsize", .skip_self = 1, .names = {NULL}};
-static const ouro_signature empty_signature = {
-    .qualname = "Queue.empty", .skip_self = 1, .names = {NULL}};
-static const ouro_signature full_signature = {
-    .qualname = "Queue.full", .skip_self = 1, .names = {NULL}};
-static const ouro_signature get_nowait_signature = {
-    .qualname = "Queue.get_nowait", .skip_self = 1, .names = {NULL}};
 static const ouro_signature put_nowait_signature = {
     .qualname = "Queue.put_nowait",
     .skip_self = 1,
@@ -24,8 +16,6 @@ static const ouro_signature put_nowait_signature = {
     .required = 1,
     .names = {"item", NULL},
 };
-static const ouro_signature task_done_signature = {
-    .qualname = "Queue.task_done", .skip_self = 1, .names = {NULL}};
 static const ouro_signature shutdown_signature = {
     .qualname = "Queue.shutdown",
     .skip_self = 1,
@@ -40,20 +30,11 @@ bool_or_null(int truth)
 }
 
 static PyObject *
-none_or_null(int result)
-{
-    if (result < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
-static PyObject *
 queue_qsize(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
             PyObject *kwnames)
 {
     QueueObject *queue = ouro_as_queue(self);
-    if (ouro_no_arguments(&qsize_signature, args, nargs, kwnames) < 0) {
+    if (ouro_parse_none("Queue.qsize", args, nargs, kwnames) < 0) {
         return NULL;
     }
     if (!queue->has_items) {
@@ -67,7 +48,7 @@ static PyObject *
 queue_empty(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
             PyObject *kwnames)
 {
-    if (ouro_no_arguments(&empty_signature, args, nargs, kwnames) < 0) {
+    if (ouro_parse_none("Queue.empty", args, nargs, kwnames) < 0) {
         return NULL;
     }
     return bool_or_null(ouro_queue_empty(ouro_as_queue(self)));
@@ -77,7 +58,7 @@ static PyObject *
 queue_full(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
            PyObject *kwnames)
 {
-    if (ouro_no_arguments(&full_signature, args, nargs, kwnames) < 0) {
+    if (ouro_parse_none("Queue.full", args, nargs, kwnames) < 0) {
         return NULL;
     }
     return bool_or_null(ouro_queue_full(ouro_as_queue(self)));
@@ -87,7 +68,7 @@ static PyObject *
 queue_get_nowait(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
-    if (ouro_no_arguments(&get_nowait_signature, args, nargs, kwnames) < 0) {
+    if (ouro_parse_none("Queue.get_nowait", args, nargs, kwnames) < 0) {
         return NULL;
     }
     return ouro_queue_get_nowait(ouro_as_queue(self));
@@ -98,21 +79,22 @@ queue_put_nowait(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
     PyObject *item;
-    if (ouro_one_argument(&put_nowait_signature, args, nargs, kwnames, &item)
+    if (ouro_parse_one(&put_nowait_signature, args, nargs, kwnames, &item)
         < 0) {
         return NULL;
     }
-    return none_or_null(ouro_queue_put_nowait(ouro_as_queue(self), item));
+    return ouro_none_or_error(
+        ouro_queue_put_nowait(ouro_as_queue(self), item));
 }
 
 static PyObject *
 queue_task_done(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                 PyObject *kwnames)
 {
-    if (ouro_no_arguments(&task_done_signature, args, nargs, kwnames) < 0) {
+    if (ouro_parse_none("Queue.task_done", args, nargs, kwnames) < 0) {
         return NULL;
     }
-    return none_or_null(ouro_queue_task_done(ouro_as_queue(self)));
+    return ouro_none_or_error(ouro_queue_task_done(ouro_as_queue(self)));
 }
 
 static PyObject *
@@ -120,8 +102,7 @@ queue_shutdown(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                PyObject *kwnames)
 {
     PyObject *immediate;
-    if (ouro_one_argument(&shutdown_signature, args, nargs, kwnames,
-                          &immediate)
+    if (ouro_parse_one(&shutdown_signature, args, nargs, kwnames, &immediate)
         < 0) {
         return NULL;
     }
@@ -130,7 +111,7 @@ queue_shutdown(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         ouro_as_queue(self)->is_shutdown = true;
         return NULL;
     }
-    return none_or_null(ouro_queue_shutdown(ouro_as_queue(self), now));
+    return ouro_none_or_error(ouro_queue_shutdown(ouro_as_queue(self), now));
 }
 
 /* ---- methods that subclasses replace --------------------------------------- */
@@ -142,8 +123,6 @@ static const ouro_signature init_items_signature = {
     .required = 1,
     .names = {"maxsize", NULL},
 };
-static const ouro_signature get_item_signature = {
-    .qualname = "Queue._get", .skip_self = 1, .names = {NULL}};
 static const ouro_signature put_item_signature = {
     .qualname = "Queue._put",
     .skip_self = 1,
@@ -158,27 +137,24 @@ static const ouro_signature wakeup_next_signature = {
     .required = 1,
     .names = {"waiters", NULL},
 };
-static const ouro_signature format_signature = {
-    .qualname = "Queue._format", .skip_self = 1, .names = {NULL}};
 
 static PyObject *
 queue__init(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
             PyObject *kwnames)
 {
     PyObject *maxsize;
-    if (ouro_one_argument(&init_items_signature, args, nargs, kwnames,
-                          &maxsize)
+    if (ouro_parse_one(&init_items_signature, args, nargs, kwnames, &maxsize)
         < 0) {
         return NULL;
     }
-    return none_or_null(ouro_queue_items_init(ouro_as_queue(self)));
+    return ouro_none_or_error(ouro_queue_items_init(ouro_as_queue(self)));
 }
 
 static PyObject *
 queue__get(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
            PyObject *kwnames)
 {
-    if (ouro_no_arguments(&get_item_signature, args, nargs, kwnames) < 0) {
+    if (ouro_parse_none("Queue._get", args, nargs, kwnames) < 0) {
         return NULL;
     }
     return ouro_fifo_get(ouro_as_queue(self));
@@ -189,11 +165,10 @@ queue__put(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
            PyObject *kwnames)
 {
     PyObject *item;
-    if (ouro_one_argument(&put_item_signature, args, nargs, kwnames, &item)
-        < 0) {
+    if (ouro_parse_one(&put_item_signature, args, nargs, kwnames, &item) < 0) {
         return NULL;
     }
-    return none_or_null(ouro_fifo_put(ouro_as_queue(self), item));
+    return ouro_none_or_error(ouro_fifo_put(ouro_as_queue(self), item));
 }
 
 static PyObject *
@@ -201,13 +176,12 @@ queue__wakeup_next(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
     PyObject *waiters;
-    if (ouro_one_argument(&wakeup_next_signature, args, nargs, kwnames,
-                          &waiters)
+    if (ouro_parse_one(&wakeup_next_signature, args, nargs, kwnames, &waiters)
         < 0) {
         return NULL;
     }
     ouro_ring ring = {.shared = waiters};
-    return none_or_null(
+    return ouro_none_or_error(
         ouro_queue_wakeup_next(ouro_as_queue(self)->base.st, &ring));
 }
 
@@ -301,7 +275,7 @@ static PyObject *
 queue__format(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
               PyObject *kwnames)
 {
-    if (ouro_no_arguments(&format_signature, args, nargs, kwnames) < 0) {
+    if (ouro_parse_none("Queue._format", args, nargs, kwnames) < 0) {
         return NULL;
     }
     return queue_describe(ouro_as_queue(self));

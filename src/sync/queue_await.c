@@ -169,8 +169,6 @@ static const await_kind join_kind = {"join", "Queue.join", queue_join_poll,
 
 /* ---- methods ------------------------------------------------------------------- */
 
-static const ouro_signature get_signature = {
-    .qualname = "Queue.get", .skip_self = 1, .names = {NULL}};
 static const ouro_signature put_signature = {
     .qualname = "Queue.put",
     .skip_self = 1,
@@ -178,18 +176,13 @@ static const ouro_signature put_signature = {
     .required = 1,
     .names = {"item", NULL},
 };
-static const ouro_signature join_signature = {
-    .qualname = "Queue.join", .skip_self = 1, .names = {NULL}};
 
 static PyObject *
 queue_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
           PyObject *kwnames)
 {
-    if (ouro_no_arguments(&get_signature, args, nargs, kwnames) < 0) {
-        return NULL;
-    }
-    return (PyObject *)ouro_await_new(ouro_as_queue(self)->base.st, &get_kind,
-                                      self);
+    return ouro_await_call(ouro_as_queue(self)->base.st, &get_kind, self, args,
+                           nargs, kwnames);
 }
 
 static PyObject *
@@ -197,7 +190,7 @@ queue_put(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
           PyObject *kwnames)
 {
     PyObject *item;
-    if (ouro_one_argument(&put_signature, args, nargs, kwnames, &item) < 0) {
+    if (ouro_parse_one(&put_signature, args, nargs, kwnames, &item) < 0) {
         return NULL;
     }
     AwaitObject *body =
@@ -212,11 +205,8 @@ static PyObject *
 queue_join(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
            PyObject *kwnames)
 {
-    if (ouro_no_arguments(&join_signature, args, nargs, kwnames) < 0) {
-        return NULL;
-    }
-    return (PyObject *)ouro_await_new(ouro_as_queue(self)->base.st, &join_kind,
-                                      self);
+    return ouro_await_call(ouro_as_queue(self)->base.st, &join_kind, self,
+                           args, nargs, kwnames);
 }
 
 const ouro_async_def ouro_queue_async_methods[] = {

@@ -201,28 +201,17 @@ static const ouro_signature lifo_put_signature = {
     .required = 1,
     .names = {"item", NULL},
 };
-static const ouro_signature lifo_get_signature = {
-    .qualname = "LifoQueue._get", .skip_self = 1, .names = {NULL}};
-
-static PyObject *
-none_or_null(int result)
-{
-    if (result < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
 
 static PyObject *
 heap_method_init(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
     PyObject *maxsize;
-    if (ouro_one_argument(&heap_init_signature, args, nargs, kwnames, &maxsize)
+    if (ouro_parse_one(&heap_init_signature, args, nargs, kwnames, &maxsize)
         < 0) {
         return NULL;
     }
-    return none_or_null(ouro_list_items_init(ouro_as_queue(self)));
+    return ouro_none_or_error(ouro_list_items_init(ouro_as_queue(self)));
 }
 
 static PyObject *
@@ -236,7 +225,7 @@ heap_method_put(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     QueueObject *queue = ouro_as_queue(self);
     PyObject *heappush =
         given[1] != NULL ? given[1] : queue->base.st->stock.heappush;
-    return none_or_null(heap_put(queue, given[0], heappush));
+    return ouro_none_or_error(heap_put(queue, given[0], heappush));
 }
 
 static PyObject *
@@ -244,7 +233,7 @@ heap_method_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                 PyObject *kwnames)
 {
     PyObject *heappop;
-    if (ouro_one_argument(&heap_get_signature, args, nargs, kwnames, &heappop)
+    if (ouro_parse_one(&heap_get_signature, args, nargs, kwnames, &heappop)
         < 0) {
         return NULL;
     }
@@ -258,11 +247,11 @@ lifo_method_init(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
     PyObject *maxsize;
-    if (ouro_one_argument(&lifo_init_signature, args, nargs, kwnames, &maxsize)
+    if (ouro_parse_one(&lifo_init_signature, args, nargs, kwnames, &maxsize)
         < 0) {
         return NULL;
     }
-    return none_or_null(ouro_list_items_init(ouro_as_queue(self)));
+    return ouro_none_or_error(ouro_list_items_init(ouro_as_queue(self)));
 }
 
 static PyObject *
@@ -270,18 +259,17 @@ lifo_method_put(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                 PyObject *kwnames)
 {
     PyObject *item;
-    if (ouro_one_argument(&lifo_put_signature, args, nargs, kwnames, &item)
-        < 0) {
+    if (ouro_parse_one(&lifo_put_signature, args, nargs, kwnames, &item) < 0) {
         return NULL;
     }
-    return none_or_null(ouro_lifo_put(ouro_as_queue(self), item));
+    return ouro_none_or_error(ouro_lifo_put(ouro_as_queue(self), item));
 }
 
 static PyObject *
 lifo_method_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                 PyObject *kwnames)
 {
-    if (ouro_no_arguments(&lifo_get_signature, args, nargs, kwnames) < 0) {
+    if (ouro_parse_none("LifoQueue._get", args, nargs, kwnames) < 0) {
         return NULL;
     }
     return ouro_lifo_get(ouro_as_queue(self));

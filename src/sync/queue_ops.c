@@ -189,10 +189,8 @@ queue_call_put(QueueObject *self, PyObject *item)
     if (ouro_queue_plain(self)) {
         return ouro_queue_store(self, item);
     }
-    PyObject *result = PyObject_CallMethodOneArg(
-        (PyObject *)self, self->base.st->str._put, item);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(PyObject_CallMethodOneArg(
+        (PyObject *)self, self->base.st->str._put, item));
 }
 
 static PyObject *

@@ -281,18 +281,12 @@ semaphore_exit_poll(AwaitObject *body, PyObject **ret)
     return AWAIT_RETURN;
 }
 
-static const ouro_signature acquire_signature = {
-    .qualname = "Semaphore.acquire", .skip_self = 1, .names = {NULL}};
-
 static PyObject *
 semaphore_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames)
 {
-    if (ouro_no_arguments(&acquire_signature, args, nargs, kwnames) < 0) {
-        return NULL;
-    }
-    return (PyObject *)ouro_await_new(as_semaphore(self)->base.st,
-                                      &acquire_kind, self);
+    return ouro_await_call(as_semaphore(self)->base.st, &acquire_kind, self,
+                           args, nargs, kwnames);
 }
 
 static PyObject *
@@ -323,20 +317,11 @@ static const ouro_async_def semaphore_async_methods[] = {
 
 /* ---- methods and attributes ----------------------------------------------- */
 
-static const ouro_signature locked_signature = {
-    .qualname = "Semaphore.locked", .skip_self = 1, .names = {NULL}};
-static const ouro_signature release_signature = {
-    .qualname = "Semaphore.release", .skip_self = 1, .names = {NULL}};
-static const ouro_signature bounded_release_signature = {
-    .qualname = "BoundedSemaphore.release", .skip_self = 1, .names = {NULL}};
-static const ouro_signature wake_up_next_signature = {
-    .qualname = "Semaphore._wake_up_next", .skip_self = 1, .names = {NULL}};
-
 static PyObject *
 semaphore_method_locked(PyObject *self, PyObject *const *args,
                         Py_ssize_t nargs, PyObject *kwnames)
 {
-    if (ouro_no_arguments(&locked_signature, args, nargs, kwnames) < 0) {
+    if (ouro_parse_none("Semaphore.locked", args, nargs, kwnames) < 0) {
         return NULL;
     }
     int locked = semaphore_locked(as_semaphore(self));
@@ -347,7 +332,7 @@ static PyObject *
 semaphore_method_release(PyObject *self, PyObject *const *args,
                          Py_ssize_t nargs, PyObject *kwnames)
 {
-    if (ouro_no_arguments(&release_signature, args, nargs, kwnames) < 0
+    if (ouro_parse_none("Semaphore.release", args, nargs, kwnames) < 0
         || semaphore_release(as_semaphore(self)) < 0) {
         return NULL;
     }
@@ -358,7 +343,7 @@ static PyObject *
 bounded_method_release(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                        PyObject *kwnames)
 {
-    if (ouro_no_arguments(&bounded_release_signature, args, nargs, kwnames) < 0
+    if (ouro_parse_none("BoundedSemaphore.release", args, nargs, kwnames) < 0
         || bounded_release(as_semaphore(self)) < 0) {
         return NULL;
     }
@@ -369,7 +354,7 @@ static PyObject *
 semaphore_method_wake_up_next(PyObject *self, PyObject *const *args,
                               Py_ssize_t nargs, PyObject *kwnames)
 {
-    if (ouro_no_arguments(&wake_up_next_signature, args, nargs, kwnames) < 0) {
+    if (ouro_parse_none("Semaphore._wake_up_next", args, nargs, kwnames) < 0) {
         return NULL;
     }
     int woken = semaphore_wake_up_next(as_semaphore(self));

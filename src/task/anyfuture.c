@@ -9,17 +9,6 @@
 #include "task/task.h"
 
 static int
-truth_of(PyObject *value)
-{
-    if (value == NULL) {
-        return -1;
-    }
-    int truth = PyObject_IsTrue(value);
-    Py_DECREF(value);
-    return truth;
-}
-
-static int
 discard(PyObject *value)
 {
     if (value == NULL) {
@@ -107,7 +96,7 @@ ouro_anyfuture_done(ouro_state *st, PyObject *fut)
     if (ouro_future_exact(st, fut)) {
         return ((FutureObject *)fut)->state != FUTURE_PENDING;
     }
-    return truth_of(PyObject_CallMethodNoArgs(fut, st->str.done));
+    return ouro_truth_of(PyObject_CallMethodNoArgs(fut, st->str.done));
 }
 
 int
@@ -116,7 +105,7 @@ ouro_anyfuture_cancelled(ouro_state *st, PyObject *fut)
     if (ouro_future_exact(st, fut)) {
         return ((FutureObject *)fut)->state == FUTURE_CANCELLED;
     }
-    return truth_of(PyObject_CallMethodNoArgs(fut, st->str.cancelled));
+    return ouro_truth_of(PyObject_CallMethodNoArgs(fut, st->str.cancelled));
 }
 
 PyObject *
@@ -183,9 +172,9 @@ ouro_anyfuture_cancel(ouro_state *st, PyObject *fut, PyObject *message)
         return ouro_task_cancel((TaskObject *)fut, message);
     }
     if (message == NULL) {
-        return truth_of(PyObject_CallMethodNoArgs(fut, st->str.cancel));
+        return ouro_truth_of(PyObject_CallMethodNoArgs(fut, st->str.cancel));
     }
-    return truth_of(cancel_with_message(st, fut, message));
+    return ouro_truth_of(cancel_with_message(st, fut, message));
 }
 
 /* futures._get_loop(): get_loop() where there is one, else _loop. */

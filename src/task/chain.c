@@ -48,10 +48,7 @@ is_closed(ouro_state *st, PyObject *loop)
     if (ouro_loop_fast(st, loop)) {
         return 0;
     }
-    PyObject *closed = PyObject_CallMethodNoArgs(loop, st->str.is_closed);
-    int truth = closed == NULL ? -1 : PyObject_IsTrue(closed);
-    Py_XDECREF(closed);
-    return truth;
+    return ouro_truth_of(PyObject_CallMethodNoArgs(loop, st->str.is_closed));
 }
 
 /* Futures of other kinds call their callbacks at once: before that, no task
@@ -67,10 +64,8 @@ leave_task(ouro_state *st, PyObject *loop)
 static int
 call_soon_threadsafe(ouro_state *st, PyObject *const *args, size_t nargs)
 {
-    PyObject *handle = PyObject_VectorcallMethod(st->str.call_soon_threadsafe,
-                                                 args, nargs, NULL);
-    Py_XDECREF(handle);
-    return handle == NULL ? -1 : 0;
+    return ouro_drop_result(PyObject_VectorcallMethod(
+        st->str.call_soon_threadsafe, args, nargs, NULL));
 }
 
 /* ---- destination is done: was it cancelled? ---------------------------- */
@@ -135,10 +130,7 @@ destination_hold(ou_job *job)
 static int
 destination_visit(ou_job *job, void *visitor)
 {
-    visitproc visit = ((ouro_visitor *)visitor)->visit;
-    void *arg = ((ouro_visitor *)visitor)->arg;
-    Py_VISIT(chain_of_destination(job));
-    return 0;
+    return ouro_visit_owner(visitor, chain_of_destination(job));
 }
 
 static const waiter_kind destination_waiter = {
@@ -200,10 +192,7 @@ deliver_hold(ou_job *job)
 static int
 deliver_visit(ou_job *job, void *visitor)
 {
-    visitproc visit = ((ouro_visitor *)visitor)->visit;
-    void *arg = ((ouro_visitor *)visitor)->arg;
-    Py_VISIT(chain_of_deliver(job));
-    return 0;
+    return ouro_visit_owner(visitor, chain_of_deliver(job));
 }
 
 static const waiter_kind deliver_waiter = {
@@ -305,10 +294,7 @@ source_hold(ou_job *job)
 static int
 source_visit(ou_job *job, void *visitor)
 {
-    visitproc visit = ((ouro_visitor *)visitor)->visit;
-    void *arg = ((ouro_visitor *)visitor)->arg;
-    Py_VISIT(chain_of_source(job));
-    return 0;
+    return ouro_visit_owner(visitor, chain_of_source(job));
 }
 
 static const waiter_kind source_waiter = {

@@ -74,9 +74,8 @@ future_done(ouro_state *st, ouro_slot *slot)
     if (self->pending > 0 || self->handle == NULL) {
         return 0;
     }
-    PyObject *result = PyObject_CallMethodNoArgs(self->handle, st->str.cancel);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(
+        PyObject_CallMethodNoArgs(self->handle, st->str.cancel));
 }
 
 PyDoc_STRVAR(handle_timeout_doc, "_handle_timeout($self, /)\n--\n\n\
@@ -580,9 +579,7 @@ completed_new(ouro_state *st, PyObject *fs, PyObject *timeout)
 static int
 check_iterable(ouro_state *st, PyObject *fs)
 {
-    PyObject *answer = PyObject_CallOneArg(st->stock.isawaitable, fs);
-    int truth = answer == NULL ? -1 : PyObject_IsTrue(answer);
-    Py_XDECREF(answer);
+    int truth = ouro_truth_of(PyObject_CallOneArg(st->stock.isawaitable, fs));
     if (truth > 0) {
         PyErr_Format(PyExc_TypeError,
                      "expects an iterable of awaitables, not %s",

@@ -63,19 +63,11 @@ assert_that(int truth)
     return truth > 0 ? 0 : -1;
 }
 
-static int
-truth_of_call(PyObject *object, PyObject *method)
-{
-    PyObject *answer = PyObject_CallMethodNoArgs(object, method);
-    int truth = answer == NULL ? -1 : PyObject_IsTrue(answer);
-    Py_XDECREF(answer);
-    return truth;
-}
-
 int
 ouro_concurrent_starts(ouro_state *st, PyObject *concurrent)
 {
-    return truth_of_call(concurrent, st->str.set_running_or_notify_cancel);
+    return ouro_truth_of(PyObject_CallMethodNoArgs(
+        concurrent, st->str.set_running_or_notify_cancel));
 }
 
 static int
@@ -213,12 +205,6 @@ ouro_set_concurrent_state(ouro_state *st, PyObject *concurrent,
 
 /* ---- module functions -------------------------------------------------- */
 
-static PyObject *
-none_if(int result)
-{
-    return result < 0 ? NULL : Py_NewRef(Py_None);
-}
-
 PyDoc_STRVAR(set_result_unless_cancelled_doc,
 "_set_result_unless_cancelled(fut, result)\n--\n\n\
 Helper setting the result only if the future was not cancelled.");
@@ -240,9 +226,10 @@ set_result_unless_cancelled(PyObject *module, PyObject *const *args,
     }
     int cancelled = ouro_anyfuture_cancelled(st, given[0]);
     if (cancelled != 0) {
-        return none_if(cancelled);
+        return ouro_none_or_error(cancelled);
     }
-    return none_if(ouro_anyfuture_set_result(st, given[0], given[1]));
+    return ouro_none_or_error(
+        ouro_anyfuture_set_result(st, given[0], given[1]));
 }
 
 PyDoc_STRVAR(convert_future_exc_doc, "_convert_future_exc(exc)\n--\n\n\
@@ -284,7 +271,7 @@ copy_future_state(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse(&signature, args, nargs, kwnames, given) < 0) {
         return NULL;
     }
-    return none_if(
+    return ouro_none_or_error(
         ouro_copy_future_state(ouro_module_state(module), given[0], given[1]));
 }
 
@@ -306,8 +293,8 @@ set_concurrent_future_state(PyObject *module, PyObject *const *args,
     if (ouro_parse(&signature, args, nargs, kwnames, given) < 0) {
         return NULL;
     }
-    return none_if(ouro_set_concurrent_state(ouro_module_state(module),
-                                             given[0], given[1]));
+    return ouro_none_or_error(ouro_set_concurrent_state(
+        ouro_module_state(module), given[0], given[1]));
 }
 
 static PyMethodDef copystate_functions[] = {

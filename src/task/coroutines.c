@@ -45,14 +45,6 @@ iscoroutine(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     return truth < 0 ? NULL : PyBool_FromLong(truth);
 }
 
-static int
-truth_of(PyObject *answer)
-{
-    int truth = answer == NULL ? -1 : PyObject_IsTrue(answer);
-    Py_XDECREF(answer);
-    return truth;
-}
-
 /* The mark that asyncio.coroutine() once set, and functions like ours have. */
 static int
 has_mark(ouro_state *st, PyObject *function)
@@ -99,7 +91,7 @@ iscoroutinefunction(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
             && warn_deprecated() < 0)) {
         return NULL;
     }
-    int truth = truth_of(
+    int truth = ouro_truth_of(
         PyObject_CallOneArg(st->stock.inspect_iscoroutinefunction, function));
     if (truth == 0) {
         truth = has_mark(st, function);

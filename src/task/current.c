@@ -11,20 +11,16 @@ int
 ouro_enter_task(ouro_state *st, PyObject *loop, PyObject *task)
 {
     PyObject *args[] = {loop, task};
-    PyObject *result =
-        PyObject_Vectorcall(st->stock._enter_task, args, 2, NULL);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(
+        PyObject_Vectorcall(st->stock._enter_task, args, 2, NULL));
 }
 
 int
 ouro_leave_task(ouro_state *st, PyObject *loop, PyObject *task)
 {
     PyObject *args[] = {loop, task};
-    PyObject *result =
-        PyObject_Vectorcall(st->stock._leave_task, args, 2, NULL);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(
+        PyObject_Vectorcall(st->stock._leave_task, args, 2, NULL));
 }
 
 static int

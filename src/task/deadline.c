@@ -180,9 +180,8 @@ ouro_deadline_cancel(ouro_state *st, PyObject *deadline)
         }
         return 0;
     }
-    PyObject *result = PyObject_CallMethodNoArgs(deadline, st->str.cancel);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(
+        PyObject_CallMethodNoArgs(deadline, st->str.cancel));
 }
 
 int

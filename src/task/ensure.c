@@ -194,15 +194,6 @@ static const await_kind wrap_kind = {
     .poll = wrap_poll,
 };
 
-static int
-truth_of_call(PyObject *function, PyObject *argument)
-{
-    PyObject *answer = PyObject_CallOneArg(function, argument);
-    int truth = answer == NULL ? -1 : PyObject_IsTrue(answer);
-    Py_XDECREF(answer);
-    return truth;
-}
-
 /* The coroutine to run for object (a new reference). *ret_close: whether it
  * was passed in, so that a failure must close it. */
 static PyObject *
@@ -214,7 +205,7 @@ as_coroutine(ouro_state *st, PyObject *object, bool *ret_close)
         return answer < 0 ? NULL : Py_NewRef(object);
     }
     *ret_close = false;
-    answer = truth_of_call(st->stock.isawaitable, object);
+    answer = ouro_truth_of(PyObject_CallOneArg(st->stock.isawaitable, object));
     if (answer == 0) {
         PyErr_SetString(PyExc_TypeError,
                         "An asyncio.Future, a coroutine or an awaitable is "

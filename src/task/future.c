@@ -450,10 +450,7 @@ future_add_done_callback(PyObject *self, PyObject *const *args,
     int result =
         ouro_future_add_callback(ouro_state_of(self), fut, given[0], context);
     Py_DECREF(context);
-    if (result < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return ouro_none_or_error(result);
 }
 
 PyDoc_STRVAR(remove_done_callback_doc,

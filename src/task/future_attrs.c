@@ -6,12 +6,6 @@
 #include "task/callbacks.h"
 #include "task/future_impl.h"
 
-static PyObject *
-or_none(PyObject *object)
-{
-    return Py_NewRef(object != NULL ? object : Py_None);
-}
-
 static int
 cannot_delete(PyObject *value)
 {
@@ -56,7 +50,7 @@ set_blocking(PyObject *self, PyObject *value, void *unused)
 static PyObject *
 get_loop(PyObject *self, void *unused)
 {
-    return or_none(((FutureObject *)self)->loop);
+    return Py_NewRef(ouro_or_none(((FutureObject *)self)->loop));
 }
 
 static PyObject *
@@ -70,14 +64,14 @@ get_result(PyObject *self, void *unused)
 {
     FutureObject *fut = (FutureObject *)self;
     bool has = fut->state == FUTURE_FINISHED && !fut->failed;
-    return or_none(has ? fut->result : NULL);
+    return Py_NewRef(ouro_or_none(has ? fut->result : NULL));
 }
 
 static PyObject *
 get_exception(PyObject *self, void *unused)
 {
     FutureObject *fut = (FutureObject *)self;
-    return or_none(fut->failed ? fut->result : NULL);
+    return Py_NewRef(ouro_or_none(fut->failed ? fut->result : NULL));
 }
 
 static PyObject *
@@ -106,14 +100,16 @@ static PyObject *
 get_source_traceback(PyObject *self, void *unused)
 {
     future_extras *extras = ((FutureObject *)self)->extras;
-    return or_none(extras != NULL ? extras->source_traceback : NULL);
+    return Py_NewRef(
+        ouro_or_none(extras != NULL ? extras->source_traceback : NULL));
 }
 
 static PyObject *
 get_cancel_message(PyObject *self, void *unused)
 {
     future_extras *extras = ((FutureObject *)self)->extras;
-    return or_none(extras != NULL ? extras->cancel_message : NULL);
+    return Py_NewRef(
+        ouro_or_none(extras != NULL ? extras->cancel_message : NULL));
 }
 
 static int

@@ -308,20 +308,12 @@ PyDoc_STRVAR(aenter_doc, "__aenter__($self, /)\n--\n\n\
 Make the current task the parent of the group.\n\n\
 Raises RuntimeError outside of a task, or if it was entered before.");
 
-static const ouro_signature aenter_signature = {
-    .qualname = "TaskGroup.__aenter__",
-    .skip_self = 1,
-    .names = {NULL},
-};
-
 static PyObject *
 group_aenter(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
-    if (ouro_parse(&aenter_signature, args, nargs, kwnames, NULL) < 0) {
-        return NULL;
-    }
-    return (PyObject *)ouro_await_new(ouro_state_of(self), &enter_kind, self);
+    return ouro_await_call(ouro_state_of(self), &enter_kind, self, args, nargs,
+                           kwnames);
 }
 
 PyDoc_STRVAR(aexit_doc, "__aexit__($self, /, et, exc, tb)\n--\n\n\
@@ -339,16 +331,8 @@ static PyObject *
 group_aexit(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
             PyObject *kwnames)
 {
-    PyObject *given[3];
-    if (ouro_parse(&aexit_signature, args, nargs, kwnames, given) < 0) {
-        return NULL;
-    }
-    AwaitObject *coro = ouro_await_new(ouro_state_of(self), &exit_kind, self);
-    if (coro != NULL) {
-        coro->a = Py_NewRef(given[0]);
-        coro->b = Py_NewRef(given[1]);
-    }
-    return (PyObject *)coro;
+    return ouro_await_exit(&exit_kind, self, &aexit_signature, args, nargs,
+                           kwnames);
 }
 
 const ouro_async_def ouro_group_async_methods[] = {

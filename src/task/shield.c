@@ -20,9 +20,7 @@ typedef struct ShieldObject {
 static int
 retrieve_exception(ouro_state *st, PyObject *fut)
 {
-    PyObject *exception = ouro_anyfuture_exception(st, fut);
-    Py_XDECREF(exception);
-    return exception == NULL ? -1 : 0;
+    return ouro_drop_result(ouro_anyfuture_exception(st, fut));
 }
 
 static int
@@ -101,10 +99,7 @@ inner_hold(ou_job *job)
 static int
 inner_visit(ou_job *job, void *visitor)
 {
-    visitproc visit = ((ouro_visitor *)visitor)->visit;
-    void *arg = ((ouro_visitor *)visitor)->arg;
-    Py_VISIT(shield_of_inner(job));
-    return 0;
+    return ouro_visit_owner(visitor, shield_of_inner(job));
 }
 
 static PyObject *
@@ -166,10 +161,7 @@ outer_hold(ou_job *job)
 static int
 outer_visit(ou_job *job, void *visitor)
 {
-    visitproc visit = ((ouro_visitor *)visitor)->visit;
-    void *arg = ((ouro_visitor *)visitor)->arg;
-    Py_VISIT(shield_of_outer(job));
-    return 0;
+    return ouro_visit_owner(visitor, shield_of_outer(job));
 }
 
 static const waiter_kind outer_waiter = {

@@ -552,10 +552,7 @@ task_job_hold(ou_job *job)
 static int
 task_job_visit(ou_job *job, void *visitor)
 {
-    visitproc visit = ((ouro_visitor *)visitor)->visit;
-    void *arg = ((ouro_visitor *)visitor)->arg;
-    Py_VISIT(task_of(job));
-    return 0;
+    return ouro_visit_owner(visitor, task_of(job));
 }
 
 static PyObject *

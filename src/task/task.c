@@ -64,10 +64,7 @@ is_running(ouro_state *st, PyObject *loop)
     if (ouro_loop_fast(st, loop)) {
         return ((LoopCore *)loop)->running;
     }
-    PyObject *running = PyObject_CallMethodNoArgs(loop, st->str.is_running);
-    int truth = running == NULL ? -1 : PyObject_IsTrue(running);
-    Py_XDECREF(running);
-    return truth;
+    return ouro_truth_of(PyObject_CallMethodNoArgs(loop, st->str.is_running));
 }
 
 /* 1 if the task was started eagerly, 0 if it must be scheduled, -1. */

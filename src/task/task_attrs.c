@@ -2,21 +2,15 @@
 #include "task/task_impl.h"
 
 static PyObject *
-or_none(PyObject *object)
-{
-    return Py_NewRef(object != NULL ? object : Py_None);
-}
-
-static PyObject *
 get_coro(PyObject *self, void *unused)
 {
-    return or_none(((TaskObject *)self)->coro);
+    return Py_NewRef(ouro_or_none(((TaskObject *)self)->coro));
 }
 
 static PyObject *
 get_fut_waiter(PyObject *self, void *unused)
 {
-    return or_none(((TaskObject *)self)->waiter);
+    return Py_NewRef(ouro_or_none(((TaskObject *)self)->waiter));
 }
 
 static PyObject *

@@ -73,15 +73,6 @@ callable_dealloc(PyObject *self)
 }
 
 static PyObject *
-done(int result)
-{
-    if (result < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
-static PyObject *
 step_call(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     if (PyTuple_GET_SIZE(args) != 0
@@ -94,8 +85,8 @@ step_call(PyObject *self, PyObject *args, PyObject *kwargs)
     if (callable->task == NULL) {
         Py_RETURN_NONE;
     }
-    return done(ouro_task_step_entered(ouro_state_of(self), callable->task,
-                                       callable->exception));
+    return ouro_none_or_error(ouro_task_step_entered(
+        ouro_state_of(self), callable->task, callable->exception));
 }
 
 /* asyncio's is a built-in method of the task, and is named like one. */
@@ -143,8 +134,8 @@ wakeup_call(PyObject *self, PyObject *args, PyObject *kwargs)
     if (callable->task == NULL) {
         Py_RETURN_NONE;
     }
-    return done(ouro_task_wakeup(ouro_state_of(self), callable->task,
-                                 PyTuple_GET_ITEM(args, 0)));
+    return ouro_none_or_error(ouro_task_wakeup(
+        ouro_state_of(self), callable->task, PyTuple_GET_ITEM(args, 0)));
 }
 
 static PyObject *

@@ -140,10 +140,7 @@ submit_hold(ou_job *job)
 static int
 submit_visit(ou_job *job, void *visitor)
 {
-    visitproc visit = ((ouro_visitor *)visitor)->visit;
-    void *arg = ((ouro_visitor *)visitor)->arg;
-    Py_VISIT(submit_of(job));
-    return 0;
+    return ouro_visit_owner(visitor, submit_of(job));
 }
 
 static const waiter_kind submit_job = {

@@ -74,10 +74,7 @@ timeout_hold(ou_job *job)
 static int
 timeout_visit(ou_job *job, void *visitor)
 {
-    visitproc visit = ((ouro_visitor *)visitor)->visit;
-    void *arg = ((ouro_visitor *)visitor)->arg;
-    Py_VISIT(timeout_of(job));
-    return 0;
+    return ouro_visit_owner(visitor, timeout_of(job));
 }
 
 static const ou_job_kind timeout_job = {
@@ -359,12 +356,6 @@ timeout_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-static PyObject *
-or_none(PyObject *object)
-{
-    return Py_NewRef(object != NULL ? object : Py_None);
-}
-
 /* asyncio's private enum, for those who look. */
 static PyObject *
 get_state(PyObject *self, void *unused)
@@ -378,7 +369,8 @@ static PyObject *
 get_handler(PyObject *self, void *unused)
 {
     TimeoutObject *timeout = (TimeoutObject *)self;
-    return or_none(timeout->loop != NULL ? self : timeout->handler);
+    return Py_NewRef(
+        ouro_or_none(timeout->loop != NULL ? self : timeout->handler));
 }
 
 static PyMethodDef timeout_methods[] = {

@@ -185,20 +185,12 @@ PyDoc_STRVAR(aenter_doc, "__aenter__($self, /) -> 'Timeout'\n--\n\n\
 Start the clock for the current task.\n\n\
 Raises RuntimeError outside of a task, or if it was entered before.");
 
-static const ouro_signature aenter_signature = {
-    .qualname = "Timeout.__aenter__",
-    .skip_self = 1,
-    .names = {NULL},
-};
-
 static PyObject *
 timeout_aenter(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                PyObject *kwnames)
 {
-    if (ouro_parse(&aenter_signature, args, nargs, kwnames, NULL) < 0) {
-        return NULL;
-    }
-    return (PyObject *)ouro_await_new(ouro_state_of(self), &enter_kind, self);
+    return ouro_await_call(ouro_state_of(self), &enter_kind, self, args, nargs,
+                           kwnames);
 }
 
 /* (From 3.14 it is type[BaseException] that the annotation says.) */
@@ -223,16 +215,8 @@ static PyObject *
 timeout_aexit(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
               PyObject *kwnames)
 {
-    PyObject *given[3];
-    if (ouro_parse(&aexit_signature, args, nargs, kwnames, given) < 0) {
-        return NULL;
-    }
-    AwaitObject *coro = ouro_await_new(ouro_state_of(self), &exit_kind, self);
-    if (coro != NULL) {
-        coro->a = Py_NewRef(given[0]);
-        coro->b = Py_NewRef(given[1]);
-    }
-    return (PyObject *)coro;
+    return ouro_await_exit(&exit_kind, self, &aexit_signature, args, nargs,
+                           kwnames);
 }
 
 const ouro_async_def ouro_timeout_async_methods[] = {

@@ -75,10 +75,7 @@ release_hold(ou_job *job)
 static int
 release_visit(ou_job *job, void *visitor)
 {
-    visitproc visit = ((ouro_visitor *)visitor)->visit;
-    void *arg = ((ouro_visitor *)visitor)->arg;
-    Py_VISIT(release_of(job));
-    return 0;
+    return ouro_visit_owner(visitor, release_of(job));
 }
 
 static PyObject *
