@@ -1,0 +1,381 @@
+"""What stream transports write, compared with asyncio's."""
+
+import asyncio
+import sys
+import threading
+import time
+
+import pytest
+from networlds import (
+    WORLDS,
+    Recorder,
+    StockLoop,
+    connect,
+    each_family,
+    receive,
+    run,
+    same,
+    socket_pair,
+    until,
+)
+
+import ouro
+
+# ---- writing ----------------------------------------------------------------
+
+@each_family
+def test_what_can_be_written(family):
+    async def scenario(loop, log):
+        ours, theirs = socket_pair(family)
+        protocol = Recorder(log)
+        transport = await connect(loop, ours, protocol)
+        for data in (b"bytes ", bytearray(b"bytearray "),
+                     memoryview(b"--memoryview--")[2:-2], b"",
+                     type("Sub", (bytes,), {})(b" subclass "), bytearray(),
+                     memoryview(b"")):
+            transport.write(data)
+        transport.writelines([b"lines ", b"", bytearray(b"of "),
+                              memoryview(b"all ")])
+        transport.writelines([b"one ", b"two "])
+        transport.writelines([])
+        transport.writelines(iter((b"iterated",)))
+        expected = (b"bytes bytearray memoryview subclass lines of all "
+                    b"one two iterated")
+        log.append(await receive(loop, theirs, len(expected)))
+        log.append(log[-1] == expected)
+        transport.close()
+        await protocol.lost
+        theirs.close()
+    assert same(scenario)[2] is True
+
+
+@pytest.mark.parametrize("call", [
+    lambda t: t.write("text"), lambda t: t.write(None), lambda t: t.write(7),
+    lambda t: t.write([b"list"]), lambda t: t.write(),
+    lambda t: t.write(b"a", b"b"), lambda t: t.writelines(None),
+    lambda t: t.writelines(["text"]),
+    pytest.param(lambda t: t.writelines([b"a", 7]), marks=pytest.mark.skipif(
+        sys.version_info >= (3, 15),
+        reason="asyncio keeps the first piece, and never writes again")),
+    lambda t: t.set_write_buffer_limits(high=1, low=2),
+    lambda t: t.set_write_buffer_limits(low=-1),
+    lambda t: t.set_write_buffer_limits(high=-1),
+    lambda t: t.set_write_buffer_limits(high="1"),
+    lambda t: t.get_extra_info(), lambda t: t.close(1),
+])
+def test_bad_calls(call):
+    async def scenario(loop, log):
+        ours, theirs = socket_pair("tcp")
+        protocol = Recorder(log)
+        transport = await connect(loop, ours, protocol)
+        try:
+            log.append(call(transport))
+        except Exception as exc:
+            log.append(type(exc).__name__)
+            text = str(exc)
+            if "argument" not in text:
+                log.append(text)
+        transport.write(b"unharmed")
+        log.append(await receive(loop, theirs, 8))
+        transport.close()
+        await protocol.lost
+        theirs.close()
+    same(scenario)
+
+
+def test_not_contiguous():
+    async def scenario(loop, log):
+        ours, theirs = socket_pair("tcp")
+        protocol = Recorder(log)
+        transport = await connect(loop, ours, protocol)
+        transport.write(memoryview(b"abcdef")[::2])
+        log.append(repr(await protocol.lost))
+        theirs.close()
+    assert "BufferError" in same(scenario)[-1]
+
+
+@each_family
+def test_write_eof(family):
+    async def scenario(loop, log):
+        ours, theirs = socket_pair(family)
+        protocol = Recorder(log)
+        transport = await connect(loop, ours, protocol)
+        transport.write(b"last words")
+        transport.write_eof()
+        transport.write_eof()
+        for late in (lambda: transport.write(b"x"),
+                     lambda: transport.writelines([b"x"])):
+            try:
+                late()
+            except RuntimeError as exc:
+                log.append(str(exc))
+        log.append(await receive(loop, theirs, 100))
+        theirs.send(b"heard")
+        await until(lambda: protocol.received)
+        log.append(transport.is_closing())
+        theirs.close()
+        await protocol.lost
+    same(scenario)
+
+
+@each_family
+@pytest.mark.parametrize("end", ["close", "write_eof"])
+def test_all_is_sent_before_the_end(family, end):
+    async def scenario(loop, log):
+        ours, theirs = socket_pair(family)
+        protocol = Recorder([])
+        transport = await connect(loop, ours, protocol)
+        blob = bytes(range(256)) * 20_000
+        transport.write(blob)
+        transport.write(b"the end")
+        getattr(transport, end)()
+        log.append(await receive(loop, theirs, 1 << 30) == blob + b"the end")
+        theirs.close()
+        log.append(await protocol.lost)
+    assert same(scenario) == [True, None]
+
+
+@each_family
+def test_abort_drops_what_waits(family):
+    async def scenario(loop, log):
+        ours, theirs = socket_pair(family)
+        protocol = Recorder([])
+        transport = await connect(loop, ours, protocol)
+        transport.write(bytes(20_000_000))
+        log.append(transport.get_write_buffer_size() > 0)
+        transport.abort()
+        log.append(transport.get_write_buffer_size())
+        log.append(await protocol.lost)
+        log.append(len(await receive(loop, theirs, 1 << 30)) < 20_000_000)
+        theirs.close()
+    assert same(scenario) == [True, 0, None, True]
+
+
+@each_family
+def test_flow_control(family):
+    async def scenario(loop, log):
+        ours, theirs = socket_pair(family)
+        protocol = Recorder(log)
+        transport = await connect(loop, ours, protocol)
+        log.append(transport.get_write_buffer_limits())
+        transport.set_write_buffer_limits(high=200_000)
+        log.append(transport.get_write_buffer_limits())
+        transport.set_write_buffer_limits(low=1000)
+        log.append(transport.get_write_buffer_limits())
+        transport.set_write_buffer_limits(high=300_000, low=100)
+        total = 0
+        while ("p", "pause") not in log:
+            transport.write(b"x" * 50_000)
+            total += 50_000
+        log.append(transport.get_write_buffer_size() > 300_000)
+        log.append(transport._protocol_paused)
+        log.append(len(await receive(loop, theirs, total)) == total)
+        await until(lambda: ("p", "resume") in log)
+        log.append(transport.get_write_buffer_size())
+        transport.close()
+        await protocol.lost
+        theirs.close()
+    same(scenario)
+
+
+@each_family
+def test_limits_lowered_under_what_waits(family):
+    async def scenario(loop, log):
+        ours, theirs = socket_pair(family)
+        protocol = Recorder(log)
+        transport = await connect(loop, ours, protocol)
+        transport.set_write_buffer_limits(high=1 << 40)
+        transport.write(bytes(20_000_000))
+        log.append("now")
+        transport.set_write_buffer_limits(high=0)
+        log.append(transport.get_write_buffer_limits())
+        transport.abort()
+        await protocol.lost
+        theirs.close()
+    assert ("p", "pause") in same(scenario)
+
+
+@each_family
+def test_answers_of_the_paused(family):
+    """resume_writing() writes at once, and closes."""
+    async def scenario(loop, log):
+        ours, theirs = socket_pair(family)
+
+        def go_on(protocol):
+            protocol.transport.write(b"and more")
+            protocol.transport.close()
+        protocol = Recorder(log, resume=go_on)
+        transport = await connect(loop, ours, protocol)
+        blob = bytes(5_000_000)
+        transport.write(blob)
+        got = await receive(loop, theirs, 1 << 30)
+        log.append(got == blob + b"and more")
+        await protocol.lost
+        theirs.close()
+    # asyncio loses the connection twice, and reports the second time.
+    expected = [each for each in run(StockLoop, scenario)
+                if not (isinstance(each, tuple) and each[0] == "handler")]
+    for new_loop in WORLDS.values():
+        assert run(new_loop, scenario) == expected
+
+
+def test_errors_of_flow_control():
+    async def scenario(loop, log):
+        ours, theirs = socket_pair("tcp")
+        protocol = Recorder(log, pause=ZeroDivisionError("p"),
+                            resume=ZeroDivisionError("r"))
+        transport = await connect(loop, ours, protocol)
+        transport.write(bytes(10_000_000))
+        await receive(loop, theirs, 10_000_000)
+        await until(lambda: ("p", "resume") in log)
+        log.append(transport.is_closing())
+        transport.close()
+        await protocol.lost
+        theirs.close()
+    same(scenario)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="3.12+ keeps views")
+def test_leftover_is_a_view():
+    async def scenario(loop, log):
+        ours, theirs = socket_pair("tcp")
+        protocol = Recorder(log)
+        transport = await connect(loop, ours, protocol)
+        data = bytearray(20_000_000)
+        transport.write(data)
+        try:
+            data.append(1)
+        except BufferError:
+            log.append("still needed")
+        log.append(len(await receive(loop, theirs, 20_000_000)))
+        transport.close()
+        await protocol.lost
+        data.append(1)
+        theirs.close()
+    same(scenario)
+
+
+@each_family
+def test_large_transfer_both_ways(family):
+    async def scenario(loop, log):
+        pair = socket_pair(family)
+        blob = bytes(range(251)) * 40_000
+        protocols = [Recorder([]), Recorder([])]
+        transports = [await connect(loop, sock, protocol)
+                      for sock, protocol in zip(pair, protocols)]
+        for start in range(0, len(blob), 70_001):
+            for transport in transports:
+                transport.write(blob[start:start + 70_001])
+        await until(lambda: all(len(each.received) == len(blob)
+                                for each in protocols))
+        log.append([bytes(each.received) == blob for each in protocols])
+        transports[0].close()
+        for each in protocols:
+            log.append(await each.lost)
+    assert same(scenario) == [[True, True], None, None]
+
+
+@pytest.mark.parametrize("size", [1, 1000, 16_384, 65_535, 65_536, 65_537,
+                                  131_072, 300_000])
+def test_message_sizes(size):
+    """Echo of messages around the sizes at which reading changes."""
+    async def scenario(loop, log):
+        class Echo(asyncio.Protocol):
+            def connection_made(self, transport):
+                self.transport = transport
+
+            def data_received(self, data):
+                self.transport.write(data)
+        pair = socket_pair("tcp")
+        await connect(loop, pair[0], Echo())
+        client = Recorder([])
+        transport = await connect(loop, pair[1], client)
+        message = bytes(range(256)) * (size // 256 + 1)
+        for _ in range(5):
+            client.received.clear()
+            transport.write(message[:size])
+            await until(lambda: len(client.received) == size)
+            log.append(bytes(client.received) == message[:size])
+        transport.close()
+        await client.lost
+    assert same(scenario) == [True] * 5
+
+
+# ---- gathered writes --------------------------------------------------------
+
+@pytest.mark.parametrize("what", [
+    lambda t: t.get_extra_info("socket"), lambda t: t.get_write_buffer_size(),
+    lambda t: t.write_eof(), lambda t: t.close(), lambda t: t.abort(),
+    lambda t: t._sock, lambda t: t.write(b"x" * 70_000),
+    lambda t: t.set_write_buffer_limits(),
+])
+def test_flushed_by(what):
+    """What is written is with the peer when these have been called."""
+    async def scenario(loop, log):
+        ours, theirs = socket_pair("tcp")
+        protocol = Recorder([])
+        transport = await connect(loop, ours, protocol)
+        transport.write(b"first")
+        what(transport)
+        time.sleep(0.02)
+        log.append(theirs.recv(5))
+        transport.abort()
+        await protocol.lost
+        theirs.close()
+    assert same(scenario) == [b"first"]
+
+
+def test_flushed_at_the_end_of_the_job():
+    async def scenario(loop, log):
+        ours, theirs = socket_pair("tcp")
+        protocol = Recorder([])
+        transport = await connect(loop, ours, protocol)
+
+        def read():
+            time.sleep(0.02)
+            log.append(theirs.recv(100))
+        loop.call_soon(lambda: [transport.write(b"%d" % i) for i in range(9)])
+        loop.call_soon(read)
+        await until(lambda: log)
+        transport.close()
+        await protocol.lost
+        theirs.close()
+    assert same(scenario) == [b"012345678"]
+
+
+def test_written_while_the_loop_does_not_run():
+    for new_loop in (StockLoop, *WORLDS.values()):
+        loop = new_loop()
+        ours, theirs = socket_pair("tcp")
+        log = []
+
+        async def start():
+            return await connect(loop, ours, Recorder([]))
+        transport = loop.run_until_complete(start())
+        transport.write(b"at once")
+        time.sleep(0.02)
+        assert theirs.recv(100) == b"at once"
+        transport.abort()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+        theirs.close()
+        assert log == []
+
+
+def test_written_by_another_thread():
+    """It is no good idea, but with asyncio it arrives."""
+    async def scenario(loop, log):
+        ours, theirs = socket_pair("tcp")
+        protocol = Recorder([])
+        transport = await connect(loop, ours, protocol)
+        thread = threading.Timer(0.05, transport.write, (b"from afar",))
+        thread.start()
+        theirs.setblocking(True)
+        theirs.settimeout(10)
+        log.append(await loop.run_in_executor(None, theirs.recv, 100))
+        thread.join()
+        transport.close()
+        await protocol.lost
+        theirs.close()
+    for new_loop in (StockLoop, ouro.Loop):
+        assert run(new_loop, scenario)[0] == b"from afar"
