@@ -145,7 +145,7 @@ typedef struct ouro_imports {
     PyObject *stdio_names;       /* tuple: stdin, stdout, stderr */
     PyObject *get_child_watcher; /* asyncio.events', and the */
     PyObject *policy_get_child_watcher; /* policy's; <= 3.13, else NULL */
-    PyObject *AbstractEventLoop;
+    PyObject *BaseSelectorEventLoop;
     PyObject *Handle;           /* asyncio.events' */
     PyObject *ThreadSafeHandle; /* 3.14+: asyncio.events', else NULL */
     PyObject *TimerHandle;      /* asyncio.events' */

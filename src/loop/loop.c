@@ -446,13 +446,13 @@ static PyType_Spec loop_spec = {
     .slots = loop_slots,
 };
 
-/* Loop has asyncio's abstract class among its bases, but its layout and its
- * life come from LoopCore. */
+/* Loop has the base of asyncio's own loops among its bases, because programs
+ * ask for it, but its layout, its life and its methods come from LoopCore. */
 static int
 add_loop_type(PyObject *module, ouro_state *st)
 {
     PyObject *bases =
-        PyTuple_Pack(2, st->types.LoopCore, st->stock.AbstractEventLoop);
+        PyTuple_Pack(2, st->types.LoopCore, st->stock.BaseSelectorEventLoop);
     if (bases == NULL) {
         return -1;
     }

@@ -1,10 +1,11 @@
 /* loop.h - the Loop type, as the files of this room (and the rooms above)
  * see it.
  *
- * LoopCore carries everything; Loop is LoopCore plus AbstractEventLoop among
- * its bases.  Methods stand in tables, one or two a file, which the files put
- * onto the type by ouro_loop_add_methods(): so every file owns one idea, its
- * state in LoopObject and its part of the loop's interface.
+ * LoopCore carries everything; Loop is LoopCore plus BaseSelectorEventLoop,
+ * the base of asyncio's own, among its bases.  Methods stand in tables, one or
+ * two a file, which the files put onto the type by ouro_loop_add_methods(): so
+ * every file owns one idea, its state in LoopObject and its part of the loop's
+ * interface.
  *
  * Three ways to run:
  * fast      (core.fast) nothing is overridden and nobody looks: the engine.

@@ -323,6 +323,63 @@ def test_private_attributes(loop, name, values):
     loop._thread_id = loop._default_executor = None
 
 
+def test_a_loop_that_is_made_reentrant():
+    """Its class is given another _run_once and run_until_complete, which
+    work on the queues and the selector, and run while it runs."""
+    class Reentrant(ouro.Loop):
+        def _run_once(self):
+            scheduled, ready = self._scheduled, self._ready
+            timeout = 0 if ready else max(
+                scheduled[0]._when - self.time(), 0) if scheduled else None
+            self._process_events(self._selector.select(timeout))
+            while scheduled and (scheduled[0]._when
+                                 < self.time() + self._clock_resolution):
+                ready.append(heapq.heappop(scheduled))
+            for _ in range(len(ready)):
+                if ready:
+                    handle = ready.popleft()
+                    current = asyncio.current_task(self)
+                    if current is not None:
+                        asyncio.tasks._leave_task(self, current)
+                    try:
+                        handle._run()
+                    finally:
+                        if current is not None:
+                            asyncio.tasks._enter_task(self, current)
+
+        def run_until_complete(self, future):
+            before = asyncio._get_running_loop()
+            asyncio._set_running_loop(self)
+            try:
+                task = asyncio.ensure_future(future, loop=self)
+                while not task.done():
+                    self._run_once()
+                return task.result()
+            finally:
+                asyncio._set_running_loop(before)
+
+    async def over_a_socket():
+        left, right = socket.socketpair()
+        with left, right:
+            left.setblocking(False)
+            asyncio.get_running_loop().call_later(0.01, right.send, b"x")
+            return await asyncio.get_running_loop().sock_recv(left, 1)
+
+    async def nested(depth):
+        await asyncio.sleep(0.001)
+        if depth:
+            loop = asyncio.get_running_loop()
+            task = asyncio.current_task()
+            result = loop.run_until_complete(nested(depth - 1))
+            assert asyncio.current_task() is task
+            return result
+        return await over_a_socket()
+
+    loop = Reentrant()
+    assert loop.run_until_complete(nested(3)) == b"x"
+    loop.close()
+
+
 def test_patched_clock(same):
     def program(loop, trace):
         now = [100.0]
