@@ -157,6 +157,15 @@ typedef struct ouro_module_head {
 #    define OURO_MODULE_STATE(module) PyModule_GetState(module)
 #endif
 
+/* The bytes of an object that nobody else has are about to change. */
+static inline void
+ouro_bytes_forget_hash(PyObject *bytes)
+{
+    _Py_COMP_DIAG_PUSH _Py_COMP_DIAG_IGNORE_DEPR_DECLS((PyBytesObject *)bytes)
+        ->ob_shash = -1;
+    _Py_COMP_DIAG_POP
+}
+
 #if PY_VERSION_HEX >= 0x030e0000
 #    define OURO_TASKS_PER_THREAD                                             \
         1 /* current tasks live in the thread state */

@@ -328,6 +328,7 @@ ouro_state_clear(ouro_state *st)
     Py_CLEAR(st->running_holder);
     Py_CLEAR(st->running_loop);
     Py_CLEAR(st->await_extras);
+    Py_CLEAR(st->spare_bytes);
     table_clear((PyObject **)&st->types, TABLE_LENGTH(st->types));
     table_clear((PyObject **)&st->stock, TABLE_LENGTH(st->stock));
     snapshots_clear(SNAPSHOTS(st->sync));

@@ -271,6 +271,7 @@ struct ouro_state {
     ouro_features has;
     bool installed; /* ouro.install() is in force */
 
+    PyObject *spare_bytes; /* base/bytes.c, or NULL */
     /* base: what send() does to the iterator of `await` on an exact future of
      * ours, pending or done; from the task room. */
     PySendResult (*future_send)(PyObject *future, PyObject **ret);

@@ -6,6 +6,7 @@
  * the socket's methods.
  */
 #include "base/args.h"
+#include "base/bytes.h"
 #include "base/rooms.h"
 #include "loop/sockwatch.h"
 #include "sys/sock.h"
@@ -96,7 +97,7 @@ recv_attempt(ouro_state *st, AwaitObject *op, int fd, PyObject **ret)
     if (got > 0) {
         ouro_sock_read(op->owner, fd, (size_t)got, wanted);
     }
-    *ret = PyBytes_FromStringAndSize(scratch, got);
+    *ret = ouro_bytes_new(st, scratch, got);
     return *ret == NULL ? -1 : 1;
 }
 

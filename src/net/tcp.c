@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "base/bytes.h"
 #include "net/methods.h"
 #include "sys/clock.h"
 
@@ -142,7 +143,7 @@ tcp_receive_bytes(ouro_state *st, TcpObject *self, PyObject **ret)
     }
     tcp_used(self, (size_t)got, wanted);
     if (data == NULL) {
-        data = PyBytes_FromStringAndSize(buffer, got);
+        data = ouro_bytes_new(st, buffer, got);
     }
     else if ((size_t)got < wanted) {
         (void)_PyBytes_Resize(&data, got);

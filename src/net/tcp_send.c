@@ -415,7 +415,11 @@ tcp_write_bytes(ouro_state *st, TcpObject *self, PyObject *data,
             && (ou_outbuf_empty(&self->out) || !PyBytes_CheckExact(data)))) {
         return tcp_write_now(st, self, data, bytes, size);
     }
-    if (tcp_keep(self, data, bytes, size) < 0) {
+    /* Most often it is all that this job writes. */
+    bool alone = ou_outbuf_empty(&self->out) && PyBytes_CheckExact(data);
+    if ((alone ? tcp_refer(self, data, bytes, size)
+               : tcp_keep(self, data, bytes, size))
+        < 0) {
         return -1;
     }
     return tcp_gather(self);

@@ -379,11 +379,14 @@ void
 ouro_transport_leave(PyObject *entered)
 {
     if (entered != NULL) {
-        PyObject *exception = PyErr_GetRaisedException();
+        PyObject *exception =
+            PyErr_Occurred() ? PyErr_GetRaisedException() : NULL;
         if (PyContext_Exit(entered) < 0) {
             PyErr_WriteUnraisable(entered);
         }
-        PyErr_SetRaisedException(exception);
+        if (exception != NULL) {
+            PyErr_SetRaisedException(exception);
+        }
         Py_DECREF(entered);
     }
 }

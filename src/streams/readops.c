@@ -8,6 +8,7 @@
  * On a reader that is not plain (a subclass, or something is patched) they
  * call the methods that asyncio's call.
  */
+#include "base/bytes.h"
 #include "streams/readops_impl.h"
 #include "task/future.h"
 
@@ -203,7 +204,8 @@ readop_answer
 ouro_readop_copy(AwaitObject *op, const char *data, size_t size,
                  size_t *ret_used)
 {
-    op->c = PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
+    op->c =
+        ouro_bytes_new(ouro_state_of((PyObject *)op), data, (Py_ssize_t)size);
     if (op->c == NULL) {
         return READOP_FAIL;
     }

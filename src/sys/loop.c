@@ -165,13 +165,11 @@ event_target(ou_loop *loop, const ou_event *event)
     return io;
 }
 
-/* The job that an event makes runnable in one direction, or NULL. */
+/* The job that an event makes runnable in a direction that it is of, or
+ * NULL. */
 static ou_job *
 event_job(ou_loop *loop, const ou_event *event, unsigned direction)
 {
-    if ((event->ready & direction) == 0) {
-        return NULL;
-    }
     ou_io *io = event_target(loop, event);
     if (io == NULL || (io->ready & io->interest & direction) == 0) {
         return NULL;
@@ -184,7 +182,9 @@ static void
 event_queue(ou_loop *loop, const ou_event *event, unsigned direction,
             ou_queue *queue)
 {
-    ou_job *job = event_job(loop, event, direction);
+    ou_job *job = (event->ready & direction) == 0
+                      ? NULL
+                      : event_job(loop, event, direction);
     if (job != NULL) {
         job->kind->hold(job);
         ou_queue_push(queue, job);
@@ -206,6 +206,9 @@ events_queue(ou_loop *loop, ou_queue *queue)
 static int
 event_run(ou_loop *loop, ou_event *event, unsigned direction)
 {
+    if ((event->ready & direction) == 0) {
+        return 0;
+    }
     ou_job *job = event_job(loop, event, direction);
     event->ready &= ~direction;
     if (job == NULL) {
@@ -317,10 +320,11 @@ events_latch(ou_loop *loop, int n)
         }
         else {
             found++;
-            if (io->trigger == OU_LEVEL) {
-                event->ready &= io->interest | (unsigned)OU_HUP;
-            }
-            io->ready |= (uint8_t)event->ready;
+            unsigned wanted = event->ready & (io->interest | (unsigned)OU_HUP);
+            io->ready |=
+                (uint8_t)(io->trigger == OU_LEVEL ? wanted : event->ready);
+            /* (For what becomes wanted later, ou_io_want() queues a job.) */
+            event->ready = wanted;
         }
     }
     /* An edge of nobody's comes once, a level in every poll. */

@@ -53,16 +53,51 @@ chunk_free(ou_outpool *pool, ou_outpiece *chunk)
     }
 }
 
+static ou_outpiece *
+block_new(ou_outpool *pool)
+{
+    ou_outpiece *block = pool->blocks;
+    if (block == NULL) {
+        return malloc(sizeof(ou_outpiece));
+    }
+    pool->blocks = block->next;
+    pool->block_count--;
+    return block;
+}
+
+/* Gives the reference to the owner back, too. */
+static void
+block_free(ou_outpool *pool, ou_outpiece *block)
+{
+    void (*release)(void *) = block->release;
+    void *owner = block->owner;
+    if (!pool->closed && pool->block_count < OU_OUT_POOL_BLOCKS) {
+        block->next = pool->blocks;
+        pool->blocks = block;
+        pool->block_count++;
+    }
+    else {
+        free(block);
+    }
+    release(owner);
+}
+
+static void
+free_list(ou_outpiece *pieces)
+{
+    while (pieces != NULL) {
+        ou_outpiece *next = pieces->next;
+        free(pieces);
+        pieces = next;
+    }
+}
+
 void
 ou_outpool_close(ou_outpool *pool)
 {
-    ou_outpiece *chunk;
-    while ((chunk = pool->chunks) != NULL) {
-        pool->chunks = chunk->next;
-        free(chunk);
-    }
-    pool->count = 0;
-    pool->closed = true;
+    free_list(pool->chunks);
+    free_list(pool->blocks);
+    *pool = (ou_outpool){.closed = true};
 }
 
 static void
@@ -86,12 +121,28 @@ outbuf_pop(ou_outbuf *buffer)
     buffer->size -= piece->size;
     if (piece->release == NULL) {
         chunk_free(buffer->pool, piece);
-        return;
     }
-    void (*release)(void *) = piece->release;
-    void *owner = piece->owner;
-    free(piece);
-    release(owner);
+    else {
+        block_free(buffer->pool, piece);
+    }
+}
+
+/* The only piece is a small block: copy it into a chunk, where others can
+ * stand behind it.  0 or -ENOMEM. */
+static int
+outbuf_own(ou_outbuf *buffer)
+{
+    ou_outpiece *block = buffer->head;
+    ou_outpiece *chunk = chunk_new(buffer->pool, CHUNK_ROOM);
+    if (chunk == NULL) {
+        return -ENOMEM;
+    }
+    memcpy(chunk->data, block->data, block->size);
+    chunk->size = block->size;
+    chunk->room -= block->size;
+    buffer->head = buffer->tail = chunk;
+    block_free(buffer->pool, block);
+    return 0;
 }
 
 /* `size` bytes, which may be more than a chunk holds, behind the last piece,
@@ -142,8 +193,13 @@ ou_outbuf_copy(ou_outbuf *buffer, const void *data, size_t size)
     if (size == 0) {
         return 0;
     }
+    ou_outpiece *head = buffer->head;
+    if (head != NULL && head->release != NULL && head->next == NULL
+        && head->size < OU_OUT_REFER_SIZE && outbuf_own(buffer) < 0) {
+        return -ENOMEM;
+    }
     ou_outpiece *tail = buffer->tail;
-    if (buffer->head == NULL || tail->room < size) {
+    if (head == NULL || tail->room < size) {
         return outbuf_copy_slowly(buffer, data, size);
     }
     memcpy(tail->data + tail->size, data, size);
@@ -157,7 +213,7 @@ int
 ou_outbuf_refer(ou_outbuf *buffer, const void *data, size_t size, void *owner,
                 void (*release)(void *owner))
 {
-    ou_outpiece *block = malloc(sizeof(ou_outpiece));
+    ou_outpiece *block = block_new(buffer->pool);
     if (block == NULL) {
         return -ENOMEM;
     }
@@ -219,7 +275,12 @@ ou_outbuf_flush(ou_outbuf *buffer, int fd)
         if (sent < 0) {
             return (int)sent;
         }
-        outbuf_consume(buffer, (size_t)sent);
+        if ((size_t)sent == buffer->head->size) {
+            outbuf_pop(buffer); /* most often, that was all */
+        }
+        else {
+            outbuf_consume(buffer, (size_t)sent);
+        }
         if ((size_t)sent < wanted) {
             /* The socket's buffer is full; asking again would only cost. */
             return -EAGAIN;

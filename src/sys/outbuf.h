@@ -5,7 +5,8 @@
  * copied into chunks of 64 KiB, which come from a pool that all sockets of a
  * loop share: an idle connection owns none, and holding many small blocks by
  * reference would make malloc trim and fault in every turn.  Large blocks are
- * held by reference.
+ * held by reference, and so may be a small one that stands alone: it is most
+ * often all that is sent.
  *
  * Belongs to the loop's thread.
  */
@@ -18,6 +19,7 @@
 enum {
     OU_OUT_CHUNK_SIZE = 64 * 1024, /* with its header */
     OU_OUT_POOL_CHUNKS = 32,       /* kept for reuse */
+    OU_OUT_POOL_BLOCKS = 64,       /* heads of blocks, likewise */
     OU_OUT_REFER_SIZE = 16 * 1024, /* from here on, callers should refer */
 };
 
@@ -32,10 +34,12 @@ typedef struct ou_outpiece {
     void *owner;
 } ou_outpiece;
 
-/* Empty chunks; all zero bytes is an empty pool. */
+/* Empty chunks and heads of blocks; all zero bytes is an empty pool. */
 typedef struct ou_outpool {
     ou_outpiece *chunks;
+    ou_outpiece *blocks;
     int count;
+    int block_count;
     bool closed; /* keeps none any more */
 } ou_outpool;
 

@@ -205,6 +205,39 @@ TEST(copies_and_references_in_order)
     end();
 }
 
+TEST(a_small_block_that_stands_alone)
+{
+    begin();
+    char *data = stream_new(0, 300);
+    for (size_t at = 0; at < 200; at += 100) {
+        ou_outbuf_refer(&buffer, data + at, 100, &released, release);
+        CHECK_EQUAL(ou_outbuf_flush(&buffer, ours), 0);
+    }
+    CHECK_EQUAL(released, 2);
+    CHECK_EQUAL(pool.block_count, 1);
+    /* What comes behind it is sent with it as one piece. */
+    ou_outbuf_refer(&buffer, data + 200, 60, &released, release);
+    CHECK_EQUAL(ou_outbuf_copy(&buffer, data + 260, 40), 0);
+    CHECK_EQUAL(released, 3);
+    CHECK_EQUAL(pieces(), 1);
+    CHECK_EQUAL(buffer.size, 100);
+    CHECK_EQUAL(ou_outbuf_flush(&buffer, ours), 0);
+    CHECK_EQUAL(receive(0), 300);
+    /* If there is no memory for that, it stays as it is. */
+    ou_outpool_close(&pool);
+    ou_outbuf_refer(&buffer, data, 10, &released, release);
+    check_alloc_left = 0;
+    CHECK_EQUAL(ou_outbuf_copy(&buffer, data, 10), -ENOMEM);
+    check_alloc_left = -1;
+    CHECK_EQUAL(buffer.size, 10);
+    CHECK_EQUAL(released, 3);
+    ou_outbuf_clear(&buffer);
+    CHECK_EQUAL(released, 4);
+    CHECK_EQUAL(pool.block_count, 0);
+    free(data);
+    end();
+}
+
 TEST(a_header_before_each_block_takes_little)
 {
     begin();
@@ -399,6 +432,7 @@ main(void)
     RUN(chunks_are_used_again);
     RUN(a_closed_pool_keeps_none);
     RUN(copies_and_references_in_order);
+    RUN(a_small_block_that_stands_alone);
     RUN(a_header_before_each_block_takes_little);
     RUN(more_than_a_chunk);
     RUN(what_the_socket_refuses_stays);
