@@ -47,6 +47,10 @@ typedef struct await_kind {
      * many tasks do at the same time: such a coroutine takes half the
      * memory. */
     bool small;
+    /* While it waits for a future itself: the function in which asyncio's
+     * would (which has a name, a qualname and this field only), for call
+     * graphs.  NULL: in this one. */
+    const struct await_kind *inside;
 } await_kind;
 
 /* Bodies use owner, a, b, c (owned references or NULL; the collector sees

@@ -13,6 +13,7 @@ enum await_state {
     AWAIT_RUNNING,
     AWAIT_SUSPENDED,
     AWAIT_CLOSED,
+    AWAIT_SHOWN, /* is none: part of another one, to be looked at */
 };
 
 /* The three things a driver can do; PYGEN_ERROR has an exception set. */

@@ -233,7 +233,7 @@ await_finalize(PyObject *object)
 {
     AwaitObject *self = as_await(object);
     PyObject *error;
-    if (self->state == AWAIT_CLOSED) {
+    if (self->state == AWAIT_CLOSED || self->state == AWAIT_SHOWN) {
         return;
     }
     error = PyErr_GetRaisedException();
@@ -514,16 +514,85 @@ await_set_qualname(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
     return set_name(object, "__qualname__", value);
 }
 
+/* What a body waits for, borrowed, or NULL. */
+static PyObject *
+get_awaited(AwaitObject *self)
+{
+    /* A small body keeps what it has waited for. */
+    return self->waiting == NULL
+                   || (self->small && self->state != AWAIT_SUSPENDED)
+               ? NULL
+               : ouro_await_iterator(self);
+}
+
+/* --- helpers of asyncio's that a body of ours does without ----------------- */
+
+/* They are shown as coroutines of their own that cannot be driven.  One has
+ * the name of its kind, and in owner a weak reference to the body: what it
+ * awaits is what that does, or the next helper. */
+static PyObject *
+new_helper(ouro_state *st, AwaitObject *body, const await_kind *kind)
+{
+    PyObject *owner = PyWeakref_NewRef((PyObject *)body, NULL);
+    AwaitObject *helper =
+        owner == NULL ? NULL : ouro_await_new(st, kind, owner);
+    Py_XDECREF(owner);
+    if (helper != NULL) {
+        helper->state = AWAIT_SHOWN;
+    }
+    return (PyObject *)helper;
+}
+
+/* What `self` (the body, or a helper of it) shows as awaited while the body
+ * waits: the helper that follows, or what is waited for. */
+static PyObject *
+show_awaited(AwaitObject *self, AwaitObject *body)
+{
+    ouro_state *st = ouro_state_of((PyObject *)self);
+    const await_kind *inside = ouro_await_kind(self)->inside;
+    PyObject *awaited = get_awaited(body);
+    if (awaited == NULL) {
+        Py_RETURN_NONE;
+    }
+    if (inside == NULL || !st->has.call_graph || PyCoro_CheckExact(awaited)
+        || ouro_await_check(st, awaited)) {
+        return Py_NewRef(awaited);
+    }
+    PyObject *helper = Py_XNewRef(get_extra(self, "inside"));
+    if (helper == NULL || ouro_await_kind(as_await(helper)) != inside) {
+        Py_XSETREF(helper, new_helper(st, body, inside));
+        if (helper != NULL && set_extra(self, "inside", helper) < 0) {
+            Py_CLEAR(helper);
+        }
+    }
+    return helper;
+}
+
+/* The body of a helper: 1 and owned; 0: it has gone; or -1. */
+static int
+body_of(AwaitObject *helper, AwaitObject **ret)
+{
+    PyObject *body = NULL;
+    int alive =
+        helper->owner == NULL ? 0 : PyWeakref_GetRef(helper->owner, &body);
+    *ret = as_await(body);
+    return alive;
+}
+
 static PyObject *
 await_get_await(PyObject *object, void *Py_UNUSED(closure))
 {
-    AwaitObject *self = as_await(object);
-    /* A small body keeps what it has waited for. */
-    if (self->waiting == NULL
-        || (self->small && self->state != AWAIT_SUSPENDED)) {
-        Py_RETURN_NONE;
+    AwaitObject *self = as_await(object), *body;
+    if (self->state != AWAIT_SHOWN) {
+        return show_awaited(self, self);
     }
-    return Py_NewRef(ouro_await_iterator(self));
+    int alive = body_of(self, &body);
+    if (alive <= 0) {
+        return alive < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    PyObject *awaited = show_awaited(self, body);
+    Py_DECREF(body);
+    return awaited;
 }
 
 static PyObject *
@@ -616,17 +685,17 @@ await_get_running(PyObject *object, void *Py_UNUSED(closure))
 static PyObject *
 await_get_suspended(PyObject *object, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(as_await(object)->state == AWAIT_SUSPENDED);
+    return PyBool_FromLong(as_await(object)->state == AWAIT_SUSPENDED
+                           || as_await(object)->state == AWAIT_SHOWN);
 }
 
 static PyObject *
 await_get_state(PyObject *object, void *Py_UNUSED(closure))
 {
     static const char *const names[] = {
-        [AWAIT_CREATED] = "CORO_CREATED",
-        [AWAIT_RUNNING] = "CORO_RUNNING",
-        [AWAIT_SUSPENDED] = "CORO_SUSPENDED",
-        [AWAIT_CLOSED] = "CORO_CLOSED",
+        [AWAIT_CREATED] = "CORO_CREATED",     [AWAIT_RUNNING] = "CORO_RUNNING",
+        [AWAIT_SUSPENDED] = "CORO_SUSPENDED", [AWAIT_CLOSED] = "CORO_CLOSED",
+        [AWAIT_SHOWN] = "CORO_SUSPENDED",
     };
     return PyUnicode_FromString(names[as_await(object)->state]);
 }

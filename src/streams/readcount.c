@@ -80,8 +80,14 @@ read_all_offer(AwaitObject *op, const char *data, size_t size,
     return READOP_WAIT;
 }
 
+/* read(-1) calls read(limit). */
+static const await_kind read_block_kind = {
+    .name = "read",
+    .qualname = "StreamReader.read",
+    .inside = &ouro_readop_wait_kind,
+};
 READOP_KIND(read_all_kind, "read", read_all_poll, ouro_readop_abort,
-            read_all_offer);
+            read_all_offer, &read_block_kind);
 
 static await_status
 read_next_block(AwaitObject *op, PyObject **ret)
@@ -119,7 +125,7 @@ read_blocks_poll(AwaitObject *op, PyObject **ret)
     return *ret == NULL ? AWAIT_ERROR : AWAIT_RETURN;
 }
 
-READOP_KIND(read_blocks_kind, "read", read_blocks_poll, NULL, NULL);
+READOP_KIND(read_blocks_kind, "read", read_blocks_poll, NULL, NULL, NULL);
 
 static await_status
 read_all_start(AwaitObject *op, PyObject **ret)
@@ -205,7 +211,8 @@ read_offer(AwaitObject *op, const char *data, size_t size, size_t *ret_used)
     return ouro_readop_copy(op, data, Py_MIN(size, (size_t)op->n), ret_used);
 }
 
-READOP_KIND(read_kind, "read", read_poll, ouro_readop_abort, read_offer);
+READOP_KIND(read_kind, "read", read_poll, ouro_readop_abort, read_offer,
+            &ouro_readop_wait_kind);
 
 /* ---- readexactly -------------------------------------------------------- */
 
@@ -276,7 +283,7 @@ readexactly_offer(AwaitObject *op, const char *data, size_t size,
 }
 
 READOP_KIND(readexactly_kind, "readexactly", readexactly_poll,
-            ouro_readop_abort, readexactly_offer);
+            ouro_readop_abort, readexactly_offer, &ouro_readop_wait_kind);
 
 /* ---- the methods -------------------------------------------------------- */
 

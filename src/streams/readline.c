@@ -240,14 +240,15 @@ offer_line(AwaitObject *op, const char *data, size_t size, size_t *ret_used)
 }
 
 READOP_KIND(readuntil_kind, "readuntil", readuntil_poll, ouro_readop_abort,
-            offer_line);
+            offer_line, &ouro_readop_wait_kind);
 READOP_KIND(readline_kind, "readline", readline_poll, ouro_readop_abort,
-            offer_line);
+            offer_line, &readuntil_kind.await);
 READOP_KIND(readline_method_kind, "readline", ouro_readop_return_value,
-            readline_method_abort, NULL);
-READOP_KIND(anext_kind, "__anext__", anext_poll, ouro_readop_abort,
-            offer_line);
-READOP_KIND(anext_method_kind, "__anext__", anext_method_poll, NULL, NULL);
+            readline_method_abort, NULL, NULL);
+READOP_KIND(anext_kind, "__anext__", anext_poll, ouro_readop_abort, offer_line,
+            &readline_kind.await);
+READOP_KIND(anext_method_kind, "__anext__", anext_method_poll, NULL, NULL,
+            NULL);
 
 PyDoc_STRVAR(readuntil_doc, "readuntil($self, /, separator=b'\\n')\n--\n\n\
 Read until separator is found, and return the data with it.\n\n\

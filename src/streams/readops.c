@@ -22,6 +22,11 @@ ouro_readop_new(PyObject *self, const readop_kind *kind)
 
 /* ---- waiting ------------------------------------------------------------ */
 
+const await_kind ouro_readop_wait_kind = {
+    .name = "_wait_for_data",
+    .qualname = "StreamReader._wait_for_data",
+};
+
 static int
 check_may_wait(ouro_state *st, StreamReaderObject *reader,
                const char *function)
@@ -245,7 +250,7 @@ wait_for_data_poll(AwaitObject *op, PyObject **ret)
 }
 
 READOP_KIND(wait_for_data_kind, "_wait_for_data", wait_for_data_poll,
-            ouro_readop_abort, NULL);
+            ouro_readop_abort, NULL, NULL);
 
 static const ouro_signature wait_for_data_signature = {
     .qualname = "StreamReader._wait_for_data",

@@ -21,8 +21,9 @@ typedef struct readop_kind {
                            size_t *ret_used);
 } readop_kind;
 
+/* Those that park do so inside another function of asyncio's. */
 #define READOP_KIND(variable, method, poll_function, abort_function,          \
-                    offer_function)                                           \
+                    offer_function, inside_kind)                              \
     static const readop_kind variable = {                                     \
         .await =                                                              \
             {                                                                 \
@@ -30,9 +31,13 @@ typedef struct readop_kind {
                 .qualname = "StreamReader." method,                           \
                 .poll = poll_function,                                        \
                 .abort = abort_function,                                      \
+                .inside = inside_kind,                                        \
             },                                                                \
         .offer = offer_function,                                              \
     }
+
+/* _wait_for_data() */
+extern const await_kind ouro_readop_wait_kind;
 
 static inline StreamReaderObject *
 reader_of(AwaitObject *op)

@@ -288,8 +288,10 @@ condition_exit_poll(AwaitObject *body, PyObject **ret)
     return AWAIT_RETURN;
 }
 
+static const await_kind acquire_kind = {"acquire", "Lock.acquire"};
 static const await_kind enter_kind = {OURO_ENTER_NAME, condition_enter_poll,
-                                      condition_enter_abort};
+                                      condition_enter_abort,
+                                      .inside = &acquire_kind};
 static const await_kind exit_kind = {OURO_EXIT_NAME, condition_exit_poll,
                                      NULL};
 

@@ -127,7 +127,8 @@ static const await_kind lock_acquire_kind = {
     "acquire", "Lock.acquire", lock_acquire_poll, lock_acquire_abort,
     .small = true};
 static const await_kind lock_enter_kind = {OURO_ENTER_NAME, lock_enter_poll,
-                                           lock_enter_abort, .small = true};
+                                           lock_enter_abort, .small = true,
+                                           .inside = &lock_acquire_kind};
 static const await_kind lock_exit_kind = {OURO_EXIT_NAME, lock_exit_poll, NULL,
                                           .small = true};
 

@@ -194,7 +194,8 @@ static const await_kind acquire_kind = {
     "acquire", "Semaphore.acquire", semaphore_acquire_poll,
     semaphore_acquire_abort, .small = true};
 static const await_kind enter_kind = {OURO_ENTER_NAME, semaphore_enter_poll,
-                                      semaphore_enter_abort, .small = true};
+                                      semaphore_enter_abort, .small = true,
+                                      .inside = &acquire_kind};
 static const await_kind exit_kind = {OURO_EXIT_NAME, semaphore_exit_poll, NULL,
                                      .small = true};
 

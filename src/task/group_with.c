@@ -295,11 +295,16 @@ exit_abort(AwaitObject *coro, PyObject **ret)
     return exit_poll(coro, ret);
 }
 
+static const await_kind inner_exit_kind = {
+    .name = "_aexit",
+    .qualname = "TaskGroup._aexit",
+};
 static const await_kind exit_kind = {
     .name = "__aexit__",
     .qualname = "TaskGroup.__aexit__",
     .poll = exit_poll,
     .abort = exit_abort,
+    .inside = &inner_exit_kind,
 };
 
 /* ---- methods ----------------------------------------------------------- */

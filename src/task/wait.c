@@ -355,11 +355,13 @@ wait_abort(AwaitObject *coro, PyObject **ret)
     return AWAIT_ERROR;
 }
 
+static const await_kind inner_kind = {.name = "_wait", .qualname = "_wait"};
 static const await_kind wait_kind = {
     .name = "wait",
     .qualname = "wait",
     .poll = wait_poll,
     .abort = wait_abort,
+    .inside = &inner_kind,
 };
 
 PyDoc_STRVAR(wait_doc,

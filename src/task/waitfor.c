@@ -176,6 +176,8 @@ wait_for_release(ReleaseObject *self, PyObject **ret)
 
 /* ---- cancel it, and wait until it has ended ---------------------------- */
 
+static const await_kind cancelling_kind; /* from then on */
+
 static await_status
 cancel_and_wait(ouro_state *st, AwaitObject *coro, int step, PyObject **ret)
 {
@@ -197,6 +199,7 @@ cancel_and_wait(ouro_state *st, AwaitObject *coro, int step, PyObject **ret)
         PyErr_SetRaisedException(error);
         return AWAIT_ERROR;
     }
+    ouro_await_set_kind(coro, &cancelling_kind);
     coro->step = step;
     return wait_for_release(self, ret);
 }
@@ -436,6 +439,18 @@ static const await_kind waitfor_kind = {
     .qualname = "wait_for",
     .poll = waitfor_poll,
     .abort = waitfor_abort,
+};
+
+static const await_kind inner_kind = {
+    .name = "_cancel_and_wait",
+    .qualname = "_cancel_and_wait",
+};
+static const await_kind cancelling_kind = {
+    .name = "wait_for",
+    .qualname = "wait_for",
+    .poll = waitfor_poll,
+    .abort = waitfor_abort,
+    .inside = &inner_kind,
 };
 
 PyDoc_STRVAR(waitfor_doc, "wait_for(fut, timeout)\n--\n\n\

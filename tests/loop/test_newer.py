@@ -2,6 +2,8 @@
 
 import asyncio
 import contextvars
+import gc
+import inspect
 import io
 import socket
 import sys
@@ -165,6 +167,117 @@ def test_call_graph_of_another(limit):
     from asyncio import graph as module
     stock_capture, stock_format = (
         module.capture_call_graph, module.format_call_graph)
+    run(main)
+
+
+def waits(module):
+    """What tasks wait in, by name: coroutine functions."""
+    def reader():
+        return module.StreamReader()
+
+    async def hold(it):
+        await it.acquire()
+        async with it:
+            pass
+
+    async def never():
+        await asyncio.get_running_loop().create_future()
+
+    async def group():
+        async with module.TaskGroup() as group:
+            group.create_task(never())
+
+    async def stubborn(release):
+        try:
+            await never()
+        except asyncio.CancelledError:
+            await release
+
+    async def cancel_and_wait():
+        release = asyncio.get_running_loop().create_future()
+        task = asyncio.ensure_future(stubborn(release))
+        await asyncio.sleep(0)
+        try:
+            await module.wait_for(task, 0)
+        finally:
+            release.cancel()
+
+    return {
+        "sleep": lambda: module.sleep(1000),
+        "wait": lambda: module.wait([asyncio.ensure_future(never())]),
+        "wait_for": lambda: module.wait_for(never(), 1000),
+        "wait_for, 0": cancel_and_wait,
+        "TaskGroup": group,
+        "Lock": lambda: hold(module.Lock()),
+        "Semaphore": lambda: hold(module.Semaphore()),
+        "BoundedSemaphore": lambda: hold(module.BoundedSemaphore()),
+        "Condition": lambda: hold(module.Condition()),
+        "Barrier": lambda: module.Barrier(2).__aenter__(),
+        "Event": lambda: module.Event().wait(),
+        "Queue.get": lambda: module.Queue().get(),
+        "Queue.join": lambda: join(module.Queue()),
+        "read": lambda: reader().read(10),
+        "read, all": lambda: reader().read(),
+        "readline": lambda: reader().readline(),
+        "readuntil": lambda: reader().readuntil(b";"),
+        "readexactly": lambda: reader().readexactly(10),
+        "async for": lambda: reader().__anext__(),
+    }
+
+
+async def join(queue):
+    queue.put_nowait(1)
+    await queue.join()
+
+
+@pytest.mark.parametrize("name", waits(ouro))
+def test_call_graph_inside_asyncio(name):
+    """The names of asyncio's functions, down to where it would wait; and
+    each coroutine awaits the next."""
+    async def stack(wait):
+        async def body():
+            await wait()
+        task = asyncio.ensure_future(body())
+        for _ in range(4):
+            await asyncio.sleep(0)
+        graph = ouro.capture_call_graph(task)
+        names = [entry.frame.f_code.co_qualname for entry in graph.call_stack]
+        chain, coro = [], task.get_coro()
+        while hasattr(coro, "cr_await"):
+            chain.insert(0, coro.__qualname__)
+            assert inspect.getcoroutinestate(coro) == "CORO_SUSPENDED"
+            coro = coro.cr_await
+        assert chain == names
+        task.cancel()
+        await asyncio.wait([task])
+        return names
+
+    expected = run(lambda: stack(waits(asyncio)[name]))
+    assert run(lambda: stack(waits(ouro)[name])) == expected
+
+
+def test_helpers_cannot_be_driven():
+    """What stands for a function inside another one is to be looked at."""
+    async def main():
+        task = asyncio.ensure_future(ouro.StreamReader().readline())
+        await asyncio.sleep(0)
+        body = task.get_coro()
+        helper = body.cr_await
+        assert helper.cr_await.__qualname__ == "StreamReader._wait_for_data"
+        assert helper.cr_await.cr_await is task._fut_waiter
+        assert helper.cr_suspended and not helper.cr_running
+        for drive in (helper.send, helper.throw):
+            with pytest.raises(RuntimeError, match="cannot reuse"):
+                drive(None if drive == helper.send else ValueError())
+        assert helper.close() is None
+        inner = helper.cr_await
+        assert not task.done()
+        task.cancel()
+        await asyncio.wait([task])
+        assert helper.cr_await is inner.cr_await is None
+        del body, task
+        gc.collect()
+        assert helper.cr_await is None
     run(main)
 
 

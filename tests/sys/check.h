@@ -81,14 +81,17 @@ check_report(void)
     return check_failed != 0;
 }
 
-/* Allocation failures: the programs are linked with --wrap=malloc and
- * --wrap=realloc.  The allocation after `check_alloc_left` more ones fails
- * (and those after it); < 0: none does. */
+/* Allocation failures: the programs are linked with --wrap=malloc, calloc
+ * (compilers make one of malloc() and zeroing) and realloc.  The allocation
+ * after `check_alloc_left` more ones fails (and those after it); < 0: none
+ * does. */
 static long check_alloc_left = -1;
 
 void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *block, size_t size);
 void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *block, size_t size);
 
 static inline int
@@ -105,6 +108,12 @@ void *
 __wrap_malloc(size_t size)
 {
     return check_alloc_fails() ? NULL : __real_malloc(size);
+}
+
+void *
+__wrap_calloc(size_t count, size_t size)
+{
+    return check_alloc_fails() ? NULL : __real_calloc(count, size);
 }
 
 void *
