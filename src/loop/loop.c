@@ -29,6 +29,7 @@ loop_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     self->core.st = ouro_state_of_type(type);
+    self->core.module = Py_XNewRef(self->core.st->module);
     self->core.ops = &ops;
     self->closed = true; /* until __init__() has opened it */
     self->signals = (ou_signal){-1, -1};
@@ -264,6 +265,7 @@ loop_traverse(PyObject *op, visitproc visit, void *arg)
 {
     LoopObject *self = (LoopObject *)op;
     Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->core.module);
     Py_VISIT(self->core.dict);
     Py_VISIT(self->core.entered);
     Py_VISIT(self->origin_depth);
@@ -337,8 +339,10 @@ loop_dealloc(PyObject *op)
         PyObject_ClearWeakRefs(op);
     }
     loop_clear(op);
+    PyObject *module = ((LoopObject *)op)->core.module;
     type->tp_free(op);
     Py_DECREF(type);
+    Py_XDECREF(module);
 }
 
 /* ---- small methods ----------------------------------------------------- */

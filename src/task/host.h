@@ -36,6 +36,9 @@ typedef struct LoopCore {
     PyObject *dict;
     PyObject *weakrefs;
     ouro_state *st;
+    /* The state's, until the loop is freed: the collector may take the type
+     * apart before, which would hold it. Owned; NULL: that has happened. */
+    PyObject *module;
     const loop_ops *ops;
     ou_loop engine;
     /* Nothing is overridden or patched and debug mode is off.  Read it

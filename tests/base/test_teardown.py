@@ -5,8 +5,11 @@ same cycle, at the latest when the interpreter ends.  A second copy of the
 extension, which nothing else holds, shows it without an end.
 """
 
+import gc
+
 import pytest
 
+import ouro
 from ouro import _ouro
 
 PROGRAM = """
@@ -71,6 +74,15 @@ def test_teardown(python, options):
     result = python(*options, "-c", PROGRAM, _ouro.__file__)
     assert result.returncode == 0, result.stderr
     assert result.stdout == "collected\n"
+
+
+def test_a_loop_holds_the_module():
+    """Its type may be cleared first, and its state is the module's."""
+    loop = ouro.new_event_loop()
+    try:
+        assert _ouro in gc.get_referents(loop)
+    finally:
+        loop.close()
 
 
 @pytest.mark.parametrize("place", ["keep.it", "ouro._ouro.it", "sys.it"])
