@@ -177,8 +177,9 @@ ouro_transport_schedule_lost(ouro_state *st, TransportObject *self,
         if (ouro_transport_wants_context(self)) {
             context = PyContext_CopyCurrent();
             if (context == NULL) {
-                Py_DECREF(self);
-                return -1;
+                /* No memory: who waits for the end must not wait for ever. */
+                PyErr_Clear();
+                context = Py_XNewRef(self->context);
             }
         }
         /* (connection_made() may still be waiting for its own.) */

@@ -107,11 +107,27 @@ pipe_on_eof(ouro_state *st, PipeObject *self)
     return ouro_transport_schedule_lost(st, base, NULL);
 }
 
+#define DATA_LOST "Fatal error: protocol.data_received() call failed."
+
+/* The current exception broke off the telling of an end, or of data that we
+ * alone know of: want of memory closes the pipe, or whoever waits would do so
+ * for ever. */
+static int
+pipe_lost_something(ouro_state *st, PipeObject *self, const char *message)
+{
+    return self->base.loop != NULL && PyErr_ExceptionMatches(PyExc_MemoryError)
+               ? ouro_pipe_fatal(st, self, message, false)
+               : -1;
+}
+
 static int
 pipe_no_bytes(ouro_state *st, PipeObject *self, ssize_t result)
 {
     if (result == 0) {
-        return pipe_on_eof(st, self);
+        return pipe_on_eof(st, self) == 0
+                   ? 0
+                   : pipe_lost_something(st, self,
+                                         "Fatal read error on pipe transport");
     }
     if (result == -EAGAIN || result == -EWOULDBLOCK) {
         return 0;
@@ -126,17 +142,25 @@ pipe_no_bytes(ouro_state *st, PipeObject *self, ssize_t result)
 static int
 pipe_deliver(ouro_state *st, PipeObject *self, const char *bytes, ssize_t size)
 {
+    PyObject *protocol = Py_NewRef(self->base.protocol);
+    bool ours = Py_TYPE(protocol) == st->types.SubprocessReader;
     PyObject *data = PyBytes_FromStringAndSize(bytes, size);
+    PyObject *value = NULL;
     if (data == NULL) {
-        return -1;
+        ours = true;
     }
-    PyObject *args[2] = {Py_NewRef(self->base.protocol), data};
-    PyObject *value =
-        PyObject_VectorcallMethod(st->str.data_received, args, 2, NULL);
-    Py_DECREF(args[0]);
-    Py_DECREF(data);
+    else {
+        PyObject *args[2] = {protocol, data};
+        value =
+            PyObject_VectorcallMethod(st->str.data_received, args, 2, NULL);
+    }
+    int result = value != NULL ? 0
+                 : ours        ? pipe_lost_something(st, self, DATA_LOST)
+                               : -1;
+    Py_DECREF(protocol);
+    Py_XDECREF(data);
     Py_XDECREF(value);
-    return value == NULL ? -1 : 0;
+    return result;
 }
 
 static const protocol_ops *
@@ -171,7 +195,7 @@ ouro_pipe_receive(ouro_state *st, PipeObject *self)
     PyObject *protocol = Py_NewRef(base->protocol);
     int result = ops->data_received(protocol, scratch, got);
     Py_DECREF(protocol);
-    return result;
+    return result == 0 ? 0 : pipe_lost_something(st, self, DATA_LOST);
 }
 
 static PipeObject *

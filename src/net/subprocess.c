@@ -152,6 +152,43 @@ ouro_subprocess_init(ouro_state *st, SubprocessObject *self, PyObject *loop,
     return task == NULL ? -1 : 0;
 }
 
+/* ---- who waits for the end ---------------------------------------------- */
+
+/* Wake all that wait() for the child's end. */
+static int
+wake_waiters(ouro_state *st, SubprocessObject *self)
+{
+    PyObject *waiters = self->exit_waiters;
+    self->exit_waiters = NULL;
+    int result = 0;
+    Py_ssize_t count = waiters == NULL ? 0 : PyList_GET_SIZE(waiters);
+    for (Py_ssize_t i = 0; i < count && result == 0; i++) {
+        PyObject *waiter = PyList_GET_ITEM(waiters, i);
+        int done = ouro_anyfuture_done(st, waiter);
+        result = done != 0 ? done
+                           : ouro_anyfuture_set_result(st, waiter,
+                                                       self->returncode == NULL
+                                                           ? Py_None
+                                                           : self->returncode);
+        result = result < 0 ? -1 : 0;
+    }
+    Py_XDECREF(waiters);
+    return result;
+}
+
+/* The current exception broke off what tells of the child's end: who waits
+ * for that is woken even so, for nothing else will. Always -1. */
+static int
+wake_after_error(ouro_state *st, SubprocessObject *self)
+{
+    PyObject *exception = PyErr_GetRaisedException();
+    if (wake_waiters(st, self) < 0) {
+        PyErr_WriteUnraisable((PyObject *)self);
+    }
+    PyErr_SetRaisedException(exception);
+    return -1;
+}
+
 /* ---- telling the protocol ---------------------------------------------- */
 
 /* self._call(callback, *args); both are consumed, NULL is an error. */
@@ -247,10 +284,11 @@ ouro_subprocess_pipe_lost(ouro_state *st, SubprocessObject *self, int fd,
 {
     if (tell(st, self, protocol_method(self, st->str.pipe_connection_lost),
              Py_BuildValue("iO", fd, exc == NULL ? Py_None : exc))
-        < 0) {
-        return -1;
+            < 0
+        || try_finish(st, self) < 0) {
+        return self->returncode == NULL ? -1 : wake_after_error(st, self);
     }
-    return try_finish(st, self);
+    return 0;
 }
 
 int
@@ -262,28 +300,6 @@ ouro_subprocess_pipe_data(ouro_state *st, SubprocessObject *self, int fd,
 }
 
 /* ---- the child's end --------------------------------------------------- */
-
-/* Wake all that wait() for it. */
-static int
-wake_waiters(ouro_state *st, SubprocessObject *self)
-{
-    PyObject *waiters = self->exit_waiters;
-    self->exit_waiters = NULL;
-    int result = 0;
-    Py_ssize_t count = waiters == NULL ? 0 : PyList_GET_SIZE(waiters);
-    for (Py_ssize_t i = 0; i < count && result == 0; i++) {
-        PyObject *waiter = PyList_GET_ITEM(waiters, i);
-        int done = ouro_anyfuture_done(st, waiter);
-        result = done != 0 ? done
-                           : ouro_anyfuture_set_result(st, waiter,
-                                                       self->returncode == NULL
-                                                           ? Py_None
-                                                           : self->returncode);
-        result = result < 0 ? -1 : 0;
-    }
-    Py_XDECREF(waiters);
-    return result;
-}
 
 /* The Popen object learns of it, lest it waits for the child itself. */
 static int
@@ -329,7 +345,7 @@ ouro_subprocess_exited(ouro_state *st, SubprocessObject *self,
                 PyTuple_New(0))
                < 0
         || try_finish(st, self) < 0) {
-        return -1;
+        return wake_after_error(st, self);
     }
     return st->has.process.exit_wakes ? wake_waiters(st, self) : 0;
 }
@@ -402,11 +418,19 @@ exited_later(ouro_state *st, SubprocessObject *self, PyObject *returncode)
     return handle == NULL ? -1 : 0;
 }
 
-/* The current exception has left that. 0, or -1 if it leaves the loop. */
+/* The current exception has left that; the child has ended with `code` all
+ * the same. 0, or -1 if it leaves the loop. */
 static int
-ended_failed(SubprocessObject *self, PyObject *loop, PyObject *context)
+ended_failed(SubprocessObject *self, PyObject *loop, PyObject *context,
+             int code)
 {
     ouro_state *st = ouro_state_of((PyObject *)self);
+    if (self->returncode == NULL) {
+        PyObject *exception = PyErr_GetRaisedException();
+        self->returncode = PyLong_FromLong(code);
+        PyErr_SetRaisedException(exception);
+        (void)wake_after_error(st, self);
+    }
     if (ouro_error_leaves_loop()) {
         return -1;
     }
@@ -455,7 +479,7 @@ child_ended(SubprocessObject *self)
         PyErr_SetRaisedException(exception);
     }
     if (result < 0) {
-        result = ended_failed(self, loop, context);
+        result = ended_failed(self, loop, context, error == 0 ? code : 255);
     }
     Py_DECREF(loop);
     Py_DECREF(context);
