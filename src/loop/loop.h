@@ -25,6 +25,7 @@
 typedef struct LoopObject {
     LoopCore core;
     unsigned long thread_id; /* of the thread that runs it; 0: none does */
+    unsigned fast_turns;     /* how many; it wraps around */
     bool closed;             /* also before __init__() */
     bool stopping;
     bool patched; /* an attribute of the instance hides one of the class */

@@ -101,7 +101,7 @@ wait_and_collect(LoopObject *self, double timeout)
         if (n < 0 && n != -EINTR) {
             ouro_raise_errno(n);
         }
-        else {
+        else if (self->core.entered == NULL) {
             (void)PyErr_CheckSignals();
         }
     }
@@ -117,12 +117,21 @@ wait_and_collect(LoopObject *self, double timeout)
     return clock_check(self);
 }
 
-/* Can others run while we wait, and ask for the current task? */
+/* While a task's entry stands no signal is handled: the handler would see a
+ * task that does not run.  Where steps run Python the interpreter handles
+ * signals there; with steps in C alone, they wait for so many turns. */
+#define TURNS_WITHOUT_SIGNALS 16
+
+/* Can others run now, while we wait or as signal handlers, and ask for the
+ * current task? */
 static bool
-wait_is_seen(LoopObject *self, double timeout)
+turn_is_seen(LoopObject *self, double timeout)
 {
-    return timeout != OU_NO_WAIT
-           && (timeout != 0 || self->core.engine.poller.backend->foreign);
+    if (timeout != OU_NO_WAIT
+        && (timeout != 0 || self->core.engine.poller.backend->foreign)) {
+        return true;
+    }
+    return self->fast_turns++ % TURNS_WITHOUT_SIGNALS == 0;
 }
 
 static int
@@ -133,7 +142,7 @@ turn_fast(LoopObject *self)
     if (self->stopping && timeout != OU_NO_WAIT) {
         timeout = 0;
     }
-    if (wait_is_seen(self, timeout) && ouro_leave_task_fast(&self->core) < 0) {
+    if (turn_is_seen(self, timeout) && ouro_leave_task_fast(&self->core) < 0) {
         return -1;
     }
     if (clock_check(self) < 0 || wait_and_collect(self, timeout) < 0) {

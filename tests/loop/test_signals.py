@@ -1,6 +1,7 @@
 """Signals, in the main thread of a process of their own where they kill."""
 
 import asyncio
+import ctypes
 import os
 import signal
 import threading
@@ -134,6 +135,37 @@ def test_python_handlers_run_every_turn(same):
         signal.signal(USR1, old)
 
     assert same(program) == ["python", "python"]
+
+
+class Raise:
+    """Awaiting it raises a signal that nobody has handled when it yields."""
+
+    def __await__(self):
+        raise_signal = ctypes.PyDLL(None)["raise"]
+        raise_signal.restype = None
+        return map(raise_signal, [USR1])
+
+
+def test_python_handlers_see_no_task_that_does_not_run(loop):
+    """A signal that comes when a step of a task is over."""
+    seen = []
+
+    async def work():
+        for _ in range(50):
+            await Raise()
+
+    def handler(number, frame):
+        task = asyncio.current_task(loop)
+        seen.append(task is None or task.get_coro().cr_running)
+
+    old = signal.signal(USR1, handler)
+    try:
+        loop.run_until_complete(asyncio.wait(
+            [loop.create_task(work()) for _ in range(3)]))
+    finally:
+        signal.signal(USR1, old)
+    assert seen
+    assert all(seen)
 
 
 SCRIPT = """\
