@@ -237,15 +237,15 @@ async def shield(world, name, child):
 
 async def completed(world, name, children, limit, asynchronous):
     timeout = None if limit is None else world.delay(limit)
-    # (The order of a set of several is by address.)
     children = awaitables(world, children, name)
+    if len(children) > 1:
+        # The order of several that are done is that of their addresses.
+        children = [world.kit.ensure_future(child, loop=world.loop)
+                    for child in children]
+        done = [child for child in children if child.done()]
+        children = [child for child in children if child not in done[1:]]
     results = []
-    each = world.kit.as_completed(children[:1] + [
-        child for child in children[1:] if world.kit.isfuture(child)],
-        timeout=timeout)
-    for child in children[1:]:
-        if not world.kit.isfuture(child):
-            child.close()
+    each = world.kit.as_completed(children, timeout=timeout)
     if asynchronous and ASYNC_COMPLETED:
         async for child in each:
             results.append((child in children, outcome(child)))
