@@ -73,6 +73,7 @@
     X(_handle_timeout)                                                        \
     X(get)                                                                    \
     X(_get_snapshot)                                                          \
+    X(_get_running_loop)                                                      \
     X(set_running_or_notify_cancel)                                           \
     /* loop */                                                                \
     X(Task)                                                                   \

@@ -219,7 +219,7 @@ ouro_loop_check_running(LoopObject *self)
         return -1;
     }
     PyObject *other;
-    if (ouro_running_loop_or_null(st, &other) < 0) {
+    if (ouro_events_running_loop(st, &other) < 0) {
         return -1;
     }
     if (other != NULL) {

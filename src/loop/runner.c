@@ -51,7 +51,7 @@ int
 ouro_runner_check_running(ouro_state *st, const char *text)
 {
     PyObject *loop;
-    if (ouro_running_loop_or_null(st, &loop) < 0) {
+    if (ouro_events_running_loop(st, &loop) < 0) {
         return -1;
     }
     if (loop == NULL) {

@@ -125,7 +125,7 @@ PyObject *
 ouro_get_loop(LoopBoundObject *self)
 {
     PyObject *loop;
-    if (ouro_running_loop_or_null(self->st, &loop) < 0) {
+    if (ouro_events_running_loop(self->st, &loop) < 0) {
         return NULL;
     }
     if (loop == NULL) {

@@ -85,6 +85,10 @@ PyObject *ouro_running_loop(ouro_state *st);
 /* The same, but NULL without an exception where no loop runs; -1 is an
  * error. */
 int ouro_running_loop_or_null(ouro_state *st, PyObject **ret_loop);
+
+/* The same by events._get_running_loop(), as asyncio's locks, loops and
+ * runners ask: a program may have put another function in its place. */
+int ouro_events_running_loop(ouro_state *st, PyObject **ret_loop);
 /* asyncio.get_event_loop() as futures' constructors use it. */
 PyObject *ouro_event_loop(ouro_state *st);
 

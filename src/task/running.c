@@ -92,6 +92,37 @@ ouro_running_loop_or_null(ouro_state *st, PyObject **ret_loop)
     return 0;
 }
 
+static PyObject *get_running_loop_or_none(PyObject *, PyObject *);
+
+int
+ouro_events_running_loop(ouro_state *st, PyObject **ret_loop)
+{
+    *ret_loop = NULL;
+    PyObject *function = PyDict_GetItemWithError(
+        PyModule_GetDict(st->stock.events), st->str._get_running_loop);
+    if (function == NULL) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_AttributeError, "_get_running_loop");
+        }
+        return -1;
+    }
+    if (function == st->stock._get_running_loop
+        || (PyCFunction_Check(function)
+            && PyCFunction_GET_FUNCTION(function)
+                   == get_running_loop_or_none)) {
+        return ouro_running_loop_or_null(st, ret_loop);
+    }
+    Py_INCREF(function);
+    PyObject *loop = PyObject_CallNoArgs(function);
+    Py_DECREF(function);
+    if (loop != Py_None) {
+        *ret_loop = loop;
+        return loop == NULL ? -1 : 0;
+    }
+    Py_DECREF(loop);
+    return 0;
+}
+
 PyObject *
 ouro_running_loop(ouro_state *st)
 {

@@ -60,8 +60,20 @@ def make_loop(w):
     type(w.loop)().close()
 
 
+def run_loop(w):
+    w.loop.call_soon(w.loop.stop)
+    w.loop.run_forever()
+
+
+def wait_for_an_event(w):
+    w.k.Event().wait().send(None)
+
+
 PATCHES = {
     "coroutines._is_debug_mode": (asyncio.coroutines, make_loop),
+    "events._get_running_loop": (asyncio.events, run_loop),
+    "_get_running_loop by run()": (asyncio.events, run_program),
+    "_get_running_loop by wait()": (asyncio.events, wait_for_an_event),
     "tasks.Task": (asyncio.tasks, make_task),
     "socket.getaddrinfo": (socket, resolve),
     "socket.getnameinfo": (socket, reverse),
@@ -112,7 +124,7 @@ class Seen(Exception):
 @pytest.mark.parametrize("name", PATCHES)
 def test_a_patch_is_called(name, monkeypatch):
     owner, use = PATCHES[name]
-    attribute = name.split(".")[1]
+    attribute = name.partition(" ")[0].rpartition(".")[2]
 
     def program(w):
         def replacement(*args, **kwargs):
