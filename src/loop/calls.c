@@ -15,6 +15,7 @@
 typedef struct CallObject {
     PyObject_HEAD
     ou_job job;
+    PyObject *loop; /* the future's */
     PyObject *future;
     PyObject *func;
     PyObject *args;
@@ -61,6 +62,9 @@ call_deliver(ou_job *job)
     CallObject *self = call_of(job);
     ouro_state *st = ouro_state_of((PyObject *)self);
     PyObject *loop = ((FutureObject *)self->future)->loop;
+    if (((LoopObject *)self->loop)->workers != NULL) {
+        ouro_workers_delivered(((LoopObject *)self->loop)->workers);
+    }
     int result =
         ouro_loop_check(st, loop) ? ouro_leave_task_fast((LoopCore *)loop) : 0;
     if (result == 0) {
@@ -168,6 +172,12 @@ needs_method(ouro_state *st, CallObject *self, PyObject *loop)
     return true;
 }
 
+ou_inbox *
+ouro_call_inbox(ou_job *job)
+{
+    return &ouro_loop_engine(call_of(job)->loop)->inbox;
+}
+
 PyObject *
 ouro_call_run(ouro_state *st, ou_job *job)
 {
@@ -193,8 +203,8 @@ ouro_call_run(ouro_state *st, ou_job *job)
 /* ---- the type ---------------------------------------------------------- */
 
 ou_job *
-ouro_call_new(ouro_state *st, PyObject *future, PyObject *func, PyObject *args,
-              PyObject *kwargs, PyObject *context)
+ouro_call_new(ouro_state *st, PyObject *loop, PyObject *future, PyObject *func,
+              PyObject *args, PyObject *kwargs, PyObject *context)
 {
     PyTypeObject *type = st->types.Call;
     CallObject *self = (CallObject *)type->tp_alloc(type, 0);
@@ -202,6 +212,7 @@ ouro_call_new(ouro_state *st, PyObject *future, PyObject *func, PyObject *args,
         return NULL;
     }
     ou_job_init(&self->job, &call_job.job);
+    self->loop = Py_NewRef(loop);
     self->future = Py_NewRef(future);
     self->func = Py_NewRef(func);
     self->args = Py_NewRef(args);
@@ -215,6 +226,7 @@ call_traverse(PyObject *op, visitproc visit, void *arg)
 {
     CallObject *self = (CallObject *)op;
     Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->loop);
     Py_VISIT(self->future);
     Py_VISIT(self->func);
     Py_VISIT(self->args);
@@ -232,6 +244,7 @@ call_dealloc(PyObject *op)
     PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
     forget_call(self);
+    Py_CLEAR(self->loop);
     Py_CLEAR(self->future);
     Py_CLEAR(self->result);
     Py_CLEAR(self->error);

@@ -5,6 +5,10 @@
  * is started when a job is submitted and none is idle, up to the number that
  * ThreadPoolExecutor would start.
  *
+ * While short calls follow each other, neither a thread nor the loop sleeps in
+ * between (sys/pool.h, sys/spin.h): on processors that are idle two wake-ups
+ * cost twenty times what the call does.
+ *
  * The threads hold the pool; the loop that owns it ends it when it is closed
  * or collected, and the interpreter when it exits: all that is queued is done
  * first, as concurrent.futures does it.
@@ -25,15 +29,21 @@ typedef struct WorkersObject {
     struct WorkersObject **link;
 } WorkersObject;
 
+/* So long a thread that was looking when its job was put waits until the loop
+ * has given up the interpreter's lock: it is about to.  If it is not, the
+ * thread asks for that lock like any other. */
+#define HANDOVER_TIME 10e-6
+
 /* ---- a thread ---------------------------------------------------------- */
 
 /* Post the result, if there is one, and take the next job.  The interpreter's
  * lock is given up before the loop is woken, which needs it at once. */
 static ou_job *
-post_and_take(WorkersObject *self, PyObject *loop, ou_job *done)
+post_and_take(WorkersObject *self, ou_pool_thread *thread, PyObject *loop,
+              ou_job *done)
 {
     ou_inbox *inbox = loop == NULL ? NULL : &ouro_loop_engine(loop)->inbox;
-    ou_job *next = ou_pool_try(&self->pool);
+    ou_job *next = ou_pool_try(&self->pool, thread);
     if (next != NULL && inbox != NULL) {
         ou_inbox_post(inbox, done);
         ou_inbox_leave(inbox);
@@ -49,7 +59,11 @@ post_and_take(WorkersObject *self, PyObject *loop, ou_job *done)
         ou_inbox_post(inbox, done);
         ou_inbox_leave(inbox);
     }
-    next = ou_pool_take(&self->pool);
+    bool looked = thread->looks;
+    next = ou_pool_take(&self->pool, thread);
+    if (looked && next != NULL) {
+        ou_inbox_await_wait(ouro_call_inbox(next), HANDOVER_TIME);
+    }
     Py_END_ALLOW_THREADS
     return next;
 }
@@ -59,7 +73,8 @@ workers_work(PyObject *op, PyObject *ignored)
 {
     WorkersObject *self = (WorkersObject *)op;
     ouro_state *st = ouro_state_of(op);
-    ou_job *job = post_and_take(self, NULL, NULL);
+    ou_pool_thread thread = {.busy = false};
+    ou_job *job = post_and_take(self, &thread, NULL, NULL);
     while (job != NULL) {
         PyObject *loop = ouro_call_run(st, job);
         if (ou_pool_forked(&self->pool)) {
@@ -67,7 +82,7 @@ workers_work(PyObject *op, PyObject *ignored)
             Py_XDECREF(loop);
             break;
         }
-        job = post_and_take(self, loop, job);
+        job = post_and_take(self, &thread, loop, job);
     }
     Py_RETURN_NONE;
 }
@@ -142,7 +157,7 @@ ouro_workers_submit(PyObject *workers, PyObject *loop, PyObject *func,
     if (future == NULL) {
         return NULL;
     }
-    ou_job *job = ouro_call_new(st, future, func, args, kwargs, context);
+    ou_job *job = ouro_call_new(st, loop, future, func, args, kwargs, context);
     if (job == NULL || provide_thread(self) < 0) {
         if (job != NULL) {
             job->kind->drop(job);
@@ -150,8 +165,17 @@ ouro_workers_submit(PyObject *workers, PyObject *loop, PyObject *func,
         Py_DECREF(future);
         return NULL;
     }
-    ou_pool_put(&self->pool, job);
+    ou_loop_expect(ouro_loop_engine(loop), ou_pool_put(&self->pool, job));
     return future;
+}
+
+void
+ouro_workers_delivered(PyObject *workers)
+{
+    WorkersObject *self = (WorkersObject *)workers;
+    if (!ou_pool_forked(&self->pool)) {
+        ou_pool_delivered(&self->pool);
+    }
 }
 
 /* ---- the end ----------------------------------------------------------- */

@@ -7,7 +7,7 @@
 #define OURO_WORKERS_H
 
 #include "base/ouro.h"
-#include "sys/job.h"
+#include "sys/inbox.h"
 
 /* A new pool of threads, none of them started yet. */
 PyObject *ouro_workers_new(ouro_state *st);
@@ -22,6 +22,9 @@ PyObject *ouro_workers_submit(PyObject *workers, PyObject *loop,
                               PyObject *func, PyObject *args, PyObject *kwargs,
                               PyObject *context);
 
+/* The result of a call is in the loop's hands. */
+void ouro_workers_delivered(PyObject *workers);
+
 /* Have the threads end once they have done what is queued. */
 void ouro_workers_end(PyObject *workers);
 
@@ -34,8 +37,12 @@ int ouro_calls_setup(PyObject *module, ouro_state *st);
 /* ---- calls.c: what the threads do -------------------------------------- */
 
 /* A call on its way into a thread and back; its job has a reference. */
-ou_job *ouro_call_new(ouro_state *st, PyObject *future, PyObject *func,
-                      PyObject *args, PyObject *kwargs, PyObject *context);
+ou_job *ouro_call_new(ouro_state *st, PyObject *loop, PyObject *future,
+                      PyObject *func, PyObject *args, PyObject *kwargs,
+                      PyObject *context);
+
+/* The inbox of its loop; asked without the interpreter's lock. */
+ou_inbox *ouro_call_inbox(ou_job *job);
 
 /* Do it.  The loop (owned) whose inbox was entered for the job, which then
  * has the result and is to be posted; NULL: the reference is gone. */

@@ -4,7 +4,9 @@
  * what it does and then looks at the other: a poster sets `pending` (or
  * `woken`) and then looks at `waiting`; the loop sets `waiting` and then
  * looks at `pending`.  All of these are sequentially consistent, so at least
- * one of the two sees the other.
+ * one of the two sees the other.  A loop that looks before it sleeps watches
+ * `waiting`, which the poster takes back when the job is there; whether it
+ * has seen that or not, it looks at `pending` before it sleeps.
  */
 #include "sys/inbox.h"
 
@@ -13,6 +15,8 @@
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "sys/spin.h"
 
 int
 ou_inbox_open(ou_inbox *inbox)
@@ -47,7 +51,8 @@ ou_inbox_close(ou_inbox *inbox)
 static void
 inbox_signal(ou_inbox *inbox)
 {
-    if (atomic_exchange(&inbox->waiting, false) && inbox->event_fd >= 0) {
+    if (atomic_exchange(&inbox->waiting, OU_INBOX_AWAKE) == OU_INBOX_ASLEEP
+        && inbox->event_fd >= 0) {
         /* Fails only if the counter is about to overflow, and then the
          * eventfd is readable anyway. */
         ssize_t written =
@@ -100,19 +105,37 @@ ou_inbox_wake(ou_inbox *inbox)
 bool
 ou_inbox_prepare_wait(ou_inbox *inbox)
 {
-    atomic_store(&inbox->waiting, true);
+    atomic_store(&inbox->waiting, OU_INBOX_ASLEEP);
     bool woken = atomic_exchange(&inbox->woken, false);
     if (woken || atomic_load(&inbox->pending)) {
-        atomic_store(&inbox->waiting, false);
+        atomic_store(&inbox->waiting, OU_INBOX_AWAKE);
         return false;
     }
     return true;
 }
 
+bool
+ou_inbox_look(ou_inbox *inbox, double seconds)
+{
+    atomic_store(&inbox->waiting, OU_INBOX_LOOKING);
+    if (!atomic_load(&inbox->pending) && !atomic_load(&inbox->woken)) {
+        ou_spin_while(&inbox->waiting, OU_INBOX_LOOKING, seconds);
+    }
+    atomic_store(&inbox->waiting, OU_INBOX_AWAKE);
+    bool woken = atomic_exchange(&inbox->woken, false);
+    return woken || atomic_load(&inbox->pending);
+}
+
+void
+ou_inbox_await_wait(ou_inbox *inbox, double seconds)
+{
+    ou_spin_while(&inbox->waiting, OU_INBOX_AWAKE, seconds);
+}
+
 void
 ou_inbox_finish_wait(ou_inbox *inbox)
 {
-    atomic_store(&inbox->waiting, false);
+    atomic_store(&inbox->waiting, OU_INBOX_AWAKE);
     atomic_store(&inbox->woken, false);
 }
 
@@ -159,7 +182,7 @@ ou_inbox_after_fork(ou_inbox *inbox)
 {
     /* The thread that held the lock may not exist here: begin anew. */
     pthread_mutex_init(&inbox->lock, NULL);
-    atomic_store(&inbox->waiting, false);
+    atomic_store(&inbox->waiting, OU_INBOX_AWAKE);
     atomic_store(&inbox->posters, 0);
     if (inbox->event_fd >= 0) {
         close(inbox->event_fd);

@@ -12,13 +12,19 @@
 
 #include "sys/job.h"
 
+enum {
+    OU_INBOX_AWAKE,   /* the loop runs, and will look by itself */
+    OU_INBOX_LOOKING, /* it waits, but for some microseconds without sleep */
+    OU_INBOX_ASLEEP,  /* it waits, or is about to */
+};
+
 typedef struct ou_inbox {
     pthread_mutex_t lock; /* guards jobs */
     ou_queue jobs;
     atomic_bool pending; /* jobs is not empty */
     atomic_bool woken;   /* ou_inbox_wake() was called, no wait has seen it */
-    atomic_bool waiting; /* the loop waits, or is about to; whoever makes it
-                            false sends the wake-up */
+    atomic_int waiting;  /* OU_INBOX_...; whoever makes it AWAKE that was
+                            ASLEEP sends the wake-up */
     atomic_int posters;  /* threads between enter and leave */
     int event_fd;        /* -1: closed, or in the child of a fork */
 } ou_inbox;
@@ -46,6 +52,13 @@ void ou_inbox_wake(ou_inbox *inbox);
 /* The loop is about to wait: true, and from now on a post wakes it; false if
  * jobs are there already, or a wake-up. */
 bool ou_inbox_prepare_wait(ou_inbox *inbox);
+
+/* In the place of a wait: look for so many seconds.  Whether there are jobs
+ * now, or there was a wake-up.  Nobody needs to send one meanwhile. */
+bool ou_inbox_look(ou_inbox *inbox, double seconds);
+
+/* Of another thread: stay until the loop waits, or so many seconds. */
+void ou_inbox_await_wait(ou_inbox *inbox, double seconds);
 
 /* The loop has waited: a post need not wake it any more. */
 void ou_inbox_finish_wait(ou_inbox *inbox);

@@ -397,15 +397,20 @@ ou_loop_prepare(ou_loop *loop)
     ou_queue_append(&loop->ready, &loop->deferred);
     loop->poll_start = -1.0;
     loop->now = -1.0;
+    loop->look = 0;
+    double look = loop->expect;
+    loop->expect = 0;
     bool work = !ou_loop_idle(loop) || !ou_queue_empty(&loop->io_again)
                 || ou_inbox_pending(&loop->inbox);
     if (!work) {
         if (loop->timers.count == 0) {
+            loop->look = look;
             return -1.0;
         }
         double now = ou_loop_now(loop);
         double timeout = timers_timeout(loop, now);
         if (timeout >= loop->resolution) {
+            loop->look = look < timeout ? look : timeout;
             return timeout;
         }
         loop->now = now;
@@ -417,6 +422,16 @@ ou_loop_prepare(ou_loop *loop)
     return 0.0;
 }
 
+/* Look for what other threads bring before sleeping.  In vain, the turn is an
+ * empty one and the next one sleeps: it sees signals and the time before. */
+static int
+look_first(ou_loop *loop)
+{
+    ou_inbox_look(&loop->inbox, loop->look);
+    return loop->io_count > 0 ? loop->poller.backend->wait(&loop->poller, 0.0)
+                              : 0;
+}
+
 int
 ou_loop_wait(ou_loop *loop, double timeout)
 {
@@ -424,6 +439,9 @@ ou_loop_wait(ou_loop *loop, double timeout)
         return 0;
     }
     const ou_poller_backend *backend = loop->poller.backend;
+    if (loop->look > 0 && timeout != 0 && !backend->foreign) {
+        return look_first(loop);
+    }
     if (timeout == 0 || !ou_inbox_prepare_wait(&loop->inbox)) {
         return backend->wait(&loop->poller, 0.0);
     }

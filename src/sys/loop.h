@@ -53,7 +53,9 @@ struct ou_loop {
     size_t io_capacity;
     size_t io_count; /* fds armed in the kernel, the wake-up's not counted */
     struct ou_process *processes; /* children that a thread waits for */
-    double now; /* this turn's time, if no wait has come since, or < 0 */
+    double now;    /* this turn's time, if no wait has come since, or < 0 */
+    double expect; /* see ou_loop_expect(); of the next turn */
+    double look;   /* the wait of this turn is to look first, so long */
     double poll_start; /* when the poll began that is under way, or < 0 */
     double last_idle;  /* when a poll last began and found nothing, or < 0 */
     double (*clock)(void *); /* NULL: ou_clock_now */
@@ -135,6 +137,15 @@ ou_loop_note_io(ou_loop *loop)
  * when); go on with ou_loop_collect(loop, 0). */
 #define OU_NO_WAIT (-2.0)
 double ou_loop_prepare(ou_loop *loop);
+
+/* An answer from another thread is expected within so many seconds: if the
+ * loop has nothing else to do in its next turn, it looks for it as long
+ * before it sleeps. */
+static inline void
+ou_loop_expect(ou_loop *loop, double seconds)
+{
+    loop->expect = seconds;
+}
 
 /* The number of events, or -errno (-EINTR included).  A long timeout may be
  * cut short. */

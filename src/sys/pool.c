@@ -3,13 +3,28 @@
  * Whoever puts a job takes an idle thread's mark off and leaves it a ticket:
  * so the next one who looks knows whether a thread is left for his job, and a
  * thread that the system woke for nothing knows that, too.
+ *
+ * The thread that looks for a job instead of sleeping reads `woken` without
+ * the lock, and acts on nothing but what it finds under it.  It says under
+ * the lock that it looks, and that it does not any more: whoever leaves a
+ * ticket in between sends no wake-up for it, and it is found.
  */
 #include "sys/pool.h"
+
+#include "sys/clock.h"
+
+/* The time, where anybody wants to know it. */
+static double
+pool_now(const ou_pool *pool)
+{
+    return pool->spin.possible ? ou_clock_now() : 0;
+}
 
 int
 ou_pool_open(ou_pool *pool)
 {
-    *pool = (ou_pool){.idle = 0};
+    *pool = (ou_pool){.delivered = -1.0};
+    ou_spin_init(&pool->spin);
     int error = pthread_mutex_init(&pool->lock, NULL);
     if (error != 0) {
         return -error;
@@ -35,21 +50,60 @@ ou_pool_close(ou_pool *pool)
     ou_fork_mark_free(&pool->mark);
 }
 
-void
+/* The lock is held: whether the next job is likely to come, and to be
+ * finished, in no time. */
+static bool
+looking_pays(const ou_pool *pool)
+{
+    return pool->unfinished == 0 && ou_spin_pays(&pool->spin);
+}
+
+double
 ou_pool_put(ou_pool *pool, ou_job *job)
 {
+    double now = pool_now(pool);
     pthread_mutex_lock(&pool->lock);
+    if (pool->delivered >= 0 && pool->unfinished == 0) {
+        ou_spin_took(&pool->spin.back, now - pool->delivered);
+    }
+    ou_spin_round(&pool->spin);
+    if (pool->expected) {
+        ou_spin_looked(&pool->spin, false); /* nothing was delivered */
+    }
+    pool->expected = looking_pays(pool);
+    pool->delivered = -1.0;
+    pool->put = now;
+    pool->unfinished++;
     ou_queue_push(&pool->jobs, job);
     bool wakes = pool->idle > 0;
     if (wakes) {
         pool->idle--;
-        pool->woken++;
+        /* The thread that looks finds the first ticket by itself. */
+        wakes = atomic_fetch_add(&pool->woken, 1) > 0 || !pool->looking;
     }
+    double expected = pool->expected ? OU_SPIN_TIME : 0;
     pthread_mutex_unlock(&pool->lock);
     /* Not under the lock, which is what the thread wants first. */
     if (wakes) {
         pthread_cond_signal(&pool->wanted);
     }
+    return expected;
+}
+
+void
+ou_pool_delivered(ou_pool *pool)
+{
+    if (!pool->spin.possible) {
+        return;
+    }
+    double now = pool_now(pool);
+    pthread_mutex_lock(&pool->lock);
+    pool->delivered = now;
+    if (pool->expected) {
+        pool->expected = false;
+        ou_spin_looked(&pool->spin, now - pool->put < OU_SPIN_TIME);
+    }
+    pthread_mutex_unlock(&pool->lock);
 }
 
 bool
@@ -63,28 +117,62 @@ ou_pool_idle(ou_pool *pool)
 
 /* The lock is held. */
 static ou_job *
-pop_or_idle(ou_pool *pool)
+pop_job(ou_pool *pool, ou_pool_thread *thread)
 {
     ou_job *job = ou_queue_pop(&pool->jobs);
+    thread->busy = job != NULL;
     if (job == NULL) {
         pool->idle++;
     }
     return job;
 }
 
-ou_job *
-ou_pool_try(ou_pool *pool)
+/* The lock is held. */
+static void
+finish_job(ou_pool *pool, ou_pool_thread *thread)
 {
-    pthread_mutex_lock(&pool->lock);
-    ou_job *job = pop_or_idle(pool);
-    pthread_mutex_unlock(&pool->lock);
-    return job;
+    if (thread->busy) {
+        pool->unfinished--;
+        if (pool->unfinished == 0) {
+            ou_spin_took(&pool->spin.there, pool_now(pool) - thread->started);
+        }
+    }
 }
 
 ou_job *
-ou_pool_take(ou_pool *pool)
+ou_pool_try(ou_pool *pool, ou_pool_thread *thread)
 {
     pthread_mutex_lock(&pool->lock);
+    finish_job(pool, thread);
+    ou_job *job = pop_job(pool, thread);
+    if (job == NULL && !pool->looking && looking_pays(pool)) {
+        thread->looks = pool->looking = true;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    thread->started = pool_now(pool);
+    return job;
+}
+
+/* Before it sleeps.  The lock is held afterwards: until then no wake-up was
+ * sent for the first ticket. */
+static void
+look_for_ticket(ou_pool *pool, ou_pool_thread *thread)
+{
+    ou_spin_while(&pool->woken, 0, OU_SPIN_TIME);
+    pthread_mutex_lock(&pool->lock);
+    thread->looks = pool->looking = false;
+    ou_spin_looked(&pool->spin, pool->woken > 0);
+}
+
+ou_job *
+ou_pool_take(ou_pool *pool, ou_pool_thread *thread)
+{
+    if (thread->looks) {
+        look_for_ticket(pool, thread);
+    }
+    else {
+        pthread_mutex_lock(&pool->lock);
+    }
     ou_job *job;
     do {
         while (pool->woken == 0 && !pool->ended) {
@@ -94,9 +182,10 @@ ou_pool_take(ou_pool *pool)
             pool->woken--;
         }
         /* Somebody who was busy may have been faster. */
-        job = pop_or_idle(pool);
+        job = pop_job(pool, thread);
     } while (job == NULL && !pool->ended);
     pthread_mutex_unlock(&pool->lock);
+    thread->started = pool_now(pool);
     return job;
 }
 

@@ -88,6 +88,26 @@ TEST(a_wakeup_is_not_lost_before_the_wait)
     ou_inbox_close(&inbox);
 }
 
+TEST(looking_needs_no_wakeup)
+{
+    ou_inbox inbox;
+    REQUIRE(ou_inbox_open(&inbox) == 0);
+    CHECK(!ou_inbox_look(&inbox, 1e-6));
+    CHECK_EQUAL(inbox.waiting, OU_INBOX_AWAKE);
+    inbox.waiting = OU_INBOX_LOOKING;
+    probe one = probe_make('a', NULL);
+    ou_inbox_post(&inbox, &one.job);
+    CHECK_EQUAL(inbox.waiting, OU_INBOX_AWAKE);
+    CHECK_EQUAL(wakeups(&inbox), 0);
+    CHECK(ou_inbox_look(&inbox, 60.0)); /* at once: a job is there */
+    ou_queue ready = {NULL, NULL};
+    ou_inbox_collect(&inbox, &ready);
+    ou_inbox_wake(&inbox);
+    CHECK(ou_inbox_look(&inbox, 60.0));
+    CHECK(!ou_inbox_look(&inbox, 0)); /* it counts once */
+    ou_inbox_close(&inbox);
+}
+
 TEST(drain)
 {
     ou_inbox inbox;
@@ -254,6 +274,7 @@ main(void)
     RUN(posted_in_order);
     RUN(many_posts_one_wakeup);
     RUN(a_wakeup_is_not_lost_before_the_wait);
+    RUN(looking_needs_no_wakeup);
     RUN(drain);
     RUN(threads_post_while_the_loop_waits);
     RUN(threads_wake_without_a_job);

@@ -218,6 +218,56 @@ TEST(a_wakeup_ends_the_wait)
     end();
 }
 
+TEST(looks_for_an_answer_before_it_sleeps)
+{
+    begin();
+    ou_loop_expect(&loop, 1e-6);
+    CHECK(ou_loop_prepare(&loop) == -1.0);
+    CHECK_EQUAL(ou_loop_wait(&loop, -1.0), 0); /* in vain: an empty turn */
+    ou_loop_collect(&loop, 0);
+    CHECK(ou_loop_prepare(&loop) == -1.0);
+    CHECK(loop.look == 0); /* the next one sleeps */
+    ou_loop_expect(&loop, 60.0);
+    CHECK(ou_loop_prepare(&loop) == -1.0);
+    probe answer = probe_make('a', &loop);
+    ou_inbox_post(&loop.inbox, &answer.job);
+    int n = ou_loop_wait(&loop, -1.0);
+    CHECK_EQUAL(n, 0);
+    ou_loop_collect(&loop, n);
+    CHECK_EQUAL(ou_loop_dispatch(&loop), 0);
+    CHECK(probe_said("a"));
+    end();
+}
+
+TEST(looks_no_longer_than_to_the_first_timer)
+{
+    begin();
+    probe due = probe_make('t', &loop);
+    probe_start(&due, ou_loop_now(&loop) + 1e-3);
+    ou_loop_expect(&loop, 60.0);
+    double timeout = ou_loop_prepare(&loop);
+    CHECK(timeout > 0);
+    CHECK(loop.look <= timeout);
+    CHECK_EQUAL(ou_loop_wait(&loop, timeout), 0);
+    ou_loop_collect(&loop, 0);
+    CHECK_EQUAL(ou_loop_dispatch(&loop), 0);
+    CHECK(probe_said("t"));
+    end();
+}
+
+TEST(looks_for_nothing_with_work_to_do)
+{
+    begin();
+    probe other = probe_make('o', &loop);
+    ou_loop_push(&loop, &other.job);
+    ou_loop_expect(&loop, 60.0);
+    CHECK_EQUAL(probe_turn(&loop), 0);
+    CHECK(probe_said("o"));
+    CHECK(ou_loop_prepare(&loop) == -1.0);
+    CHECK(loop.look == 0); /* and it is over */
+    end();
+}
+
 int
 main(void)
 {
@@ -229,5 +279,8 @@ main(void)
     RUN(polls_may_be_left_out);
     RUN(the_inbox_is_looked_at_without_a_poll);
     RUN(a_wakeup_ends_the_wait);
+    RUN(looks_for_an_answer_before_it_sleeps);
+    RUN(looks_no_longer_than_to_the_first_timer);
+    RUN(looks_for_nothing_with_work_to_do);
     return check_report();
 }
