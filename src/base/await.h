@@ -113,6 +113,9 @@ PyObject *ouro_await_parked(AwaitObject *self);
 AwaitObject *ouro_await_new(ouro_state *st, const await_kind *kind,
                             PyObject *owner);
 
+/* The poll() of a body that says `return await owner`. */
+await_status ouro_await_owner(AwaitObject *self, PyObject **ret);
+
 /* What a method without parameters returns that has such a body; NULL: a
  * TypeError. */
 static inline PyObject *

@@ -155,6 +155,18 @@ ouro_await_new(ouro_state *st, const await_kind *kind, PyObject *owner)
     return self;
 }
 
+await_status
+ouro_await_owner(AwaitObject *self, PyObject **ret)
+{
+    if (self->step == 0) {
+        self->step = 1;
+        *ret = Py_NewRef(self->owner);
+        return AWAIT_DELEGATE;
+    }
+    *ret = Py_NewRef(self->value);
+    return AWAIT_RETURN;
+}
+
 PyObject *
 ouro_await_exit(const await_kind *kind, PyObject *self,
                 const ouro_signature *signature, PyObject *const *args,

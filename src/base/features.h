@@ -38,7 +38,7 @@ typedef struct ouro_task_features {
     bool quiet_after_failed_start; /* an eager start that raises: the task
                                       is no pending one */
     bool create_kwargs;            /* create_task(coro, **kwargs) */
-    bool names_by_function;        /* create_task() calls _set_task_name() */
+    bool names_by_function;        /* _set_task_name() after a factory */
     bool gather_on_running_loop;   /* the arguments belong to that */
     bool shield_forgets;           /* the inner exception after a cancellation
                                 of the outer future */
@@ -70,15 +70,14 @@ typedef struct ouro_task_features {
 
 /* What the running asyncio's event loop does (loop/stock.c). */
 typedef struct ouro_loop_features {
-    bool datagram_socks;    /* all but stream sockets are datagram sockets */
-    bool empty_datagrams;   /* are sent */
-    int datagram_header;    /* bytes that count for a datagram that waits */
-    bool task_kwargs;       /* create_task(coro, **kwargs) */
-    bool task_name;         /* create_task() has a parameter `name` */
-    bool names_by_function; /* tasks._set_task_name() after a factory */
-    bool run_setup;         /* _run_forever_setup(), _run_forever_cleanup() */
-    bool handler_context;   /* exception handlers run in who failed's */
-    bool shutdown_timeout;  /* shutdown_default_executor(timeout) */
+    bool datagram_socks;   /* all but stream sockets are datagram sockets */
+    bool empty_datagrams;  /* are sent */
+    int datagram_header;   /* bytes that count for a datagram that waits */
+    bool task_kwargs;      /* create_task(coro, **kwargs) */
+    bool task_name;        /* create_task() has a parameter `name` */
+    bool run_setup;        /* _run_forever_setup(), _run_forever_cleanup() */
+    bool handler_context;  /* exception handlers run in who failed's */
+    bool shutdown_timeout; /* shutdown_default_executor(timeout) */
     bool shutdown_waits_briefly;  /* no longer than that, in all */
     bool debug_formats;           /* _format_callback_source(..., debug=) */
     bool private_coroutine_check; /* coroutines._iscoroutinefunction() */

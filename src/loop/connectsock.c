@@ -202,12 +202,11 @@ sock_poll(AwaitObject *self, PyObject **ret)
         return AWAIT_ERROR;
     }
     ouro_frame_set(self, SOCK_MINE, mine);
-    PyObject *appended = PyObject_CallMethod(
-        ouro_frame_get(self, SOCK_EXCEPTIONS), "append", "O", mine);
-    if (appended == NULL) {
+    if (ouro_drop_result(PyObject_CallMethod(
+            ouro_frame_get(self, SOCK_EXCEPTIONS), "append", "O", mine))
+        < 0) {
         return AWAIT_ERROR;
     }
-    Py_DECREF(appended);
     await_status status = sock_start(st, self, ret);
     return status == AWAIT_ERROR ? sock_failed(st, self) : status;
 }

@@ -96,23 +96,6 @@ make_task(LoopObject *self, PyObject *coro, PyObject *name, PyObject *context,
     return task;
 }
 
-/* tasks._set_task_name(task, name) up to 3.12, then task.set_name(name). */
-static int
-name_task(ouro_state *st, PyObject *task, PyObject *name)
-{
-    PyObject *result;
-    if (st->has.loop.names_by_function) {
-        PyObject *args[] = {st->stock.tasks, task, name};
-        result =
-            PyObject_VectorcallMethod(st->str._set_task_name, args, 3, NULL);
-    }
-    else {
-        result = PyObject_CallMethodOneArg(task, st->str.set_name, name);
-    }
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
-}
-
 /* factory(loop, coro, **kwargs) */
 static PyObject *
 call_factory(LoopObject *self, PyObject *coro, PyObject *kwargs)
@@ -143,7 +126,7 @@ make_task_by_factory(LoopObject *self, PyObject *coro, PyObject *name,
     PyObject *task = call_factory(self, coro, all);
     Py_DECREF(all);
     if (task != NULL
-        && name_task(st, task, name != NULL ? name : Py_None) < 0) {
+        && ouro_name_task(st, task, name != NULL ? name : Py_None) < 0) {
         Py_CLEAR(task);
     }
     return task;

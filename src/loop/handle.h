@@ -99,6 +99,26 @@ int ouro_handle_init(HandleObject *self, PyObject *callback, PyObject *args,
 PyObject *ouro_handle_repr_info(HandleObject *self);
 int ouro_handle_traverse(HandleObject *self, visitproc visit, void *arg);
 void ouro_handle_clear(HandleObject *self);
+
+/* The destructor of handles; clear: the type's tp_clear.  The memory of one of
+ * exactly this type may go into the freelist. */
+static inline void
+ouro_handle_dealloc(PyObject *self, inquiry clear, PyTypeObject *exact,
+                    ouro_freelist *list)
+{
+    HandleObject *handle = (HandleObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (handle->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(self);
+    }
+    (void)clear(self);
+    Py_CLEAR(handle->loop);
+    if (type != exact || !ouro_freelist_push(list, self, OURO_FREE_HANDLES)) {
+        type->tp_free(self);
+    }
+    Py_DECREF(type);
+}
 int ouro_timer_handle_setup(PyObject *module, ouro_state *st);
 int ouro_safe_handle_setup(PyObject *module, ouro_state *st);
 

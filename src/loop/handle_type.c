@@ -319,20 +319,9 @@ handle_tp_clear(PyObject *self)
 static void
 handle_dealloc(PyObject *self)
 {
-    HandleObject *handle = (HandleObject *)self;
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    if (handle->weakrefs != NULL) {
-        PyObject_ClearWeakRefs(self);
-    }
-    ouro_handle_clear(handle);
-    Py_CLEAR(handle->loop);
-    ouro_state *st = ouro_state_of_type(type);
-    if (type != st->types.Handle
-        || !ouro_freelist_push(&st->free_handles, self, OURO_FREE_HANDLES)) {
-        type->tp_free(self);
-    }
-    Py_DECREF(type);
+    ouro_state *st = ouro_state_of(self);
+    ouro_handle_dealloc(self, handle_tp_clear, st->types.Handle,
+                        &st->free_handles);
 }
 
 static PyMethodDef get_context =

@@ -195,11 +195,9 @@ ouro_queues_set_scheduled(PyObject *op, PyObject *value, void *closure)
         PyErr_SetString(PyExc_AttributeError, "_scheduled");
         return -1;
     }
-    PyObject *old = ouro_queues_get_scheduled(op, closure);
-    if (old == NULL) {
+    if (ouro_drop_result(ouro_queues_get_scheduled(op, closure)) < 0) {
         return -1;
     }
-    Py_DECREF(old);
     Py_XSETREF(((LoopObject *)op)->scheduled, Py_NewRef(value));
     return 0;
 }
@@ -210,12 +208,11 @@ ouro_loop_schedule(LoopObject *self, PyObject *timer)
     TimerHandleObject *handle = (TimerHandleObject *)timer;
     if (self->scheduled != NULL) {
         PyObject *args[] = {self->scheduled, timer};
-        PyObject *result =
-            PyObject_Vectorcall(self->core.st->stock.heappush, args, 2, NULL);
-        if (result == NULL) {
+        if (ouro_drop_result(PyObject_Vectorcall(self->core.st->stock.heappush,
+                                                 args, 2, NULL))
+            < 0) {
             return -1;
         }
-        Py_DECREF(result);
         handle->scheduled = true;
         return 0;
     }
@@ -291,11 +288,11 @@ static int
 pop_scheduled(LoopObject *self, PyObject *handle)
 {
     ouro_state *st = self->core.st;
-    PyObject *popped = PyObject_CallOneArg(st->stock.heappop, self->scheduled);
-    if (popped == NULL) {
+    if (ouro_drop_result(
+            PyObject_CallOneArg(st->stock.heappop, self->scheduled))
+        < 0) {
         return -1;
     }
-    Py_DECREF(popped);
     return PyObject_SetAttr(handle, st->str._scheduled, Py_False);
 }
 
@@ -429,12 +426,11 @@ ouro_queues_drop(LoopObject *self)
     PyObject *queues[] = {self->ready, self->scheduled};
     for (size_t i = 0; i < Py_ARRAY_LENGTH(queues); i++) {
         if (queues[i] != NULL) {
-            PyObject *result =
-                PyObject_CallMethodNoArgs(queues[i], self->core.st->str.clear);
-            if (result == NULL) {
+            if (ouro_drop_result(PyObject_CallMethodNoArgs(
+                    queues[i], self->core.st->str.clear))
+                < 0) {
                 return -1;
             }
-            Py_DECREF(result);
         }
     }
     return 0;
@@ -458,12 +454,11 @@ static PyObject *
 loop_add_callback_signalsafe(PyObject *op, PyObject *handle)
 {
     ouro_state *st = ((LoopObject *)op)->core.st;
-    PyObject *result =
-        PyObject_CallMethodOneArg(op, st->str._add_callback, handle);
-    if (result == NULL) {
+    if (ouro_drop_result(
+            PyObject_CallMethodOneArg(op, st->str._add_callback, handle))
+        < 0) {
         return NULL;
     }
-    Py_DECREF(result);
     return PyObject_CallMethodNoArgs(op, st->str._write_to_self);
 }
 

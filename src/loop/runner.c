@@ -193,12 +193,11 @@ runner_enter(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse_none("Runner.__enter__", args, nargs, kwnames) < 0) {
         return NULL;
     }
-    PyObject *result =
-        PyObject_CallMethodNoArgs(op, ouro_state_of(op)->str._lazy_init);
-    if (result == NULL) {
+    if (ouro_drop_result(
+            PyObject_CallMethodNoArgs(op, ouro_state_of(op)->str._lazy_init))
+        < 0) {
         return NULL;
     }
-    Py_DECREF(result);
     return Py_NewRef(op);
 }
 
@@ -217,12 +216,11 @@ runner_exit(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse(&signature, args, nargs, kwnames, values) < 0) {
         return NULL;
     }
-    PyObject *result =
-        PyObject_CallMethodNoArgs(op, ouro_state_of(op)->str.close);
-    if (result == NULL) {
+    if (ouro_drop_result(
+            PyObject_CallMethodNoArgs(op, ouro_state_of(op)->str.close))
+        < 0) {
         return NULL;
     }
-    Py_DECREF(result);
     Py_RETURN_NONE;
 }
 
@@ -233,12 +231,11 @@ runner_get_loop(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse_none("Runner.get_loop", args, nargs, kwnames) < 0) {
         return NULL;
     }
-    PyObject *result =
-        PyObject_CallMethodNoArgs(op, ouro_state_of(op)->str._lazy_init);
-    if (result == NULL) {
+    if (ouro_drop_result(
+            PyObject_CallMethodNoArgs(op, ouro_state_of(op)->str._lazy_init))
+        < 0) {
         return NULL;
     }
-    Py_DECREF(result);
     PyObject *loop = ((RunnerObject *)op)->loop;
     return Py_NewRef(loop != NULL ? loop : Py_None);
 }

@@ -20,12 +20,11 @@ static int
 cancel_each(ouro_state *st, PyObject *tasks)
 {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tasks); i++) {
-        PyObject *result = PyObject_CallMethodNoArgs(
-            PyTuple_GET_ITEM(tasks, i), st->str.cancel);
-        if (result == NULL) {
+        if (ouro_drop_result(PyObject_CallMethodNoArgs(
+                PyTuple_GET_ITEM(tasks, i), st->str.cancel))
+            < 0) {
             return -1;
         }
-        Py_DECREF(result);
     }
     return 0;
 }
@@ -202,11 +201,9 @@ forget_loop(ouro_state *st, RunnerObject *self, PyObject *loop)
             return -1;
         }
     }
-    PyObject *closed = PyObject_CallMethodNoArgs(loop, st->str.close);
-    if (closed == NULL) {
+    if (ouro_drop_result(PyObject_CallMethodNoArgs(loop, st->str.close)) < 0) {
         return -1;
     }
-    Py_DECREF(closed);
     Py_XSETREF(self->loop, Py_NewRef(Py_None));
     Py_XSETREF(self->state, Py_NewRef(st->stock.runner_closed));
     return 0;

@@ -193,22 +193,10 @@ runner_on_sigint(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
 
 /* ---- run() ------------------------------------------------------------- */
 
-static await_status
-wrap_poll(AwaitObject *self, PyObject **ret)
-{
-    if (self->step == 0) {
-        self->step = 1;
-        *ret = Py_NewRef(self->owner);
-        return AWAIT_DELEGATE;
-    }
-    *ret = Py_NewRef(self->value);
-    return AWAIT_RETURN;
-}
-
 static const await_kind wrap_kind = {
     .name = "_wrap_awaitable",
     .qualname = "Runner.run.<locals>._wrap_awaitable",
-    .poll = wrap_poll,
+    .poll = ouro_await_owner,
 };
 
 /* Up to 3.13 a coroutine; later any awaitable, as a coroutine. */
@@ -260,12 +248,11 @@ static PyObject *
 create_main_task(ouro_state *st, RunnerObject *self, PyObject *coro,
                  PyObject *context)
 {
-    PyObject *ready =
-        PyObject_CallMethodNoArgs((PyObject *)self, st->str._lazy_init);
-    if (ready == NULL) {
+    if (ouro_drop_result(
+            PyObject_CallMethodNoArgs((PyObject *)self, st->str._lazy_init))
+        < 0) {
         return NULL;
     }
-    Py_DECREF(ready);
     if (context == NULL || context == Py_None) {
         context = self->context != NULL ? self->context : Py_None;
     }

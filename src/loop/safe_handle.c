@@ -174,21 +174,9 @@ safe_clear(PyObject *self)
 static void
 safe_dealloc(PyObject *self)
 {
-    HandleObject *handle = (HandleObject *)self;
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    if (handle->weakrefs != NULL) {
-        PyObject_ClearWeakRefs(self);
-    }
-    ouro_handle_clear(handle);
-    Py_CLEAR(handle->loop);
-    ouro_state *st = ouro_state_of_type(type);
-    if (type != st->types.ThreadSafeHandle
-        || !ouro_freelist_push(&st->free_safe_handles, self,
-                               OURO_FREE_HANDLES)) {
-        type->tp_free(self);
-    }
-    Py_DECREF(type);
+    ouro_state *st = ouro_state_of(self);
+    ouro_handle_dealloc(self, safe_clear, st->types.ThreadSafeHandle,
+                        &st->free_safe_handles);
 }
 
 PyDoc_STRVAR(safe_doc,

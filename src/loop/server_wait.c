@@ -14,12 +14,11 @@ start_serving_poll(AwaitObject *self, PyObject **ret)
         *ret = Py_NewRef(Py_None);
         return AWAIT_RETURN;
     }
-    PyObject *started =
-        PyObject_CallMethod(self->owner, "_start_serving", NULL);
-    if (started == NULL) {
+    if (ouro_drop_result(
+            PyObject_CallMethod(self->owner, "_start_serving", NULL))
+        < 0) {
         return AWAIT_ERROR;
     }
-    Py_DECREF(started);
     return AWAIT_YIELD;
 }
 
@@ -140,12 +139,11 @@ serve_forever_poll(AwaitObject *self, PyObject **ret)
         PyErr_Format(PyExc_RuntimeError, "server %R is closed", server);
         return AWAIT_ERROR;
     }
-    PyObject *started =
-        PyObject_CallMethod(self->owner, "_start_serving", NULL);
-    if (started == NULL) {
+    if (ouro_drop_result(
+            PyObject_CallMethod(self->owner, "_start_serving", NULL))
+        < 0) {
         return AWAIT_ERROR;
     }
-    Py_DECREF(started);
     PyObject *future = server_future(st, server);
     if (future == NULL) {
         return AWAIT_ERROR;
@@ -231,11 +229,10 @@ exit_poll(AwaitObject *self, PyObject **ret)
         *ret = Py_NewRef(Py_None);
         return AWAIT_RETURN;
     }
-    PyObject *closed = PyObject_CallMethod(self->owner, "close", NULL);
-    if (closed == NULL) {
+    if (ouro_drop_result(PyObject_CallMethod(self->owner, "close", NULL))
+        < 0) {
         return AWAIT_ERROR;
     }
-    Py_DECREF(closed);
     *ret = PyObject_CallMethod(self->owner, "wait_closed", NULL);
     return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
 }

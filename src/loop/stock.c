@@ -57,8 +57,6 @@ ouro_loop_find_features(ouro_state *st)
     ouro_loop_features *has = &st->has.loop;
     has->task_kwargs = mentions(method_code("create_task"), "kwargs");
     has->task_name = mentions(method_code("create_task"), "name");
-    has->names_by_function =
-        mentions(method_code("create_task"), "_set_task_name");
     has->run_setup = mentions(method_code("_run_forever_setup"), "self");
     has->handler_context =
         mentions(method_code("call_exception_handler"), "get_context");

@@ -291,21 +291,9 @@ timer_clear(PyObject *self)
 static void
 timer_dealloc(PyObject *self)
 {
-    TimerHandleObject *timer = (TimerHandleObject *)self;
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    if (timer->handle.weakrefs != NULL) {
-        PyObject_ClearWeakRefs(self);
-    }
-    timer_clear(self);
-    Py_CLEAR(timer->handle.loop);
-    ouro_state *st = ouro_state_of_type(type);
-    if (type != st->types.TimerHandle
-        || !ouro_freelist_push(&st->free_timer_handles, self,
-                               OURO_FREE_HANDLES)) {
-        type->tp_free(self);
-    }
-    Py_DECREF(type);
+    ouro_state *st = ouro_state_of(self);
+    ouro_handle_dealloc(self, timer_clear, st->types.TimerHandle,
+                        &st->free_timer_handles);
 }
 
 PyDoc_STRVAR(timer_doc,

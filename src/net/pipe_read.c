@@ -237,29 +237,11 @@ pipe_in_run(ou_job *job)
     return result;
 }
 
-static void
-pipe_in_drop(ou_job *job)
-{
-    Py_DECREF(pipe_of_in(job));
-}
-
-static void
-pipe_in_hold(ou_job *job)
-{
-    Py_INCREF(pipe_of_in(job));
-}
-
-static int
-pipe_in_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, pipe_of_in(job));
-}
-
 const ou_job_kind ouro_pipe_in_kind = {
     .run = pipe_in_run,
-    .drop = pipe_in_drop,
-    .hold = pipe_in_hold,
-    .visit = pipe_in_visit,
+    .drop = ouro_transport_in_drop,
+    .hold = ouro_transport_in_hold,
+    .visit = ouro_transport_in_visit,
 };
 
 /* ---- the kind ---------------------------------------------------------- */

@@ -221,29 +221,11 @@ pipe_hangup_run(ou_job *job)
     return result;
 }
 
-static void
-pipe_hangup_drop(ou_job *job)
-{
-    Py_DECREF(pipe_of_in(job));
-}
-
-static void
-pipe_hangup_hold(ou_job *job)
-{
-    Py_INCREF(pipe_of_in(job));
-}
-
-static int
-pipe_hangup_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, pipe_of_in(job));
-}
-
 const ou_job_kind ouro_pipe_hangup_kind = {
     .run = pipe_hangup_run,
-    .drop = pipe_hangup_drop,
-    .hold = pipe_hangup_hold,
-    .visit = pipe_hangup_visit,
+    .drop = ouro_transport_in_drop,
+    .hold = ouro_transport_in_hold,
+    .visit = ouro_transport_in_visit,
 };
 
 static int
@@ -258,29 +240,11 @@ pipe_out_run(ou_job *job)
     return result;
 }
 
-static void
-pipe_out_drop(ou_job *job)
-{
-    Py_DECREF(pipe_of_out(job));
-}
-
-static void
-pipe_out_hold(ou_job *job)
-{
-    Py_INCREF(pipe_of_out(job));
-}
-
-static int
-pipe_out_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, pipe_of_out(job));
-}
-
 const ou_job_kind ouro_pipe_out_kind = {
     .run = pipe_out_run,
-    .drop = pipe_out_drop,
-    .hold = pipe_out_hold,
-    .visit = pipe_out_visit,
+    .drop = ouro_transport_out_drop,
+    .hold = ouro_transport_out_hold,
+    .visit = ouro_transport_out_visit,
 };
 
 /* ---- into the buffer --------------------------------------------------- */

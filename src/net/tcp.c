@@ -375,29 +375,11 @@ tcp_in_run(ou_job *job)
     return result;
 }
 
-static void
-tcp_in_drop(ou_job *job)
-{
-    Py_DECREF(tcp_of_in(job));
-}
-
-static void
-tcp_in_hold(ou_job *job)
-{
-    Py_INCREF(tcp_of_in(job));
-}
-
-static int
-tcp_in_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, tcp_of_in(job));
-}
-
 const ou_job_kind ouro_tcp_in_kind = {
     .run = tcp_in_run,
-    .drop = tcp_in_drop,
-    .hold = tcp_in_hold,
-    .visit = tcp_in_visit,
+    .drop = ouro_transport_in_drop,
+    .hold = ouro_transport_in_hold,
+    .visit = ouro_transport_in_visit,
 };
 
 /* ---- the end ----------------------------------------------------------- */

@@ -109,12 +109,7 @@ tcp_make_stream(ouro_state *st, PyObject *loop, PyObject *sock,
         && ouro_tcp_start(st, ouro_tcp(object), loop, sock, protocol, waiter,
                           extra, server)
                < 0) {
-        PyObject *exception = PyErr_GetRaisedException();
-        /* The socket is the caller's, as long as there is no transport. */
-        ouro_transport(object)->open = false;
-        Py_DECREF(object);
-        PyErr_SetRaisedException(exception);
-        return NULL;
+        return ouro_transport_give_up(object);
     }
     return object;
 }
@@ -171,11 +166,9 @@ tcp_accepted_extra(ouro_state *st, TcpObject *self)
         int result = ou_address_of_socket(&self->local, base->fd);
         return result < 0 ? ouro_raise_errno_int(result) : 0;
     }
-    PyObject *sock = ouro_tcp_socket(st, self);
-    if (sock == NULL) {
+    if (ouro_drop_result(ouro_tcp_socket(st, self)) < 0) {
         return -1;
     }
-    Py_DECREF(sock);
     return ouro_transport_socket_extra(st, base, NULL);
 }
 

@@ -222,29 +222,11 @@ tcp_out_run(ou_job *job)
     return result;
 }
 
-static void
-tcp_out_drop(ou_job *job)
-{
-    Py_DECREF(tcp_of_out(job));
-}
-
-static void
-tcp_out_hold(ou_job *job)
-{
-    Py_INCREF(tcp_of_out(job));
-}
-
-static int
-tcp_out_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, tcp_of_out(job));
-}
-
 const ou_job_kind ouro_tcp_out_kind = {
     .run = tcp_out_run,
-    .drop = tcp_out_drop,
-    .hold = tcp_out_hold,
-    .visit = tcp_out_visit,
+    .drop = ouro_transport_out_drop,
+    .hold = ouro_transport_out_hold,
+    .visit = ouro_transport_out_visit,
 };
 
 /* ---- into the buffer --------------------------------------------------- */
@@ -371,13 +353,12 @@ static int
 tcp_write_lost(ouro_state *st, TcpObject *self)
 {
     if (self->base.conn_lost >= LOG_LOST_WRITES) {
-        PyObject *result =
-            PyObject_CallMethod(st->stock.logger, "warning", "s",
-                                "socket.send() raised exception.");
-        if (result == NULL) {
+        if (ouro_drop_result(
+                PyObject_CallMethod(st->stock.logger, "warning", "s",
+                                    "socket.send() raised exception."))
+            < 0) {
             return -1;
         }
-        Py_DECREF(result);
     }
     self->base.conn_lost++;
     return 0;

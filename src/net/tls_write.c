@@ -170,12 +170,11 @@ ouro_tls_append(ouro_state *st, TlsObject *self, PyObject *data)
     if (ouro_tls_backlog(st, self) == NULL) {
         return -1;
     }
-    PyObject *none =
-        PyObject_CallMethodOneArg(self->backlog, st->str.append, data);
-    if (none == NULL) {
+    if (ouro_drop_result(
+            PyObject_CallMethodOneArg(self->backlog, st->str.append, data))
+        < 0) {
         return -1;
     }
-    Py_DECREF(none);
     Py_ssize_t size = PyObject_Size(data);
     if (size < 0) {
         return -1;

@@ -132,6 +132,16 @@ ouro_transport_socket_extra(ouro_state *st, TransportObject *self,
                          st->str.getpeername);
 }
 
+PyObject *
+ouro_transport_give_up(PyObject *object)
+{
+    PyObject *exception = PyErr_GetRaisedException();
+    ouro_transport(object)->open = false;
+    Py_DECREF(object);
+    PyErr_SetRaisedException(exception);
+    return NULL;
+}
+
 int
 ouro_transport_attach(ouro_state *st, TransportObject *self, PyObject *server)
 {
@@ -330,6 +340,54 @@ ouro_transport_unwatch(TransportObject *self)
             PyErr_WriteUnraisable((PyObject *)self);
         }
     }
+}
+
+static TransportObject *
+transport_of_in(ou_job *job)
+{
+    return OURO_CONTAINER_OF(job, TransportObject, io.in);
+}
+
+void
+ouro_transport_in_drop(ou_job *job)
+{
+    Py_DECREF(transport_of_in(job));
+}
+
+void
+ouro_transport_in_hold(ou_job *job)
+{
+    Py_INCREF(transport_of_in(job));
+}
+
+int
+ouro_transport_in_visit(ou_job *job, void *visitor)
+{
+    return ouro_visit_owner(visitor, transport_of_in(job));
+}
+
+static TransportObject *
+transport_of_out(ou_job *job)
+{
+    return OURO_CONTAINER_OF(job, TransportObject, io.out);
+}
+
+void
+ouro_transport_out_drop(ou_job *job)
+{
+    Py_DECREF(transport_of_out(job));
+}
+
+void
+ouro_transport_out_hold(ou_job *job)
+{
+    Py_INCREF(transport_of_out(job));
+}
+
+int
+ouro_transport_out_visit(ou_job *job, void *visitor)
+{
+    return ouro_visit_owner(visitor, transport_of_out(job));
 }
 
 /* ---- the protocol ------------------------------------------------------ */

@@ -122,6 +122,10 @@ int ouro_transport_begin(ouro_state *st, TransportObject *self,
 int ouro_transport_socket_extra(ouro_state *st, TransportObject *self,
                                 PyObject *extra);
 
+/* Making one has failed: drop the transport, but not its socket, which is
+ * still the caller's.  The exception stays. NULL. */
+PyObject *ouro_transport_give_up(PyObject *self);
+
 int ouro_transport_attach(ouro_state *st, TransportObject *self,
                           PyObject *server);
 
@@ -137,6 +141,14 @@ int ouro_transport_watch(ouro_state *st, TransportObject *self,
                          unsigned direction, bool on, ou_trigger trigger);
 /* Both directions; no exception may be set. */
 void ouro_transport_unwatch(TransportObject *self);
+
+/* What is the same for the jobs of all watches, io.in and io.out. */
+void ouro_transport_in_drop(ou_job *job);
+void ouro_transport_in_hold(ou_job *job);
+int ouro_transport_in_visit(ou_job *job, void *visitor);
+void ouro_transport_out_drop(ou_job *job);
+void ouro_transport_out_hold(ou_job *job);
+int ouro_transport_out_visit(ou_job *job, void *visitor);
 
 /* ---- the protocol ------------------------------------------------------ */
 

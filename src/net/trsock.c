@@ -108,16 +108,6 @@ static PyObject *
 trsock_getsockopt(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "TransportSocket.getsockopt",
-        .skip_self = 1,
-        .varargs = true,
-        .varkeywords = true,
-    };
-    PyObject *none[1];
-    if (ouro_parse(&signature, args, nargs, kwnames, none) < 0) {
-        return NULL;
-    }
     return pass_on(self, "getsockopt", args, nargs, kwnames);
 }
 
@@ -125,16 +115,6 @@ static PyObject *
 trsock_setsockopt(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "TransportSocket.setsockopt",
-        .skip_self = 1,
-        .varargs = true,
-        .varkeywords = true,
-    };
-    PyObject *none[1];
-    if (ouro_parse(&signature, args, nargs, kwnames, none) < 0) {
-        return NULL;
-    }
     return none_for(pass_on(self, "setsockopt", args, nargs, kwnames));
 }
 

@@ -103,12 +103,7 @@ ouro_udp_make(ouro_state *st, PyObject *loop, PyObject *sock,
         && ouro_udp_start(st, ouro_udp(object), loop, sock, protocol, address,
                           waiter, extra)
                < 0) {
-        PyObject *exception = PyErr_GetRaisedException();
-        /* The socket is the caller's, as long as there is no transport. */
-        ouro_transport(object)->open = false;
-        Py_DECREF(object);
-        PyErr_SetRaisedException(exception);
-        return NULL;
+        return ouro_transport_give_up(object);
     }
     return object;
 }
@@ -399,29 +394,11 @@ udp_in_run(ou_job *job)
     return result;
 }
 
-static void
-udp_in_drop(ou_job *job)
-{
-    Py_DECREF(udp_of_in(job));
-}
-
-static void
-udp_in_hold(ou_job *job)
-{
-    Py_INCREF(udp_of_in(job));
-}
-
-static int
-udp_in_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, udp_of_in(job));
-}
-
 const ou_job_kind ouro_udp_in_kind = {
     .run = udp_in_run,
-    .drop = udp_in_drop,
-    .hold = udp_in_hold,
-    .visit = udp_in_visit,
+    .drop = ouro_transport_in_drop,
+    .hold = ouro_transport_in_hold,
+    .visit = ouro_transport_in_visit,
 };
 
 /* ---- the end ----------------------------------------------------------- */

@@ -295,29 +295,11 @@ udp_out_run(ou_job *job)
     return result;
 }
 
-static void
-udp_out_drop(ou_job *job)
-{
-    Py_DECREF(udp_of_out(job));
-}
-
-static void
-udp_out_hold(ou_job *job)
-{
-    Py_INCREF(udp_of_out(job));
-}
-
-static int
-udp_out_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, udp_of_out(job));
-}
-
 const ou_job_kind ouro_udp_out_kind = {
     .run = udp_out_run,
-    .drop = udp_out_drop,
-    .hold = udp_out_hold,
-    .visit = udp_out_visit,
+    .drop = ouro_transport_out_drop,
+    .hold = ouro_transport_out_hold,
+    .visit = ouro_transport_out_visit,
 };
 
 /* ---- sendto() ---------------------------------------------------------- */

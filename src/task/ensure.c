@@ -38,11 +38,8 @@ is_direct(ouro_state *st, PyObject *loop)
     return ouro_patched_task_type(st, &patched) < 0 ? -1 : patched == NULL;
 }
 
-/* Name a task that a factory has made, or that a loop has made which knows
- * no names: tasks._set_task_name(task, name), from 3.13 task.set_name(name).
- */
-static int
-name_task(ouro_state *st, PyObject *task, PyObject *name)
+int
+ouro_name_task(ouro_state *st, PyObject *task, PyObject *name)
 {
     PyObject *result;
     if (st->has.task.names_by_function) {
@@ -61,7 +58,7 @@ name_task(ouro_state *st, PyObject *task, PyObject *name)
 static PyObject *
 named(ouro_state *st, PyObject *task, PyObject *name)
 {
-    if (task != NULL && name_task(st, task, name) < 0) {
+    if (task != NULL && ouro_name_task(st, task, name) < 0) {
         Py_CLEAR(task);
     }
     return task;
@@ -176,22 +173,10 @@ ouro_create_task_kwargs(ouro_state *st, PyObject *loop, PyObject *coro,
 
 /* ---- any awaitable as a coroutine -------------------------------------- */
 
-static await_status
-wrap_poll(AwaitObject *self, PyObject **ret)
-{
-    if (self->step == 0) {
-        self->step = 1;
-        *ret = Py_NewRef(self->owner);
-        return AWAIT_DELEGATE;
-    }
-    *ret = Py_NewRef(self->value);
-    return AWAIT_RETURN;
-}
-
 static const await_kind wrap_kind = {
     .name = "_wrap_awaitable",
     .qualname = "_wrap_awaitable",
-    .poll = wrap_poll,
+    .poll = ouro_await_owner,
 };
 
 /* The coroutine to run for object (a new reference). *ret_close: whether it

@@ -242,11 +242,10 @@ refuse_task(ouro_state *st, GroupObject *group, PyObject *coro,
             const char *what)
 {
     if (st->has.group_closes_refused) {
-        PyObject *closed = PyObject_CallMethodNoArgs(coro, st->str.close);
-        if (closed == NULL) {
+        if (ouro_drop_result(PyObject_CallMethodNoArgs(coro, st->str.close))
+            < 0) {
             return -1;
         }
-        Py_DECREF(closed);
     }
     PyErr_Format(PyExc_RuntimeError, "TaskGroup %R %s", group, what);
     return -1;

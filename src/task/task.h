@@ -63,6 +63,11 @@ PyObject *ouro_create_task(ouro_state *st, PyObject *loop, PyObject *coro,
 PyObject *ouro_create_task_kwargs(ouro_state *st, PyObject *loop,
                                   PyObject *coro, PyObject *kwargs);
 
+/* Name a task that a factory has made, or that a loop has made which knows
+ * no names: tasks._set_task_name(task, name), from 3.13 task.set_name(name).
+ * 0 or -1. */
+int ouro_name_task(ouro_state *st, PyObject *task, PyObject *name);
+
 /* What stands as Task in asyncio.tasks, borrowed: NULL where it is asyncio's
  * or ours, so that ours is made. 0/-1. */
 int ouro_patched_task_type(ouro_state *st, PyObject **ret);
