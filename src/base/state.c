@@ -312,6 +312,24 @@ ouro_state_traverse(ouro_state *st, visitproc visit, void *arg)
     return stop;
 }
 
+/* The link of a freed object: its first word behind the head. */
+static PyObject **
+freelist_link(PyObject *object)
+{
+    return (PyObject **)((char *)object + sizeof(PyObject));
+}
+
+static void
+freelist_clear(ouro_freelist *list)
+{
+    while (list->head != NULL) {
+        PyObject *object = list->head;
+        list->head = *freelist_link(object);
+        PyObject_GC_Del(object);
+    }
+    list->count = PY_SSIZE_T_MAX; /* whatever is freed from now on is freed */
+}
+
 void
 ouro_state_clear(ouro_state *st)
 {
@@ -323,7 +341,7 @@ ouro_state_clear(ouro_state *st)
         &st->free_small_awaits,
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(lists); i++) {
-        ouro_freelist_clear(lists[i]);
+        freelist_clear(lists[i]);
     }
     Py_CLEAR(st->running_holder);
     Py_CLEAR(st->running_loop);
@@ -385,13 +403,6 @@ ouro_add_type(PyObject *module, PyType_Spec *spec, PyObject *bases,
     return public_name ? PyModule_AddType(module, *slot) : 0;
 }
 
-/* The link of a freed object: its first word behind the head. */
-static PyObject **
-freelist_link(PyObject *object)
-{
-    return (PyObject **)((char *)object + sizeof(PyObject));
-}
-
 PyObject *
 ouro_freelist_take(ouro_freelist *list, PyTypeObject *type)
 {
@@ -427,15 +438,4 @@ ouro_freelist_push(ouro_freelist *list, PyObject *object, Py_ssize_t limit)
     list->head = object;
     list->count++;
     return true;
-}
-
-void
-ouro_freelist_clear(ouro_freelist *list)
-{
-    while (list->head != NULL) {
-        PyObject *object = list->head;
-        list->head = *freelist_link(object);
-        PyObject_GC_Del(object);
-    }
-    list->count = PY_SSIZE_T_MAX; /* whatever is freed from now on is freed */
 }

@@ -370,6 +370,5 @@ PyObject *ouro_freelist_pop(ouro_freelist *list, PyTypeObject *type);
 PyObject *ouro_freelist_take(ouro_freelist *list, PyTypeObject *type);
 bool ouro_freelist_push(ouro_freelist *list, PyObject *object,
                         Py_ssize_t limit);
-void ouro_freelist_clear(ouro_freelist *list);
 
 #endif

@@ -185,8 +185,10 @@ raw_fileno(PyObject *fileobj)
     return overflow < 0 || fd < 0 ? -1 : (int)fd;
 }
 
-int
-ouro_fileno(PyObject *fileobj)
+/* The file descriptor of a number or an object with fileno(), as selectors
+ * tell it: -1 and ValueError. */
+static int
+fileno_of(PyObject *fileobj)
 {
     int fd = raw_fileno(fileobj);
     if (fd < 0 && !PyErr_Occurred()) {
@@ -220,7 +222,7 @@ find_by_object(LoopObject *self, PyObject *fileobj)
 static int
 lookup_fileno(LoopObject *self, PyObject *fileobj)
 {
-    int fd = ouro_fileno(fileobj);
+    int fd = fileno_of(fileobj);
     if (fd >= 0 || !PyErr_ExceptionMatches(PyExc_ValueError)) {
         return fd;
     }

@@ -32,10 +32,6 @@ int ouro_fdwatch_remove(LoopObject *self, PyObject *fileobj,
 /* _ensure_fd_no_transport(): 0, or -1 with ValueError or RuntimeError. */
 int ouro_fd_ensure_free(LoopObject *self, PyObject *fileobj);
 
-/* The file descriptor of a number or an object with fileno(), as selectors
- * tell it: -1 and ValueError. */
-int ouro_fileno(PyObject *fileobj);
-
 /* For a loop whose _process_events() or _add_callback() is somebody's: pass
  * the events of add_reader's and add_writer's watches to it; what is left of
  * the *n events, the first of the array, is for the engine. 0 or -1. */

@@ -335,17 +335,6 @@ ouro_handle_run(HandleObject *self)
                       : ouro_handle_run_callback(self);
 }
 
-int
-ouro_handle_run_callback(HandleObject *self)
-{
-    Py_INCREF(self);
-    PyObject *value = handle_call(self);
-    int result = value != NULL ? 0 : ouro_handle_report(self);
-    Py_XDECREF(value);
-    Py_DECREF(self);
-    return result;
-}
-
 /* ---- cancelling -------------------------------------------------------- */
 
 int
@@ -452,8 +441,10 @@ report_context(ouro_state *st, HandleObject *self, PyObject *error)
     return context;
 }
 
-int
-ouro_handle_report(HandleObject *self)
+/* The current exception has left the callback: the loop's exception handler
+ * gets it. 0, or -1 if it leaves the loop. */
+static int
+handle_report(HandleObject *self)
 {
     if (ouro_error_leaves_loop()) {
         return -1;
@@ -468,6 +459,17 @@ ouro_handle_report(HandleObject *self)
     PyErr_SetHandledException(outer);
     Py_XDECREF(outer);
     Py_DECREF(error);
+    return result;
+}
+
+int
+ouro_handle_run_callback(HandleObject *self)
+{
+    Py_INCREF(self);
+    PyObject *value = handle_call(self);
+    int result = value != NULL ? 0 : handle_report(self);
+    Py_XDECREF(value);
+    Py_DECREF(self);
     return result;
 }
 
@@ -493,7 +495,7 @@ ouro_loop_callback_failed(PyObject *loop, PyObject *callback, PyObject *args,
         return -1;
     }
     PyErr_SetRaisedException(error);
-    int result = ouro_handle_report((HandleObject *)handle);
+    int result = handle_report((HandleObject *)handle);
     Py_DECREF(handle);
     return result;
 }

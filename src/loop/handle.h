@@ -77,10 +77,6 @@ PyObject *ouro_timer_handle_new(ouro_state *st, PyObject *loop,
  * that leaves the loop. */
 int ouro_handle_run(HandleObject *self);
 
-/* The current exception has left the callback: the loop's exception handler
- * gets it. 0, or -1 if it leaves the loop. */
-int ouro_handle_report(HandleObject *self);
-
 /* cancel(), without the method call. 0/-1. */
 int ouro_handle_cancel(HandleObject *self);
 

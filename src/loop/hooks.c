@@ -203,8 +203,9 @@ exc_info(PyObject *error)
     return info;
 }
 
-int
-ouro_loop_log_error(ouro_state *st, PyObject *message, PyObject *info)
+/* The same with exc_info=exc_info, which is consumed (NULL: error). */
+static int
+log_error(ouro_state *st, PyObject *message, PyObject *info)
 {
     PyObject *result = NULL;
     PyObject *kwnames = PyTuple_Pack(1, st->str.exc_info);
@@ -262,7 +263,7 @@ loop_default_exception_handler(PyObject *op, PyObject *const *args,
         text = format_context(st, message, context);
     }
     if (text != NULL) {
-        result = ouro_loop_log_error(st, text, exc_info(error));
+        result = log_error(st, text, exc_info(error));
     }
     Py_XDECREF(text);
     Py_XDECREF(error);
@@ -280,9 +281,8 @@ log_broken_handler(ouro_state *st, const char *text)
     PyObject *outer = PyErr_GetHandledException();
     PyErr_SetHandledException(error);
     PyObject *message = PyUnicode_FromString(text);
-    int result = message == NULL
-                     ? -1
-                     : ouro_loop_log_error(st, message, Py_NewRef(Py_True));
+    int result =
+        message == NULL ? -1 : log_error(st, message, Py_NewRef(Py_True));
     Py_XDECREF(message);
     PyErr_SetHandledException(outer);
     Py_XDECREF(outer);

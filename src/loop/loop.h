@@ -117,9 +117,6 @@ int ouro_debug_log_slow(LoopObject *self, PyObject *handle, double start);
  * the tuple of its arguments as Py_BuildValue() does. 0/-1. */
 int ouro_loop_log(ouro_state *st, const char *level, const char *format, ...);
 
-/* The same with exc_info=exc_info, which is consumed (NULL: error). */
-int ouro_loop_log_error(ouro_state *st, PyObject *message, PyObject *exc_info);
-
 /* ---- queues.c: what is to be run --------------------------------------- */
 
 /* Run handle, anybody's, in the next turn: as _ready.append(handle). 0/-1. */
@@ -158,9 +155,6 @@ int ouro_loop_check_running(LoopObject *self);
 
 /* run_forever(). 0/-1. */
 int ouro_loop_run_forever(LoopObject *self);
-
-/* One turn of the engine: what _run_once() does. 0/-1. */
-int ouro_loop_turn(LoopObject *self);
 
 /* The engine's clock for what is not fast: self.time(), or a test's. */
 double ouro_loop_clock(void *self);

@@ -176,8 +176,9 @@ turn_faithful(LoopObject *self)
     return result < 0 ? -1 : ouro_queues_run(self);
 }
 
-int
-ouro_loop_turn(LoopObject *self)
+/* One turn of the engine: what _run_once() does. 0/-1. */
+static int
+loop_turn(LoopObject *self)
 {
     if (ouro_loop_check_closed(self) < 0) {
         return -1;
@@ -192,7 +193,7 @@ ouro_loop_turn(LoopObject *self)
 static PyObject *
 loop_run_once(PyObject *op, PyObject *ignored)
 {
-    if (ouro_loop_turn((LoopObject *)op) < 0) {
+    if (loop_turn((LoopObject *)op) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -370,7 +371,7 @@ turn_by_method(LoopObject *self)
 {
     if (ouro_loop_fast(self->core.st, (PyObject *)self)
         || ouro_loop_plain(self)) {
-        return ouro_loop_turn(self);
+        return loop_turn(self);
     }
     return call_no_result(self, self->core.st->str._run_once);
 }

@@ -22,20 +22,6 @@ ouro_runners_global(ouro_state *st, const char *module, const char *name)
     return value;
 }
 
-int
-ouro_runners_call(ouro_state *st, const char *module, const char *name,
-                  PyObject *argument)
-{
-    PyObject *function = ouro_runners_global(st, module, name);
-    PyObject *result =
-        function == NULL
-            ? NULL
-            : PyObject_CallFunctionObjArgs(function, argument, NULL);
-    Py_XDECREF(function);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
-}
-
 PyObject *
 ouro_prefer_ours(ouro_state *st, PyObject *value, PyObject *stock,
                  const char *name)

@@ -21,10 +21,6 @@ typedef struct RunnerObject {
 PyObject *ouro_runners_global(ouro_state *st, const char *module,
                               const char *name);
 
-/* The same called with one argument or none (NULL), nothing returned. 0/-1. */
-int ouro_runners_call(ouro_state *st, const char *module, const char *name,
-                      PyObject *argument);
-
 /* What stands under a name of asyncio, or the function of ours that does the
  * same if that is asyncio's own still.  Consumes value; NULL is passed on. */
 PyObject *ouro_prefer_ours(ouro_state *st, PyObject *value, PyObject *stock,

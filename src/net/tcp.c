@@ -31,8 +31,8 @@ tcp_trigger(TcpObject *self)
                                                                : OU_LEVEL;
 }
 
-int
-ouro_tcp_watch_read(ouro_state *st, TcpObject *self, bool on)
+static int
+tcp_watch_read(ouro_state *st, TcpObject *self, bool on)
 {
     return ouro_transport_watch(st, &self->base, OU_IN, on, tcp_trigger(self));
 }
@@ -48,7 +48,7 @@ static int
 tcp_begin_reading(TransportObject *base)
 {
     PyObject *self = (PyObject *)base;
-    return ouro_tcp_watch_read(ouro_state_of(self), ouro_tcp(self), true);
+    return tcp_watch_read(ouro_state_of(self), ouro_tcp(self), true);
 }
 
 /* ---- receiving --------------------------------------------------------- */
@@ -93,7 +93,7 @@ tcp_on_eof(ouro_state *st, TcpObject *self)
             st, &self->base,
             "Fatal error: protocol.eof_received() call failed.");
     }
-    return keep_open ? ouro_tcp_watch_read(st, self, false)
+    return keep_open ? tcp_watch_read(st, self, false)
                      : ouro_tcp_close((PyObject *)self);
 }
 
@@ -400,7 +400,7 @@ ouro_tcp_close(PyObject *object)
         return 0; /* the flush has failed */
     }
     base->closing = true;
-    if (ouro_tcp_watch_read(st, self, false) < 0) {
+    if (tcp_watch_read(st, self, false) < 0) {
         return -1;
     }
     if (!ou_outbuf_empty(&self->out)) {

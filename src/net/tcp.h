@@ -56,8 +56,7 @@ extern const ou_job_kind ouro_tcp_in_kind;
  * from it for the watch. 0, or -1: an exception leaves the loop. */
 int ouro_tcp_receive(ouro_state *st, TcpObject *self);
 
-/* Begin or cease to watch for bytes to read, or for room to write. 0/-1. */
-int ouro_tcp_watch_read(ouro_state *st, TcpObject *self, bool on);
+/* Begin or cease to watch for room to write. 0/-1. */
 int ouro_tcp_watch_write(ouro_state *st, TcpObject *self, bool on);
 
 int ouro_tcp_close(PyObject *self);

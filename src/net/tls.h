@@ -144,10 +144,6 @@ tls_result ouro_tls_read_object(ouro_state *st, TlsObject *self,
 /* *ret_count: how much of data was taken. */
 tls_result ouro_tls_write_object(ouro_state *st, TlsObject *self,
                                  PyObject *data, Py_ssize_t *ret_count);
-/* The same of memory; only where ouro_tls_direct() is not NULL. */
-tls_result ouro_tls_write_memory(ouro_state *st, TlsObject *self,
-                                 const char *memory, Py_ssize_t size,
-                                 Py_ssize_t *ret_count);
 
 /* Ciphertext from the peer. */
 int ouro_tls_feed(ouro_state *st, TlsObject *self, const char *data,
@@ -180,9 +176,6 @@ int ouro_tls_resume(ouro_state *st, TlsObject *self);
 
 /* ---- tls_write.c ------------------------------------------------------- */
 
-/* Whether write() is of no use any more: 1 (and it is counted, perhaps
- * logged), 0, -1. */
-int ouro_tls_write_refused(ouro_state *st, TlsObject *self);
 int ouro_tls_write(ouro_state *st, TlsObject *self, PyObject *data);
 int ouro_tls_writelines(ouro_state *st, TlsObject *self, PyObject *list);
 int ouro_tls_append(ouro_state *st, TlsObject *self, PyObject *data);
@@ -244,8 +237,6 @@ ouro_tls_app_ops(TlsObject *self)
     return ops != NULL && ouro_protocol_usable(ops, self->app_protocol) ? ops
                                                                         : NULL;
 }
-/* Of exactly our type, and nothing patched. */
-bool ouro_tls_plain(ouro_state *st, PyObject *object);
 
 /* ---- tls_transport.c --------------------------------------------------- */
 

@@ -254,16 +254,6 @@ ouro_tls_write_object(ouro_state *st, TlsObject *self, PyObject *data,
     return result;
 }
 
-tls_result
-ouro_tls_write_memory(ouro_state *st, TlsObject *self, const char *memory,
-                      Py_ssize_t size, Py_ssize_t *ret_count)
-{
-    PyObject *span = span_lend(self, memory, size, true);
-    tls_result result = ouro_tls_write_object(st, self, span, ret_count);
-    span_return(span);
-    return result;
-}
-
 /* ---- the BIOs ---------------------------------------------------------- */
 
 int

@@ -64,8 +64,9 @@ ouro_tls_extra_info(ouro_state *st, TlsObject *self, PyObject *name,
     return value;
 }
 
-bool
-ouro_tls_plain(ouro_state *st, PyObject *object)
+/* Of exactly our type, and nothing patched. */
+static bool
+tls_plain(ouro_state *st, PyObject *object)
 {
     return Py_TYPE(object) == st->types.SSLProtocol
            && ouro_tls(object)->dict == NULL
@@ -335,7 +336,7 @@ tls_init(PyObject *object, PyObject *args, PyObject *kwargs)
 static bool
 tls_usable(PyObject *object)
 {
-    return ouro_tls_plain(ouro_state_of(object), object);
+    return tls_plain(ouro_state_of(object), object);
 }
 
 /* Before Python of other people's may be called from a job of the transport

@@ -233,8 +233,10 @@ ouro_tls_do_write(ouro_state *st, TlsObject *self)
 
 /* ---- write() ----------------------------------------------------------- */
 
-int
-ouro_tls_write_refused(ouro_state *st, TlsObject *self)
+/* Whether write() is of no use any more: 1 (and it is counted, perhaps
+ * logged), 0, -1. */
+static int
+write_refused(ouro_state *st, TlsObject *self)
 {
     if (self->state == TLS_WRAPPED || self->state == TLS_DO_HANDSHAKE) {
         return 0;
@@ -287,7 +289,7 @@ write_now(ouro_state *st, TlsObject *self, PyObject *data)
 int
 ouro_tls_write(ouro_state *st, TlsObject *self, PyObject *data)
 {
-    int refused = ouro_tls_write_refused(st, self);
+    int refused = write_refused(st, self);
     if (refused != 0) {
         return refused < 0 ? -1 : 0;
     }
@@ -307,7 +309,7 @@ ouro_tls_write(ouro_state *st, TlsObject *self, PyObject *data)
 int
 ouro_tls_writelines(ouro_state *st, TlsObject *self, PyObject *list)
 {
-    int refused = ouro_tls_write_refused(st, self);
+    int refused = write_refused(st, self);
     if (refused != 0) {
         return refused < 0 ? -1 : 0;
     }

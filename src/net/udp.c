@@ -128,8 +128,8 @@ ouro_udp_error_raised(ouro_state *st, UdpObject *self)
     return result == NULL ? -1 : 0;
 }
 
-int
-ouro_udp_error(ouro_state *st, UdpObject *self, int error)
+static int
+udp_error(ouro_state *st, UdpObject *self, int error)
 {
     ouro_raise_errno(error);
     return PyErr_ExceptionMatches(PyExc_OSError)
@@ -291,7 +291,7 @@ udp_receive_by_engine(ouro_state *st, UdpObject *self)
         return 0;
     }
     if (count < 0) {
-        return ouro_udp_error(st, self, count);
+        return udp_error(st, self, count);
     }
     if (count == 1) {
         udp_received received;

@@ -62,9 +62,8 @@ int ouro_udp_receive(ouro_state *st, UdpObject *self);
 int ouro_udp_close(PyObject *self);
 int ouro_udp_abort(PyObject *self);
 
-/* protocol.error_received() of -errno or of the current exception, an
- * OSError. 0, or -1 with what it raised. */
-int ouro_udp_error(ouro_state *st, UdpObject *self, int error);
+/* protocol.error_received() of the current exception, an OSError. 0, or -1
+ * with what it raised. */
 int ouro_udp_error_raised(ouro_state *st, UdpObject *self);
 
 /* ---- udp_send.c -------------------------------------------------------- */

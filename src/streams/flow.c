@@ -363,7 +363,7 @@ static PyGetSetDef flow_getset[] = {
     {NULL},
 };
 
-PyMemberDef ouro_flow_members[] = {
+static PyMemberDef flow_members[] = {
     {"_loop", T_OBJECT_EX, offsetof(FlowObject, loop), 0},
     {"_paused", T_BOOL, offsetof(FlowObject, paused), 0},
     {"_connection_lost", T_BOOL, offsetof(FlowObject, connection_lost), 0},
@@ -383,7 +383,7 @@ static PyType_Slot flow_slots[] = {
     {Py_tp_init, flow_tp_init},           {Py_tp_dealloc, flow_dealloc},
     {Py_tp_traverse, ouro_flow_traverse}, {Py_tp_clear, ouro_flow_clear},
     {Py_tp_methods, flow_methods},        {Py_tp_getset, flow_getset},
-    {Py_tp_members, ouro_flow_members},   {0, NULL},
+    {Py_tp_members, flow_members},        {0, NULL},
 };
 
 static PyType_Spec flow_spec = {

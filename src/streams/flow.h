@@ -39,6 +39,5 @@ int ouro_flow_may_write(FlowObject *flow);
 /* For types derived from it. */
 int ouro_flow_traverse(PyObject *self, visitproc visit, void *arg);
 int ouro_flow_clear(PyObject *self);
-extern PyMemberDef ouro_flow_members[];
 
 #endif

@@ -7,9 +7,6 @@
 
 extern const protocol_ops ouro_stream_protocol_ops;
 
-/* The attribute _closed. */
-PyObject *ouro_stream_protocol_get_closed(PyObject *self, void *closure);
-
 int ouro_stream_handler_setup(PyObject *module, ouro_state *st);
 
 #endif

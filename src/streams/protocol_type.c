@@ -257,6 +257,18 @@ protocol_eof_received(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     return stay_open < 0 ? NULL : PyBool_FromLong(stay_open);
 }
 
+/* The attribute _closed. */
+static PyObject *
+protocol_get_closed(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *closed =
+        ouro_stream_protocol_closed(ouro_state_of(self), as_protocol(self));
+    if (closed == NULL && !PyErr_Occurred()) {
+        ouro_no_attribute(self, "_closed");
+    }
+    return closed;
+}
+
 static PyObject *
 protocol_get_close_waiter(PyObject *self, PyObject *const *args,
                           Py_ssize_t nargs, PyObject *kwnames)
@@ -264,7 +276,7 @@ protocol_get_close_waiter(PyObject *self, PyObject *const *args,
     if (parse_one(&close_waiter_signature, args, nargs, kwnames) == NULL) {
         return NULL;
     }
-    return ouro_stream_protocol_get_closed(self, NULL);
+    return protocol_get_closed(self, NULL);
 }
 
 /* <= 3.12 */
@@ -330,17 +342,6 @@ static PyMethodDef replace_transport_method =
 
 /* ---- attributes --------------------------------------------------------- */
 
-PyObject *
-ouro_stream_protocol_get_closed(PyObject *self, void *Py_UNUSED(closure))
-{
-    PyObject *closed =
-        ouro_stream_protocol_closed(ouro_state_of(self), as_protocol(self));
-    if (closed == NULL && !PyErr_Occurred()) {
-        ouro_no_attribute(self, "_closed");
-    }
-    return closed;
-}
-
 static int
 protocol_set_closed(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
 {
@@ -387,7 +388,7 @@ protocol_set_reader_ref(PyObject *self, PyObject *value,
 }
 
 static PyGetSetDef protocol_getset[] = {
-    {"_closed", ouro_stream_protocol_get_closed, protocol_set_closed},
+    {"_closed", protocol_get_closed, protocol_set_closed},
     {"_stream_reader", protocol_get_stream_reader, NULL},
     {"_stream_reader_wr", protocol_get_reader_ref, protocol_set_reader_ref},
     STREAMS_OPTIONAL("_source_traceback", StreamProtocolObject,

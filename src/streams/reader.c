@@ -18,8 +18,9 @@ storage_resize(StreamReaderObject *reader, size_t size)
     return PyByteArray_Resize(reader->storage, (Py_ssize_t)size);
 }
 
-int
-ouro_reader_append(StreamReaderObject *reader, const char *data, size_t size)
+/* Add bytes, no more. 0 or -1. */
+static int
+reader_append(StreamReaderObject *reader, const char *data, size_t size)
 {
     if (reader->storage == NULL) {
         if (stream_buffer_append(&reader->buffer, data, size) < 0) {
@@ -90,8 +91,8 @@ append_any(StreamReaderObject *reader, PyObject *data)
     PyObject *none = copy == NULL ? NULL : extended(copy, data);
     int result = -1;
     if (none != NULL) {
-        result = ouro_reader_append(reader, PyByteArray_AS_STRING(copy),
-                                    (size_t)PyByteArray_GET_SIZE(copy));
+        result = reader_append(reader, PyByteArray_AS_STRING(copy),
+                               (size_t)PyByteArray_GET_SIZE(copy));
         Py_DECREF(none);
     }
     Py_XDECREF(copy);
@@ -107,8 +108,8 @@ append_object(StreamReaderObject *reader, PyObject *data)
         return none == NULL ? -1 : 0;
     }
     if (PyBytes_CheckExact(data)) {
-        return ouro_reader_append(reader, PyBytes_AS_STRING(data),
-                                  (size_t)PyBytes_GET_SIZE(data));
+        return reader_append(reader, PyBytes_AS_STRING(data),
+                             (size_t)PyBytes_GET_SIZE(data));
     }
     Py_buffer view;
     if (!PyObject_CheckBuffer(data)
@@ -116,7 +117,7 @@ append_object(StreamReaderObject *reader, PyObject *data)
         PyErr_Clear();
         return append_any(reader, data);
     }
-    int result = ouro_reader_append(reader, view.buf, (size_t)view.len);
+    int result = reader_append(reader, view.buf, (size_t)view.len);
     PyBuffer_Release(&view);
     return result;
 }
@@ -303,7 +304,7 @@ static int
 receive_and_wake(ouro_state *st, StreamReaderObject *reader, const char *data,
                  size_t size)
 {
-    if (data != NULL && ouro_reader_append(reader, data, size) < 0) {
+    if (data != NULL && reader_append(reader, data, size) < 0) {
         return -1;
     }
     if (ouro_reader_wakeup_waiter(st, reader) < 0) {
@@ -346,8 +347,7 @@ static int
 receive_satisfied(ouro_state *st, StreamReaderObject *reader, const char *data,
                   size_t size, size_t used)
 {
-    if (size > used
-        && ouro_reader_append(reader, data + used, size - used) < 0) {
+    if (size > used && reader_append(reader, data + used, size - used) < 0) {
         return -1;
     }
     return wake_satisfied(reader) < 0 ? -1 : pause_behind(st, reader, size);
@@ -385,16 +385,15 @@ ouro_reader_receive(ouro_state *st, StreamReaderObject *reader,
         return receive_and_wake(st, reader, data, size);
     }
     if (stream_buffer_size(&reader->buffer) > 0) {
-        return ouro_reader_append(reader, data, size) < 0
-                   ? -1
-                   : received(st, reader);
+        return reader_append(reader, data, size) < 0 ? -1
+                                                     : received(st, reader);
     }
     size_t used;
     switch (ouro_readop_offer(reader->parked, data, size, &used)) {
     case READOP_FAIL:
         return -1;
     case READOP_WAIT:
-        return ouro_reader_append(reader, data, size);
+        return reader_append(reader, data, size);
     case READOP_WAKE:
         return receive_and_wake(st, reader, data, size);
     case READOP_SATISFIED:

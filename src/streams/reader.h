@@ -79,9 +79,6 @@ ouro_reader_start(StreamReaderObject *reader)
                                    : PyByteArray_AS_STRING(reader->storage);
 }
 
-/* Add bytes, no more. 0 or -1. */
-int ouro_reader_append(StreamReaderObject *reader, const char *data,
-                       size_t size);
 /* Remove the first `size` bytes. 0, or -1: somebody has a view of _buffer. */
 int ouro_reader_skip(StreamReaderObject *reader, size_t size);
 /* Remove and return the first `size` bytes. */

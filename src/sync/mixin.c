@@ -121,8 +121,9 @@ ouro_waiters_repr(void *self, PyTypeObject *class, PyObject *extra,
 
 /* ---- the loop ------------------------------------------------------------ */
 
-PyObject *
-ouro_get_loop(LoopBoundObject *self)
+/* self._get_loop(): a new reference, which may be None. */
+static PyObject *
+loop_of(LoopBoundObject *self)
 {
     PyObject *loop;
     if (ouro_events_running_loop(self->st, &loop) < 0) {
@@ -148,7 +149,7 @@ ouro_new_waiter(LoopBoundObject *self, bool plain)
 {
     ouro_state *st = self->st;
     PyObject *loop =
-        plain ? ouro_get_loop(self)
+        plain ? loop_of(self)
               : PyObject_CallMethodNoArgs((PyObject *)self, st->str._get_loop);
     if (loop == NULL) {
         return NULL;
@@ -443,7 +444,7 @@ loop_bound_get_loop(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         < 0) {
         return NULL;
     }
-    return ouro_get_loop((LoopBoundObject *)self);
+    return loop_of((LoopBoundObject *)self);
 }
 
 static PyObject *

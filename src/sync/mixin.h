@@ -45,9 +45,6 @@ ouro_plain(LoopBoundObject *self, ouro_intact *class)
 
 /* ---- waiting and waking ------------------------------------------------ */
 
-/* self._get_loop(): a new reference, which may be None. */
-PyObject *ouro_get_loop(LoopBoundObject *self);
-
 /* self._get_loop().create_future() */
 PyObject *ouro_new_waiter(LoopBoundObject *self, bool plain);
 

@@ -49,11 +49,7 @@ ouro_queue_plain(QueueObject *self)
 int ouro_queue_items_init(QueueObject *self);
 int ouro_list_items_init(QueueObject *self);
 PyObject *ouro_fifo_get(QueueObject *self);
-PyObject *ouro_lifo_get(QueueObject *self);
-PyObject *ouro_heap_get(QueueObject *self);
 int ouro_fifo_put(QueueObject *self, PyObject *item);
-int ouro_lifo_put(QueueObject *self, PyObject *item);
-int ouro_heap_put(QueueObject *self, PyObject *item);
 
 /* Those of a plain queue. */
 PyObject *ouro_queue_take(QueueObject *self);

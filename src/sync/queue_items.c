@@ -81,8 +81,8 @@ list_pop(ouro_state *st, PyObject *list)
     return item;
 }
 
-PyObject *
-ouro_lifo_get(QueueObject *self)
+static PyObject *
+lifo_get(QueueObject *self)
 {
     PyObject *list = container(self);
     if (list == NULL) {
@@ -93,8 +93,8 @@ ouro_lifo_get(QueueObject *self)
     return item;
 }
 
-int
-ouro_lifo_put(QueueObject *self, PyObject *item)
+static int
+lifo_put(QueueObject *self, PyObject *item)
 {
     return check_items(self) < 0
                ? -1
@@ -129,18 +129,6 @@ heap_put(QueueObject *self, PyObject *item, PyObject *heappush)
     return result == NULL ? -1 : 0;
 }
 
-PyObject *
-ouro_heap_get(QueueObject *self)
-{
-    return heap_get(self, self->base.st->stock.heappop);
-}
-
-int
-ouro_heap_put(QueueObject *self, PyObject *item)
-{
-    return heap_put(self, item, self->base.st->stock.heappush);
-}
-
 /* ---- by the class of a plain queue ---------------------------------------- */
 
 PyObject *
@@ -150,8 +138,9 @@ ouro_queue_take(QueueObject *self)
     if (Py_TYPE(self) == types->Queue) {
         return ouro_fifo_get(self);
     }
-    return Py_TYPE(self) == types->LifoQueue ? ouro_lifo_get(self)
-                                             : ouro_heap_get(self);
+    return Py_TYPE(self) == types->LifoQueue
+               ? lifo_get(self)
+               : heap_get(self, self->base.st->stock.heappop);
 }
 
 int
@@ -161,8 +150,9 @@ ouro_queue_store(QueueObject *self, PyObject *item)
     if (Py_TYPE(self) == types->Queue) {
         return ouro_fifo_put(self, item);
     }
-    return Py_TYPE(self) == types->LifoQueue ? ouro_lifo_put(self, item)
-                                             : ouro_heap_put(self, item);
+    return Py_TYPE(self) == types->LifoQueue
+               ? lifo_put(self, item)
+               : heap_put(self, item, self->base.st->stock.heappush);
 }
 
 /* ---- methods ------------------------------------------------------------------- */
@@ -262,7 +252,7 @@ lifo_method_put(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse_one(&lifo_put_signature, args, nargs, kwnames, &item) < 0) {
         return NULL;
     }
-    return ouro_none_or_error(ouro_lifo_put(ouro_as_queue(self), item));
+    return ouro_none_or_error(lifo_put(ouro_as_queue(self), item));
 }
 
 static PyObject *
@@ -272,7 +262,7 @@ lifo_method_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse_none("LifoQueue._get", args, nargs, kwnames) < 0) {
         return NULL;
     }
-    return ouro_lifo_get(ouro_as_queue(self));
+    return lifo_get(ouro_as_queue(self));
 }
 
 static PyMethodDef heap_methods[] = {

@@ -47,12 +47,6 @@ ou_address_of_socket(ou_address *address, int fd)
 }
 
 int
-ou_address_of_peer(ou_address *address, int fd)
-{
-    return address_ask(address, fd, getpeername);
-}
-
-int
 ou_address_family(const ou_address *address)
 {
     struct sockaddr header;

@@ -23,7 +23,6 @@ void ou_address_set(ou_address *address, const struct sockaddr *from,
 /* The socket's own or its peer's address: 0 (with none, if it is no internet
  * address), or -errno. */
 int ou_address_of_socket(ou_address *address, int fd);
-int ou_address_of_peer(ou_address *address, int fd);
 
 /* AF_INET, AF_INET6 or AF_UNSPEC. */
 int ou_address_family(const ou_address *address);

@@ -84,19 +84,6 @@ ou_queue_push(ou_queue *queue, ou_job *job)
     queue->tail = job;
 }
 
-static inline void
-ou_queue_push_front(ou_queue *queue, ou_job *job)
-{
-    if (queue->head == NULL) {
-        job->next = job;
-        queue->tail = job;
-    }
-    else {
-        job->next = queue->head;
-    }
-    queue->head = job;
-}
-
 /* The first job, taken out, or NULL. */
 static inline ou_job *
 ou_queue_pop(ou_queue *queue)

@@ -203,16 +203,6 @@ ouro_anyfuture_loop(ouro_state *st, PyObject *fut)
 }
 
 int
-ouro_anyfuture_set_blocking(ouro_state *st, PyObject *fut)
-{
-    if (ouro_future_exact(st, fut)) {
-        ((FutureObject *)fut)->blocking = true;
-        return 0;
-    }
-    return PyObject_SetAttr(fut, st->str._asyncio_future_blocking, Py_True);
-}
-
-int
 ouro_watch(ouro_state *st, PyObject *fut, ou_job *waiter)
 {
     if (ouro_future_exact(st, fut)) {

@@ -257,12 +257,6 @@ ouro_future_add_callback(ouro_state *st, FutureObject *fut, PyObject *function,
     return node == NULL ? -1 : ouro_future_add_job(st, fut, &node->job);
 }
 
-void
-ouro_future_add_waiter(FutureObject *fut, ou_job *waiter)
-{
-    ou_line_push(&fut->callbacks, waiter);
-}
-
 bool
 ouro_future_remove_waiter(FutureObject *fut, ou_job *waiter)
 {

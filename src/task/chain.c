@@ -422,8 +422,10 @@ check_concurrent(ouro_state *st, PyObject *future)
     return truth > 0 ? 0 : -1;
 }
 
-PyObject *
-ouro_wrap_future(ouro_state *st, PyObject *future, PyObject *loop)
+/* asyncio.wrap_future(future, loop=loop): a new reference.  loop may be
+ * NULL. */
+static PyObject *
+wrap(ouro_state *st, PyObject *future, PyObject *loop)
 {
     int asyncios = ouro_isfuture(st, future);
     if (asyncios != 0) {
@@ -491,8 +493,8 @@ wrap_future(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse(&signature, args, nargs, kwnames, given) < 0) {
         return NULL;
     }
-    return ouro_wrap_future(ouro_module_state(module), given[0],
-                            given[1] == Py_None ? NULL : given[1]);
+    return wrap(ouro_module_state(module), given[0],
+                given[1] == Py_None ? NULL : given[1]);
 }
 
 static PyMethodDef chain_functions[] = {

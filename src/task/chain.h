@@ -9,8 +9,4 @@
  * that of destination; cancelling destination cancels source. 0/-1. */
 int ouro_chain_future(ouro_state *st, PyObject *source, PyObject *destination);
 
-/* asyncio.wrap_future(future, loop=loop): a new reference.  loop may be
- * NULL. */
-PyObject *ouro_wrap_future(ouro_state *st, PyObject *future, PyObject *loop);
-
 #endif

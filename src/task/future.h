@@ -110,9 +110,6 @@ PyObject *ouro_future_result(FutureObject *fut);
  * reference, 0 if it has a result, -1 on error.  Marks it as retrieved. */
 int ouro_future_exception(FutureObject *fut, PyObject **ret_exception);
 
-/* Queue a waiter (with the queue's reference) in a pending future. */
-void ouro_future_add_waiter(FutureObject *fut, ou_job *waiter);
-
 /* Take a waiter out again: true if it was there; its reference is then the
  * caller's. */
 bool ouro_future_remove_waiter(FutureObject *fut, ou_job *waiter);
@@ -142,8 +139,6 @@ int ouro_anyfuture_set_exception(ouro_state *st, PyObject *fut,
 int ouro_anyfuture_cancel(ouro_state *st, PyObject *fut, PyObject *message);
 /* futures._get_loop(fut). */
 PyObject *ouro_anyfuture_loop(ouro_state *st, PyObject *fut);
-/* fut._asyncio_future_blocking = True, before it is yielded. */
-int ouro_anyfuture_set_blocking(ouro_state *st, PyObject *fut);
 
 /* Wait for any future from C, done or not: the waiter's run() is called in a
  * turn of the future's loop, as a done callback would be.  Takes the queue's

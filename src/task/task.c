@@ -441,8 +441,9 @@ ouro_anytask_cancelling(ouro_state *st, PyObject *task)
 
 /* ---- methods ----------------------------------------------------------- */
 
-PyObject *
-ouro_task_name(TaskObject *task)
+/* The name as str, made when asked for: a borrowed reference, or NULL. */
+static PyObject *
+task_name(TaskObject *task)
 {
     if (name_object(task) == NULL) {
         PyObject *name = PyUnicode_FromFormat(
@@ -461,7 +462,7 @@ PyDoc_STRVAR(get_name_doc, "get_name($self, /)\n--\n\n"
 static PyObject *
 task_get_name(PyObject *self, PyObject *unused)
 {
-    return Py_XNewRef(ouro_task_name((TaskObject *)self));
+    return Py_XNewRef(task_name((TaskObject *)self));
 }
 
 PyDoc_STRVAR(set_name_doc, "set_name($self, value, /)\n--\n\n"

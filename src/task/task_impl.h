@@ -29,9 +29,6 @@ int ouro_task_wakeup(ouro_state *st, TaskObject *task, PyObject *fut);
 /* Start it at once, inside of the caller (3.12+). */
 int ouro_task_start_eagerly(ouro_state *st, TaskObject *task);
 
-/* The name as str, made when asked for: a borrowed reference, or NULL. */
-PyObject *ouro_task_name(TaskObject *task);
-
 PyObject *ouro_task_repr(PyObject *self);
 extern PyGetSetDef ouro_task_getset[];
 int ouro_task_callables_setup(PyObject *module, ouro_state *st);

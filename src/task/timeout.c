@@ -425,8 +425,8 @@ static PyType_Spec timeout_spec = {
 
 /* ---- timeout(), timeout_at() ------------------------------------------- */
 
-PyObject *
-ouro_timeout_new(ouro_state *st, PyObject *when)
+static PyObject *
+timeout_until(ouro_state *st, PyObject *when)
 {
     PyObject *self = timeout_new(st->types.Timeout, NULL, NULL);
     if (self != NULL) {
@@ -462,7 +462,7 @@ ouro_timeout_after(ouro_state *st, PyObject *delay)
     PyObject *when = delay == Py_None ? Py_NewRef(Py_None)
                                       : deadline_after(st, loop, delay);
     Py_DECREF(loop);
-    PyObject *self = when == NULL ? NULL : ouro_timeout_new(st, when);
+    PyObject *self = when == NULL ? NULL : timeout_until(st, when);
     Py_XDECREF(when);
     return self;
 }
@@ -518,7 +518,7 @@ timeout_at(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse(&when_signature, args, nargs, kwnames, &when) < 0) {
         return NULL;
     }
-    return ouro_timeout_new(ouro_module_state(module), when);
+    return timeout_until(ouro_module_state(module), when);
 }
 
 static PyMethodDef timeout_functions[] = {

@@ -39,8 +39,7 @@ int ouro_timeout_end(ouro_state *st, PyObject *timeout);
 
 /* ---- between timeout.c and timeout_with.c ------------------------------ */
 
-/* timeout_at(when), timeout(delay). */
-PyObject *ouro_timeout_new(ouro_state *st, PyObject *when);
+/* timeout(delay). */
 PyObject *ouro_timeout_after(ouro_state *st, PyObject *delay);
 
 /* reschedule(when). 0/-1. */

@@ -39,20 +39,6 @@ TEST(first_in_first_out)
     CHECK(ou_queue_pop(&queue) == NULL);
 }
 
-TEST(push_front)
-{
-    ou_queue queue = {NULL, NULL};
-    probe a = probe_make('a', NULL);
-    probe b = probe_make('b', NULL);
-    probe c = probe_make('c', NULL);
-    ou_queue_push_front(&queue, &b.job);
-    CHECK(ou_job_queued(&b.job));
-    ou_queue_push_front(&queue, &a.job);
-    ou_queue_push(&queue, &c.job);
-    run_all(&queue);
-    CHECK(probe_said("abc"));
-}
-
 TEST(append_empties_the_other)
 {
     ou_queue one;
@@ -239,7 +225,6 @@ main(void)
     RUN(line_and_queue_turn_into_each_other);
     RUN(line_remove_anywhere);
     RUN(first_in_first_out);
-    RUN(push_front);
     RUN(append_empties_the_other);
     RUN(remove_anywhere);
     RUN(remove_the_only_one);
