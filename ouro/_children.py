@@ -2,17 +2,18 @@
 
 Forked children have it anyway.  Those of the spawn and forkserver methods
 are new interpreters whose command line is made here: `-c "from
-multiprocessing.spawn import ..."`; it gets the install in front, before the
-program's main module is imported again.
+multiprocessing.spawn import ..."` (some versions import sys first); it gets
+the install in front, before the program's main module is imported again.
 """
 
 import os
+import re
 import sys
 
 from . import _imports
 
-_PROGRAMS = ("from multiprocessing.spawn import ",
-             "from multiprocessing.forkserver import ")
+_is_program = re.compile(
+    r"(import sys; )?from multiprocessing\.(spawn|forkserver) import ").match
 
 # The folder that ouro was imported from goes to the end of the child's path;
 # multiprocessing itself hands on the parent's sys.path a little later.
@@ -42,6 +43,6 @@ def _prepare(util):
 
 
 def _with_prefix(argument, prefix):
-    if isinstance(argument, str) and argument.startswith(_PROGRAMS):
+    if isinstance(argument, str) and _is_program(argument):
         return prefix + argument
     return argument

@@ -153,3 +153,30 @@ async def looks_at_streams():
         writer.is_closing()
         writer.close()
         await writer.wait_closed()
+
+
+async def _waits(future):
+    await future
+
+
+@operation(since=(3, 14))
+async def captures_call_graphs():
+    future = loop().create_future()
+    waiting = asyncio.create_task(_waits(future))
+    reading = asyncio.create_task(asyncio.StreamReader().readline())
+    await asyncio.sleep(0)
+    for each in future, waiting, reading, None:
+        asyncio.capture_call_graph(each)
+        asyncio.format_call_graph(each)
+    with open(os.devnull, "w") as file:
+        asyncio.print_call_graph(reading, file=file)
+    waiting.cancel()
+    reading.cancel()
+    await asyncio.wait([waiting, reading])
+
+
+@operation(since=(3, 14))
+async def says_who_awaits():
+    future = loop().create_future()
+    asyncio.future_add_to_awaited_by(future, asyncio.current_task())
+    asyncio.future_discard_from_awaited_by(future, asyncio.current_task())

@@ -302,7 +302,7 @@ def test_attributes():
     def what(loop, kind, log):
         app = asyncio.Protocol()
         protocol = kind(loop, app, client_context(), None,
-                        ssl_handshake_timeout=5)
+                        ssl_handshake_timeout=5, **OPTIONS)
         for name in ("_state", "_app_state", "_transport", "_waiter",
                      "_server_side", "_server_hostname", "_write_buffer_size",
                      "_conn_lost", "_ssl_handshake_timeout",
@@ -332,7 +332,7 @@ class Below(mock.Mock):
 def test_writing_before_the_handshake():
     def what(loop, kind, log):
         protocol = kind(loop, mock.Mock(spec=asyncio.Protocol),
-                        client_context(), None)
+                        client_context(), None, **OPTIONS)
         transport = protocol._app_transport
         transport.write(b"dropped")
         below = Below()
@@ -359,7 +359,8 @@ def test_writing_before_the_handshake():
 
 def test_the_transport_below_pauses():
     def what(loop, kind, log):
-        protocol = kind(loop, asyncio.Protocol(), client_context(), None)
+        protocol = kind(loop, asyncio.Protocol(), client_context(), None,
+                        **OPTIONS)
         protocol.pause_writing()
         with pytest.raises(AssertionError):
             protocol.pause_writing()
@@ -379,7 +380,8 @@ def test_the_transport_below_pauses():
     ValueError("v"), OSError(1, "o"), asyncio.CancelledError(), None])
 def test_fatal_errors(error):
     def what(loop, kind, log):
-        protocol = kind(loop, asyncio.Protocol(), client_context(), None)
+        protocol = kind(loop, asyncio.Protocol(), client_context(), None,
+                        **OPTIONS)
         protocol._fatal_error(error)
         below = Below()
         protocol.connection_made(below)
@@ -394,7 +396,8 @@ def test_the_waiter():
     def what(loop, kind, log):
         for error in (None, ConnectionResetError, OSError(1, "o")):
             waiter = loop.create_future()
-            protocol = kind(loop, asyncio.Protocol(), client_context(), waiter)
+            protocol = kind(loop, asyncio.Protocol(), client_context(), waiter,
+                            **OPTIONS)
             protocol.connection_made(Below())
             protocol.connection_lost(error)
             log.append((waiter.done(), repr(waiter.exception())))
@@ -412,9 +415,11 @@ def test_before_init():
             with contextlib.suppress(AttributeError, TypeError,
                                      NotImplementedError):
                 getattr(thing, name)()
-    protocol = _ouro.SSLProtocol(StockLoop(), None, client_context(), None)
+    protocol = _ouro.SSLProtocol(StockLoop(), None, client_context(), None,
+                                 **OPTIONS)
     with pytest.raises(RuntimeError):
-        protocol.__init__(protocol._loop, None, client_context(), None)
+        protocol.__init__(protocol._loop, None, client_context(), None,
+                          **OPTIONS)
     protocol._app_transport.close()
     protocol._loop.close()
 
