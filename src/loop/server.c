@@ -285,14 +285,15 @@ ouro_server_start(ouro_state *st, ServerObject *self)
         return 0;
     }
     self->serving = true;
+    /* (Not as a list: CPython 3.11 leaks the sockets if that has no memory.) */
     PyObject *sockets =
-        PySequence_List(self->sockets == NULL ? Py_None : self->sockets);
+        PySequence_Tuple(self->sockets == NULL ? Py_None : self->sockets);
     if (sockets == NULL) {
         return -1;
     }
     int result = 0;
-    for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(sockets); i++) {
-        result = server_start_socket(st, self, PyList_GET_ITEM(sockets, i));
+    for (Py_ssize_t i = 0; result == 0 && i < PyTuple_GET_SIZE(sockets); i++) {
+        result = server_start_socket(st, self, PyTuple_GET_ITEM(sockets, i));
     }
     Py_DECREF(sockets);
     return result;
@@ -309,20 +310,20 @@ server_start(PyObject *op, PyObject *Py_UNUSED(ignored))
 static int
 server_stop_sockets(ouro_state *st, ServerObject *self, PyObject *sockets)
 {
-    PyObject *list = PySequence_List(sockets);
-    if (list == NULL) {
+    PyObject *all = PySequence_Tuple(sockets);
+    if (all == NULL) {
         return -1;
     }
     PyObject *loop = ouro_server_loop(self);
     int result = loop == NULL ? -1 : 0;
-    for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(list); i++) {
+    for (Py_ssize_t i = 0; result == 0 && i < PyTuple_GET_SIZE(all); i++) {
         PyObject *value = PyObject_CallMethodOneArg(
-            loop, st->str._stop_serving, PyList_GET_ITEM(list, i));
+            loop, st->str._stop_serving, PyTuple_GET_ITEM(all, i));
         result = value == NULL ? -1 : 0;
         Py_XDECREF(value);
     }
     Py_XDECREF(loop);
-    Py_DECREF(list);
+    Py_DECREF(all);
     return result;
 }
 

@@ -6,7 +6,6 @@ import subprocess
 
 from scarce_table import in_loop
 
-
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 

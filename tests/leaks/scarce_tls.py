@@ -16,6 +16,8 @@ async def accept_tls(sock):
 
 
 async def talk_tls(begin, when, one, other):
+    if when == "handshake":
+        begin()
     (reader, writer), peer = await asyncio.gather(
         asyncio.open_connection(sock=one, ssl=tlskeys.CLIENT,
                                 server_hostname="localhost"),
@@ -42,6 +44,13 @@ async def over_tls(*args):
         for sock in one, other:     # which belong to transports, or to nobody
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+
+
+def tls_handshake(loop, begin):
+    loop.run_until_complete(over_tls(begin, "handshake"))
+
+
+scenario(tls_handshake, 300)
 
 
 @scenario
