@@ -180,27 +180,27 @@ transport_begin(ouro_state *st, AwaitObject *self, PyObject **ret)
 }
 
 static await_status
+transport_abort(AwaitObject *self, PyObject **Py_UNUSED(ret))
+{
+    ouro_close_socket(ouro_state_of(self->owner),
+                      ouro_frame_get(self, TRANSPORT_MADE));
+    return AWAIT_ERROR;
+}
+
+static await_status
 transport_poll(AwaitObject *self, PyObject **ret)
 {
     ouro_state *st = ouro_state_of(self->owner);
     if (self->step++ > 0) {
         *ret = PyTuple_Pack(2, ouro_frame_get(self, TRANSPORT_MADE),
                             ouro_frame_get(self, TRANSPORT_PROTOCOL));
-        return *ret == NULL ? AWAIT_ERROR : AWAIT_RETURN;
+        return *ret == NULL ? transport_abort(self, ret) : AWAIT_RETURN;
     }
     await_status status = transport_begin(st, self, ret);
     if (status == AWAIT_ERROR && st->has.loop.closes_refused_sock) {
         ouro_close_socket(st, ouro_frame_get(self, TRANSPORT_SOCK));
     }
     return status;
-}
-
-static await_status
-transport_abort(AwaitObject *self, PyObject **Py_UNUSED(ret))
-{
-    ouro_close_socket(ouro_state_of(self->owner),
-                      ouro_frame_get(self, TRANSPORT_MADE));
-    return AWAIT_ERROR;
 }
 
 static const await_kind transport_kind = {

@@ -65,15 +65,21 @@ make_ssl_transport(ouro_state *st, PyObject *loop, PyObject *const *a)
     if (protocol == NULL) {
         return NULL;
     }
+    /* Once there is a transport nothing may fail: who waits would not hear of
+     * its end. */
+    PyObject *name = PyUnicode_FromString("_app_transport");
     PyObject *result = NULL;
     PyObject *extra = a[MAKE_EXTRA] == Py_None ? NULL : a[MAKE_EXTRA];
     PyObject *transport =
-        st->net->make_stream(st, loop, a[MAKE_SOCK], protocol, NULL, extra,
-                             a[MAKE_SERVER], a[MAKE_CALLS_CONTEXT]);
+        name == NULL ? NULL
+                     : st->net->make_stream(st, loop, a[MAKE_SOCK], protocol,
+                                            NULL, extra, a[MAKE_SERVER],
+                                            a[MAKE_CALLS_CONTEXT]);
     if (transport != NULL) {
-        result = PyObject_GetAttrString(protocol, "_app_transport");
+        result = PyObject_GetAttr(protocol, name);
         Py_DECREF(transport);
     }
+    Py_XDECREF(name);
     Py_DECREF(protocol);
     return result;
 }

@@ -60,7 +60,7 @@ class Log:
     def complaint(self):
         errors = [context.get("exception") for context in self.reported]
         for error in errors:
-            if not isinstance(error, (MemoryError, type(None))):
+            if not is_want_of_memory(error):
                 return f"{error!r} was reported"
         if not all(self.called) and not any(errors):
             return f"callbacks were lost, or not: {self.called}"
@@ -84,6 +84,10 @@ def is_of_cpython(error):
     Python code of the standard library; and locks have an error of their own.
     """
     module = raised_in(error)
+    if isinstance(error, SystemError) and error.__cause__ is not None:
+        # getpeercert() of _ssl makes an SSLError with the MemoryError set.
+        return isinstance(error.__cause__, MemoryError) and str(error) == (
+            "<class 'ssl.SSLError'> returned a result with an exception set")
     if isinstance(error, SystemError):
         return module in CPYTHONS and bool(re.match(
             "error return without exception set$|<.* returned "
