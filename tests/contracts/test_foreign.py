@@ -3,6 +3,7 @@ and nothing else is asked for."""
 
 import asyncio
 import collections
+import concurrent.futures
 import sys
 
 import pytest
@@ -54,8 +55,9 @@ class Small:
         return 0.0
 
     def do_call_at(self, when, callback, *args, context=None):
-        self.do_call_soon(callback, *args, context=context)
-        return asyncio.Handle(callback, args, self)
+        handle = asyncio.Handle(callback, args, self, context)
+        self.do_call_soon(lambda: handle.cancelled() or handle._run())
+        return handle
 
     do_call_later = do_call_at
 
@@ -65,6 +67,12 @@ class Small:
 
 def own(loop, name):
     return object.__getattribute__(loop, name)
+
+
+def asked_of(loop):
+    """What it was asked for."""
+    return {name for name in own(loop, "asked")
+            if not name.startswith("do_")}
 
 
 def run(loop):
@@ -126,21 +134,84 @@ def gathered(k, loop):
     return both.result()
 
 
-@pytest.mark.parametrize("program", [futures, tasks, failing, gathered])
+def shielded(k, loop):
+    inner = k.Future(loop=loop)
+
+    async def main():
+        return await k.shield(inner)
+
+    task, other = k.Task(main(), loop=loop), k.Task(main(), loop=loop)
+    run(loop)
+    other.cancel()
+    run(loop)
+    inner.set_result(3)
+    run(loop)
+    return task.result(), other.cancelled(), inner.cancelled()
+
+
+def shielded_and_lost(k, loop):
+    """The loop is told of what nobody waits for any more."""
+    inner = k.Future(loop=loop)
+    outer = k.shield(inner)
+    outer.cancel()
+    inner.set_exception(ValueError())
+    run(loop)
+    return outer.cancelled(), own(loop, "told")
+
+
+def waited_for(k, loop):
+    """Without a timeout, no time is asked for."""
+    inner = k.Future(loop=loop)
+
+    async def main():
+        done, pending = await k.wait([inner])
+        return len(done), len(pending)
+
+    task = k.Task(main(), loop=loop)
+    run(loop)
+    inner.set_result(1)
+    run(loop)
+    return task.result()
+
+
+@pytest.mark.parametrize("program", [
+    futures, tasks, failing, gathered, shielded, shielded_and_lost,
+    waited_for])
 def test_what_futures_and_tasks_ask(program):
     asked = []
     results = []
     for k in asyncio, ouro:
-        loop = Small()
+        loop = Small("create_future")
         results.append(program(k, loop))
-        asked.append({name for name in own(loop, "asked")
-                      if not name.startswith("do_")})
+        asked.append(asked_of(loop))
     assert results[0] == results[1]
-    assert asked[1] <= ALWAYS
     assert asked[1] <= asked[0] | {"get_debug"}
 
 
-@pytest.mark.parametrize("what", ["sleep", "wait", "timeout"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_coroutines_from_other_threads_ask(fails):
+    async def main(k):
+        await k.sleep(0)
+        if fails:
+            raise KeyError("key")
+        return "result"
+
+    results = []
+    for k in asyncio, ouro:
+        loop = Small(*TIMED, "create_task")
+        loop.do_create_task = lambda coro, k=k, loop=loop, **kwargs: (
+            k.Task(coro, loop=loop, **kwargs))
+        future = k.run_coroutine_threadsafe(main(k), loop)
+        assert isinstance(future, concurrent.futures.Future)
+        run(loop)
+        results.append(repr(future.exception()) if fails else future.result())
+        assert asked_of(loop) <= ALWAYS | TIMED | {"create_task"}
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("what", [
+    "sleep", "wait", "timeout", "timeout that is over", "timeout in time",
+    "rescheduled", "wait_for", "wait_for in vain"])
 def test_what_timers_ask(what):
     async def sleep(k, loop):
         return await k.sleep(1, "slept")
@@ -153,15 +224,42 @@ def test_what_timers_ask(what):
         async with k.timeout(None):
             return True
 
+    async def timeout_that_is_over(k, loop):
+        try:
+            async with k.timeout(1):
+                await k.Future(loop=loop)
+        except TimeoutError:
+            return loop.time()
+
+    async def timeout_in_time(k, loop):
+        async with k.timeout_at(1) as inside:
+            return inside.when()
+
+    async def rescheduled(k, loop):
+        async with k.timeout(None) as inside:
+            inside.reschedule(5)
+            return inside.when()
+
+    async def wait_for(k, loop):
+        return await k.wait_for(k.Future(loop=loop), None)
+
+    async def wait_for_in_vain(k, loop):
+        try:
+            await k.wait_for(k.Future(loop=loop), 1)
+        except TimeoutError as error:
+            return repr(error)
+
     asked = []
     results = []
     for k in asyncio, ouro:
         loop = Small(*TIMED)
-        task = k.Task(locals()[what](k, loop), loop=loop)
+        task = k.Task(locals()[what.replace(" ", "_")](k, loop), loop=loop)
         run(loop)
-        results.append(task.result())
-        asked.append({name for name in own(loop, "asked")
-                      if not name.startswith("do_")})
+        if not task.done():
+            own(loop, "told").append(task.cancel())
+            run(loop)
+        results.append(task.cancelled() or task.result())
+        asked.append(asked_of(loop))
     assert results[0] == results[1]
     assert asked[1] <= ALWAYS | TIMED
 
@@ -179,5 +277,4 @@ def test_what_eager_tasks_ask():
         finally:
             asyncio._set_running_loop(None)
         assert task.result() == 1
-        assert {name for name in own(loop, "asked")
-                if not name.startswith("do_")} <= ALWAYS | EAGER
+        assert asked_of(loop) <= ALWAYS | EAGER
