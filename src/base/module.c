@@ -42,6 +42,7 @@ static const setup_function rooms[] = {
     ouro_server_setup,
     ouro_accept_setup,
     ouro_listener_setup,
+    ouro_socketcalls_setup,
     ouro_dns_setup,
     ouro_connect_setup,
     ouro_connectsock_setup,

@@ -34,6 +34,7 @@ int ouro_loop_setup(PyObject *module, ouro_state *st);
 int ouro_server_setup(PyObject *module, ouro_state *st);
 int ouro_accept_setup(PyObject *module, ouro_state *st);
 int ouro_listener_setup(PyObject *module, ouro_state *st);
+int ouro_socketcalls_setup(PyObject *module, ouro_state *st);
 int ouro_dns_setup(PyObject *module, ouro_state *st);
 int ouro_connect_setup(PyObject *module, ouro_state *st);
 int ouro_connectsock_setup(PyObject *module, ouro_state *st);

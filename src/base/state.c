@@ -60,6 +60,7 @@ static const import_entry imports[] = {
            stock_DatagramTransport),
     IMPORT("socket", NULL, socket_module),
     IMPORT("socket", "socket", socket_type),
+    IMPORT("_socket", "socket", builtin_socket),
     IMPORT("asyncio.selector_events", "BaseSelectorEventLoop",
            BaseSelectorEventLoop),
     IMPORT("asyncio.events", "Handle", Handle),

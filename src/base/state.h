@@ -140,12 +140,15 @@ typedef struct ouro_imports {
                                           asyncio makes */
     PyObject *socket_module;
     PyObject *socket_type;       /* socket.socket */
+    PyObject *builtin_socket;    /* _socket.socket */
+    PyObject *socket_accept;     /* socket.socket.accept */
     PyObject *subprocess;        /* the module */
     PyObject *popen_names;       /* tuple: shell, stdin, stdout, stderr, ... */
     PyObject *stdio_names;       /* tuple: stdin, stdout, stderr */
     PyObject *get_child_watcher; /* asyncio.events', and the */
     PyObject *policy_get_child_watcher; /* policy's; <= 3.13, else NULL */
     PyObject *BaseSelectorEventLoop;
+    PyObject *get_extra_info;   /* of transports.Transport */
     PyObject *Handle;           /* asyncio.events' */
     PyObject *ThreadSafeHandle; /* 3.14+: asyncio.events', else NULL */
     PyObject *TimerHandle;      /* asyncio.events' */

@@ -204,6 +204,10 @@
     X(error_received)                                                         \
     X(recvfrom)                                                               \
     X(sendto)                                                                 \
+    X(recv)                                                                   \
+    X(recv_into)                                                              \
+    X(sendmsg)                                                                \
+    X(accept)                                                                 \
     X(sock_sendfile)                                                          \
     X(connect)                                                                \
     X(remove_reader)                                                          \

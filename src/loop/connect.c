@@ -10,6 +10,7 @@
 #include "loop/dns.h"
 #include "loop/fdwatch.h"
 #include "loop/netops.h"
+#include "loop/socketcalls.h"
 #include "loop/server.h"
 #include "task/future.h"
 
@@ -668,7 +669,7 @@ loop_make_socket_transport(PyObject *loop, PyObject *const *args,
         return NULL;
     }
     PyObject *extra = a[3] == Py_None ? NULL : a[3];
-    return st->net->make_stream(st, loop, a[0], a[1], a[2], extra, a[4], a[5]);
+    return ouro_make_stream(st, loop, a[0], a[1], a[2], extra, a[4], a[5]);
 }
 
 /* ---- set-up ------------------------------------------------------------ */

@@ -12,6 +12,7 @@
 
 #include "loop/frame.h"
 #include "loop/netops.h"
+#include "loop/socketcalls.h"
 #include "loop/sockwatch.h"
 #include "loop/unix.h"
 #include "sys/sock.h"
@@ -324,7 +325,9 @@ start_serving(ouro_state *st, PyObject *loop, PyObject *args)
     if (tls < 0) {
         return -1;
     }
-    if (!tls && !has_odd_context(st, a) && ouro_loop_fast(st, loop)) {
+    if (!tls && !has_odd_context(st, a)
+        && !ouro_socket_accepts(st, a[SERVING_SOCK])
+        && ouro_loop_fast(st, loop)) {
         int started = listener_start(st, loop, a);
         if (started != 0) {
             return started < 0 ? -1 : 0;

@@ -7,6 +7,7 @@
 #include "base/rooms.h"
 #include "loop/connect.h"
 #include "loop/netops.h"
+#include "loop/socketcalls.h"
 #include "loop/server.h"
 #include "loop/fdwatch.h"
 #include "task/future.h"
@@ -71,10 +72,10 @@ make_ssl_transport(ouro_state *st, PyObject *loop, PyObject *const *a)
     PyObject *result = NULL;
     PyObject *extra = a[MAKE_EXTRA] == Py_None ? NULL : a[MAKE_EXTRA];
     PyObject *transport =
-        name == NULL ? NULL
-                     : st->net->make_stream(st, loop, a[MAKE_SOCK], protocol,
-                                            NULL, extra, a[MAKE_SERVER],
-                                            a[MAKE_CALLS_CONTEXT]);
+        name == NULL
+            ? NULL
+            : ouro_make_stream(st, loop, a[MAKE_SOCK], protocol, NULL, extra,
+                               a[MAKE_SERVER], a[MAKE_CALLS_CONTEXT]);
     if (transport != NULL) {
         result = PyObject_GetAttr(protocol, name);
         Py_DECREF(transport);

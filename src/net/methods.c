@@ -109,6 +109,26 @@ ouro_method_set_protocol(PyObject *self, PyObject *const *args,
                    ouro_state_of(self), ouro_transport(self), protocol));
 }
 
+/* asyncio's transports inherit get_extra_info(): what somebody has put onto
+ * the class instead is called. */
+static PyObject *
+call_patched(PyObject *self, PyObject *patched, PyObject *const *args,
+             Py_ssize_t nargs, PyObject *kwnames)
+{
+    Py_INCREF(patched);
+    descrgetfunc get = Py_TYPE(patched)->tp_descr_get;
+    if (get != NULL) {
+        PyObject *bound = get(patched, self, (PyObject *)Py_TYPE(self));
+        Py_SETREF(patched, bound);
+    }
+    PyObject *result =
+        patched == NULL
+            ? NULL
+            : PyObject_Vectorcall(patched, args, (size_t)nargs, kwnames);
+    Py_XDECREF(patched);
+    return result;
+}
+
 PyObject *
 ouro_method_get_extra_info(PyObject *self, PyObject *const *args,
                            Py_ssize_t nargs, PyObject *kwnames)
@@ -120,6 +140,12 @@ ouro_method_get_extra_info(PyObject *self, PyObject *const *args,
         .required = 1,
         .names = {"name", "default"},
     };
+    ouro_state *st = ouro_state_of(self);
+    PyObject *method = _PyType_Lookup((PyTypeObject *)st->stock.Transport,
+                                      st->str.get_extra_info);
+    if (method != NULL && method != st->stock.get_extra_info) {
+        return call_patched(self, method, args, nargs, kwnames);
+    }
     TransportObject *base = ouro_transport(self);
     PyObject *a[2];
     if (ouro_parse(&signature, args, nargs, kwnames, a) < 0

@@ -337,6 +337,11 @@ ouro_tcp_setup(PyObject *module, ouro_state *st)
     if (result < 0) {
         return -1;
     }
+    st->stock.get_extra_info =
+        PyObject_GetAttr(st->stock.Transport, st->str.get_extra_info);
+    if (st->stock.get_extra_info == NULL) {
+        return -1;
+    }
     return ouro_intact_init(&st->transports.SocketTransport,
                             st->types.SocketTransport);
 }
