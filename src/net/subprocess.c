@@ -278,17 +278,40 @@ try_finish(ouro_state *st, SubprocessObject *self)
         PyTuple_Pack(1, Py_None));
 }
 
+/* A pipe's end could not be told (the current exception).  For want of memory
+ * the protocol is told at once, with that error: nothing else will wake who
+ * reads.  Always -1. */
+static int
+pipe_lost_now(SubprocessObject *self, int fd)
+{
+    if (self->protocol == NULL || self->pending != NULL
+        || !PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        return -1;
+    }
+    PyObject *exception = PyErr_GetRaisedException();
+    PyObject *protocol = Py_NewRef(self->protocol);
+    PyObject *told = PyObject_CallMethod(protocol, "pipe_connection_lost",
+                                         "iO", fd, exception);
+    if (told == NULL) {
+        PyErr_WriteUnraisable(protocol);
+    }
+    Py_XDECREF(told);
+    Py_DECREF(protocol);
+    PyErr_SetRaisedException(exception);
+    return -1;
+}
+
 int
 ouro_subprocess_pipe_lost(ouro_state *st, SubprocessObject *self, int fd,
                           PyObject *exc)
 {
-    if (tell(st, self, protocol_method(self, st->str.pipe_connection_lost),
-             Py_BuildValue("iO", fd, exc == NULL ? Py_None : exc))
-            < 0
-        || try_finish(st, self) < 0) {
-        return self->returncode == NULL ? -1 : wake_after_error(st, self);
-    }
-    return 0;
+    int result =
+        tell(st, self, protocol_method(self, st->str.pipe_connection_lost),
+             Py_BuildValue("iO", fd, exc == NULL ? Py_None : exc));
+    result = result < 0 ? pipe_lost_now(self, fd) : try_finish(st, self);
+    return result == 0 || self->returncode == NULL
+               ? result
+               : wake_after_error(st, self);
 }
 
 int

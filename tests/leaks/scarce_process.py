@@ -26,7 +26,10 @@ async def process_talks(begin):
     process = await asyncio.create_subprocess_exec(
         "cat", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE)
-    await process.communicate(b"input")
+    try:
+        await process.communicate(b"input")
+    finally:
+        await end(process)
 
 
 async def process_communicates(begin):
