@@ -28,6 +28,15 @@ typedef struct ouro_signature {
     int positional_only; /* the first names that are before a "/" */
 } ouro_signature;
 
+/* That of a method with one parameter, which must be given. */
+#define OURO_ONE_PARAMETER(method, parameter)                                 \
+    {                                                                         \
+        .qualname = method, .skip_self = 1, .positional = 1, .required = 1,   \
+        .names = {                                                            \
+            parameter                                                         \
+        }                                                                     \
+    }
+
 /* 0, or -1 with Python's TypeError.  ret has one place for each name. */
 int ouro_parse(const ouro_signature *signature, PyObject *const *args,
                Py_ssize_t nargs, PyObject *kwnames, PyObject **ret);

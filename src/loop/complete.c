@@ -148,13 +148,8 @@ static PyObject *
 loop_run_until_complete(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                         PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "BaseEventLoop.run_until_complete",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"future", NULL},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("BaseEventLoop.run_until_complete", "future");
     LoopObject *self = (LoopObject *)op;
     ouro_state *st = self->core.st;
     PyObject *awaitable;

@@ -206,13 +206,8 @@ static PyObject *
 loop_set_task_factory(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                       PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "BaseEventLoop.set_task_factory",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"factory", NULL},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("BaseEventLoop.set_task_factory", "factory");
     PyObject *factory;
     if (ouro_parse(&signature, args, nargs, kwnames, &factory) < 0) {
         return NULL;

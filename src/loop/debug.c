@@ -262,13 +262,8 @@ static PyObject *
 loop_set_debug(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "BaseEventLoop.set_debug",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"enabled", NULL},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("BaseEventLoop.set_debug", "enabled");
     ouro_state *st = ((LoopObject *)op)->core.st;
     PyObject *enabled;
     if (ouro_parse(&signature, args, nargs, kwnames, &enabled) < 0

@@ -80,13 +80,8 @@ static PyObject *
 loop_set_default_executor(PyObject *op, PyObject *const *args,
                           Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "BaseEventLoop.set_default_executor",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"executor", NULL},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("BaseEventLoop.set_default_executor", "executor");
     PyObject *executor;
     if (ouro_parse(&signature, args, nargs, kwnames, &executor) < 0) {
         return NULL;

@@ -26,13 +26,8 @@ static PyObject *
 loop_set_exception_handler(PyObject *op, PyObject *const *args,
                            Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "BaseEventLoop.set_exception_handler",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"handler", NULL},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("BaseEventLoop.set_exception_handler", "handler");
     LoopObject *self = (LoopObject *)op;
     PyObject *handler;
     if (ouro_parse(&signature, args, nargs, kwnames, &handler) < 0) {
@@ -240,13 +235,8 @@ static PyObject *
 loop_default_exception_handler(PyObject *op, PyObject *const *args,
                                Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "BaseEventLoop.default_exception_handler",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"context", NULL},
-    };
+    static const ouro_signature signature = OURO_ONE_PARAMETER(
+        "BaseEventLoop.default_exception_handler", "context");
     LoopObject *self = (LoopObject *)op;
     ouro_state *st = self->core.st;
     PyObject *context;
@@ -386,13 +376,8 @@ static PyObject *
 loop_call_exception_handler(PyObject *op, PyObject *const *args,
                             Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "BaseEventLoop.call_exception_handler",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"context", NULL},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("BaseEventLoop.call_exception_handler", "context");
     LoopObject *self = (LoopObject *)op;
     PyObject *context;
     if (ouro_parse(&signature, args, nargs, kwnames, &context) < 0) {

@@ -359,13 +359,8 @@ static PyObject *
 loop_remove_signal_handler(PyObject *op, PyObject *const *args,
                            Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "_UnixSelectorEventLoop.remove_signal_handler",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"sig", NULL},
-    };
+    static const ouro_signature signature = OURO_ONE_PARAMETER(
+        "_UnixSelectorEventLoop.remove_signal_handler", "sig");
     LoopObject *self = (LoopObject *)op;
     ouro_state *st = self->core.st;
     PyObject *sig;

@@ -428,13 +428,8 @@ static PyObject *
 loop_sock_accept(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "BaseSelectorEventLoop.sock_accept",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"sock"},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("BaseSelectorEventLoop.sock_accept", "sock");
     return new_operation(loop, &accept_kind, &signature, args, nargs, kwnames);
 }
 

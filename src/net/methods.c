@@ -95,13 +95,8 @@ PyObject *
 ouro_method_set_protocol(PyObject *self, PyObject *const *args,
                          Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "_SelectorTransport.set_protocol",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"protocol"},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("_SelectorTransport.set_protocol", "protocol");
     PyObject *protocol;
     return ouro_parse_one(&signature, args, nargs, kwnames, &protocol) < 0
                ? NULL

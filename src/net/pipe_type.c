@@ -197,13 +197,8 @@ static PyObject *
 write_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
             PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "_UnixWritePipeTransport.write",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"data"},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("_UnixWritePipeTransport.write", "data");
     PyObject *data;
     return ouro_parse_one(&signature, args, nargs, kwnames, &data) < 0
                ? NULL
@@ -218,13 +213,8 @@ static PyObject *
 write_writelines(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "WriteTransport.writelines",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"list_of_data"},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("WriteTransport.writelines", "list_of_data");
     PyObject *list;
     return ouro_parse_one(&signature, args, nargs, kwnames, &list) < 0
                ? NULL

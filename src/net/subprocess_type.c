@@ -181,13 +181,8 @@ static PyObject *
 subprocess_connect_pipes(PyObject *self, PyObject *const *args,
                          Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "BaseSubprocessTransport._connect_pipes",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"waiter"},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("BaseSubprocessTransport._connect_pipes", "waiter");
     PyObject *waiter;
     return ouro_parse_one(&signature, args, nargs, kwnames, &waiter) < 0
                ? NULL
@@ -237,24 +232,16 @@ subprocess_close(PyObject *self, PyObject *Py_UNUSED(ignored))
         ouro_subprocess_close(ouro_state_of(self), ouro_subprocess(self)));
 }
 
-#define ONE_ARGUMENT(method, argument)                                        \
-    static const ouro_signature signature = {                                 \
-        .qualname = "BaseSubprocessTransport." method,                        \
-        .skip_self = 1,                                                       \
-        .positional = 1,                                                      \
-        .required = 1,                                                        \
-        .names = {argument},                                                  \
-    };                                                                        \
-    PyObject *value;                                                          \
-    if (ouro_parse_one(&signature, args, nargs, kwnames, &value) < 0) {       \
-        return NULL;                                                          \
-    }
-
 static PyObject *
 subprocess_set_protocol(PyObject *self, PyObject *const *args,
                         Py_ssize_t nargs, PyObject *kwnames)
 {
-    ONE_ARGUMENT("set_protocol", "protocol")
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("BaseSubprocessTransport.set_protocol", "protocol");
+    PyObject *value;
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &value) < 0) {
+        return NULL;
+    }
     Py_XSETREF(ouro_subprocess(self)->protocol, Py_NewRef(value));
     Py_RETURN_NONE;
 }
@@ -263,7 +250,12 @@ static PyObject *
 subprocess_get_pipe_transport(PyObject *self, PyObject *const *args,
                               Py_ssize_t nargs, PyObject *kwnames)
 {
-    ONE_ARGUMENT("get_pipe_transport", "fd")
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("BaseSubprocessTransport.get_pipe_transport", "fd");
+    PyObject *value;
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &value) < 0) {
+        return NULL;
+    }
     PyObject *pipes = ouro_subprocess(self)->pipes;
     PyObject *entry =
         pipes == NULL ? NULL : PyDict_GetItemWithError(pipes, value);
@@ -327,7 +319,12 @@ static PyObject *
 subprocess_send_signal(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                        PyObject *kwnames)
 {
-    ONE_ARGUMENT("send_signal", "signal")
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("BaseSubprocessTransport.send_signal", "signal");
+    PyObject *value;
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &value) < 0) {
+        return NULL;
+    }
     if (check_proc(self) < 0) {
         return NULL;
     }

@@ -51,13 +51,8 @@ static PyObject *
 tcp_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
           PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "_SelectorSocketTransport.write",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"data"},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("_SelectorSocketTransport.write", "data");
     PyObject *data;
     return ouro_parse_one(&signature, args, nargs, kwnames, &data) < 0
                ? NULL
@@ -72,13 +67,8 @@ static PyObject *
 tcp_writelines(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "_SelectorSocketTransport.writelines",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"list_of_data"},
-    };
+    static const ouro_signature signature = OURO_ONE_PARAMETER(
+        "_SelectorSocketTransport.writelines", "list_of_data");
     PyObject *list;
     return ouro_parse_one(&signature, args, nargs, kwnames, &list) < 0
                ? NULL

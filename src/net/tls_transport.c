@@ -291,13 +291,8 @@ static PyObject *
 method_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "_SSLProtocolTransport.write",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"data"},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("_SSLProtocolTransport.write", "data");
     PyObject *data;
     return ouro_parse_one(&signature, args, nargs, kwnames, &data) < 0
                ? NULL
@@ -308,13 +303,8 @@ static PyObject *
 method_writelines(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "_SSLProtocolTransport.writelines",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"list_of_data"},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("_SSLProtocolTransport.writelines", "list_of_data");
     PyObject *list;
     return ouro_parse_one(&signature, args, nargs, kwnames, &list) < 0
                ? NULL
@@ -375,13 +365,8 @@ static PyObject *
 method_set_protocol(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                     PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "_SSLProtocolTransport.set_protocol",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"protocol"},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("_SSLProtocolTransport.set_protocol", "protocol");
     PyObject *wanted;
     TlsObject *protocol;
     if (ouro_parse_one(&signature, args, nargs, kwnames, &wanted) < 0

@@ -97,27 +97,15 @@ tls_get_app_transport_method(PyObject *object, PyObject *Py_UNUSED(ignored))
 
 /* ---- methods with one argument ----------------------------------------- */
 
-#define ONE_ARGUMENT(variable, method, argument)                              \
-    static const ouro_signature variable = {                                  \
-        .qualname = "SSLProtocol." method,                                    \
-        .skip_self = 1,                                                       \
-        .positional = 1,                                                      \
-        .required = 1,                                                        \
-        .names = {argument, NULL},                                            \
-    }
-
-ONE_ARGUMENT(made_signature, "connection_made", "transport");
-ONE_ARGUMENT(lost_signature, "connection_lost", "exc");
-ONE_ARGUMENT(get_buffer_signature, "get_buffer", "n");
-ONE_ARGUMENT(updated_signature, "buffer_updated", "nbytes");
-
 static PyObject *
 tls_connection_made(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                     PyObject *kwnames)
 {
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("SSLProtocol.connection_made", "transport");
     PyObject *transport;
     TlsObject *self;
-    if (ouro_parse_one(&made_signature, args, nargs, kwnames, &transport) < 0
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &transport) < 0
         || (self = tls_of(object)) == NULL) {
         return NULL;
     }
@@ -129,9 +117,11 @@ static PyObject *
 tls_connection_lost(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                     PyObject *kwnames)
 {
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("SSLProtocol.connection_lost", "exc");
     PyObject *exc;
     TlsObject *self;
-    if (ouro_parse_one(&lost_signature, args, nargs, kwnames, &exc) < 0
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &exc) < 0
         || (self = tls_of(object)) == NULL) {
         return NULL;
     }
@@ -160,9 +150,11 @@ static PyObject *
 tls_get_buffer(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                PyObject *kwnames)
 {
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("SSLProtocol.get_buffer", "n");
     PyObject *size;
     TlsObject *self;
-    if (ouro_parse_one(&get_buffer_signature, args, nargs, kwnames, &size) < 0
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &size) < 0
         || (self = tls_of(object)) == NULL) {
         return NULL;
     }
@@ -173,9 +165,11 @@ static PyObject *
 tls_buffer_updated(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("SSLProtocol.buffer_updated", "nbytes");
     PyObject *number;
     TlsObject *self;
-    if (ouro_parse_one(&updated_signature, args, nargs, kwnames, &number) < 0
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &number) < 0
         || (self = tls_of(object)) == NULL) {
         return NULL;
     }

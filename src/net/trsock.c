@@ -23,13 +23,8 @@ sock_of(PyObject *self)
 static int
 trsock_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    static const ouro_signature signature = {
-        .qualname = "TransportSocket.__init__",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"sock"},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("TransportSocket.__init__", "sock");
     PyObject *sock;
     if (ouro_parse_init(&signature, args, kwargs, &sock) < 0) {
         return -1;
@@ -91,13 +86,8 @@ static PyObject *
 trsock_shutdown(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                 PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "TransportSocket.shutdown",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"how"},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("TransportSocket.shutdown", "how");
     PyObject *how;
     return ouro_parse(&signature, args, nargs, kwnames, &how) < 0
                ? NULL
@@ -124,13 +114,8 @@ static PyObject *
 trsock_settimeout(PyObject *Py_UNUSED(self), PyObject *const *args,
                   Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "TransportSocket.settimeout",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"value"},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("TransportSocket.settimeout", "value");
     PyObject *value;
     PyObject *zero = PyLong_FromLong(0);
     int none =
@@ -157,13 +142,8 @@ static PyObject *
 trsock_setblocking(PyObject *Py_UNUSED(self), PyObject *const *args,
                    Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "TransportSocket.setblocking",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"flag"},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("TransportSocket.setblocking", "flag");
     PyObject *flag;
     int set = ouro_parse(&signature, args, nargs, kwnames, &flag) < 0
                   ? -1

@@ -122,13 +122,8 @@ static PyObject *
 process_feed_stdin(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "Process._feed_stdin",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"input"},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("Process._feed_stdin", "input");
     PyObject *input;
     if (ouro_parse_one(&signature, args, nargs, kwnames, &input) < 0) {
         return NULL;
@@ -224,13 +219,8 @@ static PyObject *
 process_read_stream(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                     PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "Process._read_stream",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"fd"},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("Process._read_stream", "fd");
     PyObject *fd;
     if (ouro_parse_one(&signature, args, nargs, kwnames, &fd) < 0) {
         return NULL;

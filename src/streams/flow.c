@@ -285,13 +285,8 @@ flow_resume_writing(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         ouro_flow_resume_writing(ouro_state_of(self), ouro_flow(self)));
 }
 
-static const ouro_signature connection_lost_signature = {
-    .qualname = "FlowControlMixin.connection_lost",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"exc", NULL},
-};
+static const ouro_signature connection_lost_signature =
+    OURO_ONE_PARAMETER("FlowControlMixin.connection_lost", "exc");
 
 static PyObject *
 flow_connection_lost(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -306,13 +301,8 @@ flow_connection_lost(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         ouro_flow_connection_lost(ouro_state_of(self), ouro_flow(self), exc));
 }
 
-static const ouro_signature close_waiter_signature = {
-    .qualname = "FlowControlMixin._get_close_waiter",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"stream", NULL},
-};
+static const ouro_signature close_waiter_signature =
+    OURO_ONE_PARAMETER("FlowControlMixin._get_close_waiter", "stream");
 
 static PyObject *
 flow_get_close_waiter(PyObject *self, PyObject *const *args, Py_ssize_t nargs,

@@ -177,13 +177,8 @@ static PyObject *
 process_send_signal(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                     PyObject *kwnames)
 {
-    static const ouro_signature signature = {
-        .qualname = "Process.send_signal",
-        .skip_self = 1,
-        .positional = 1,
-        .required = 1,
-        .names = {"signal"},
-    };
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("Process.send_signal", "signal");
     PyObject *signal;
     if (ouro_parse_one(&signature, args, nargs, kwnames, &signal) < 0) {
         return NULL;

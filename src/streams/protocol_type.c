@@ -182,66 +182,46 @@ protocol_dealloc(PyObject *object)
 
 /* ---- methods ------------------------------------------------------------ */
 
-/* The one argument of a method. */
-static PyObject *
-parse_one(const ouro_signature *signature, PyObject *const *args,
-          Py_ssize_t nargs, PyObject *kwnames)
-{
-    PyObject *argument;
-    if (ouro_parse_one(signature, args, nargs, kwnames, &argument) < 0) {
-        return NULL;
-    }
-    return argument;
-}
-
-#define ONE_ARGUMENT(variable, method, argument)                              \
-    static const ouro_signature variable = {                                  \
-        .qualname = "StreamReaderProtocol." method,                           \
-        .skip_self = 1,                                                       \
-        .positional = 1,                                                      \
-        .required = 1,                                                        \
-        .names = {argument, NULL},                                            \
-    }
-
-ONE_ARGUMENT(connection_made_signature, "connection_made", "transport");
-ONE_ARGUMENT(connection_lost_signature, "connection_lost", "exc");
-ONE_ARGUMENT(data_received_signature, "data_received", "data");
-ONE_ARGUMENT(close_waiter_signature, "_get_close_waiter", "stream");
-ONE_ARGUMENT(replace_writer_signature, "_replace_writer", "writer");
-ONE_ARGUMENT(replace_transport_signature, "_replace_transport", "transport");
-
 static PyObject *
 protocol_connection_made(PyObject *self, PyObject *const *args,
                          Py_ssize_t nargs, PyObject *kwnames)
 {
-    PyObject *transport =
-        parse_one(&connection_made_signature, args, nargs, kwnames);
-    return transport == NULL
-               ? NULL
-               : ouro_none_or_error(
-                   ouro_stream_protocol_connection_made(self, transport));
+    static const ouro_signature signature = OURO_ONE_PARAMETER(
+        "StreamReaderProtocol.connection_made", "transport");
+    PyObject *transport;
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &transport) < 0) {
+        return NULL;
+    }
+    return ouro_none_or_error(
+        ouro_stream_protocol_connection_made(self, transport));
 }
 
 static PyObject *
 protocol_connection_lost(PyObject *self, PyObject *const *args,
                          Py_ssize_t nargs, PyObject *kwnames)
 {
-    PyObject *exc =
-        parse_one(&connection_lost_signature, args, nargs, kwnames);
-    return exc == NULL
-               ? NULL
-               : ouro_none_or_error(ouro_stream_protocol_connection_lost(
-                   self, exc == Py_None ? NULL : exc));
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("StreamReaderProtocol.connection_lost", "exc");
+    PyObject *exc;
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &exc) < 0) {
+        return NULL;
+    }
+    return ouro_none_or_error(ouro_stream_protocol_connection_lost(
+        self, exc == Py_None ? NULL : exc));
 }
 
 static PyObject *
 protocol_data_received(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                        PyObject *kwnames)
 {
-    PyObject *data = parse_one(&data_received_signature, args, nargs, kwnames);
-    return data == NULL ? NULL
-                        : ouro_none_or_error(ouro_stream_protocol_feed(
-                            ouro_state_of(self), as_protocol(self), data));
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("StreamReaderProtocol.data_received", "data");
+    PyObject *data;
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &data) < 0) {
+        return NULL;
+    }
+    return ouro_none_or_error(ouro_stream_protocol_feed(
+        ouro_state_of(self), as_protocol(self), data));
 }
 
 static PyObject *
@@ -273,7 +253,10 @@ static PyObject *
 protocol_get_close_waiter(PyObject *self, PyObject *const *args,
                           Py_ssize_t nargs, PyObject *kwnames)
 {
-    if (parse_one(&close_waiter_signature, args, nargs, kwnames) == NULL) {
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("StreamReaderProtocol._get_close_waiter", "stream");
+    PyObject *stream;
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &stream) < 0) {
         return NULL;
     }
     return protocol_get_closed(self, NULL);
@@ -284,11 +267,14 @@ static PyObject *
 protocol_replace_writer(PyObject *self, PyObject *const *args,
                         Py_ssize_t nargs, PyObject *kwnames)
 {
-    PyObject *writer =
-        parse_one(&replace_writer_signature, args, nargs, kwnames);
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("StreamReaderProtocol._replace_writer", "writer");
+    PyObject *writer;
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &writer) < 0) {
+        return NULL;
+    }
     ouro_state *st = ouro_state_of(self);
-    PyObject *transport =
-        writer == NULL ? NULL : PyObject_GetAttr(writer, st->str.transport);
+    PyObject *transport = PyObject_GetAttr(writer, st->str.transport);
     if (transport == NULL) {
         return NULL;
     }
@@ -304,12 +290,14 @@ static PyObject *
 protocol_replace_transport(PyObject *self, PyObject *const *args,
                            Py_ssize_t nargs, PyObject *kwnames)
 {
-    PyObject *transport =
-        parse_one(&replace_transport_signature, args, nargs, kwnames);
-    return transport == NULL
-               ? NULL
-               : ouro_none_or_error(ouro_stream_protocol_replace_transport(
-                   ouro_state_of(self), as_protocol(self), transport));
+    static const ouro_signature signature = OURO_ONE_PARAMETER(
+        "StreamReaderProtocol._replace_transport", "transport");
+    PyObject *transport;
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &transport) < 0) {
+        return NULL;
+    }
+    return ouro_none_or_error(ouro_stream_protocol_replace_transport(
+        ouro_state_of(self), as_protocol(self), transport));
 }
 
 static PyMethodDef protocol_methods[] = {

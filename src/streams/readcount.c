@@ -337,13 +337,8 @@ Raises IncompleteReadError if the stream ends before; its partial\n\
 attribute has the bytes that were there.  Raises ValueError if n is\n\
 negative.  The stream's limit does not apply.");
 
-static const ouro_signature readexactly_signature = {
-    .qualname = "StreamReader.readexactly",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"n", NULL},
-};
+static const ouro_signature readexactly_signature =
+    OURO_ONE_PARAMETER("StreamReader.readexactly", "n");
 
 static PyObject *
 reader_readexactly(PyObject *self, PyObject *const *args, Py_ssize_t nargs,

@@ -286,13 +286,8 @@ reader_exception(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 PyDoc_STRVAR(set_exception_doc, "set_exception($self, /, exc)\n--\n\n\
 Make reading raise an exception, for who waits and from now on.");
 
-static const ouro_signature set_exception_signature = {
-    .qualname = "StreamReader.set_exception",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"exc", NULL},
-};
+static const ouro_signature set_exception_signature =
+    OURO_ONE_PARAMETER("StreamReader.set_exception", "exc");
 
 static PyObject *
 reader_set_exception(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -323,13 +318,8 @@ reader_wakeup_waiter(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 PyDoc_STRVAR(set_transport_doc, "set_transport($self, /, transport)\n--\n\n\
 Tell where the data comes from, so that it can be paused.");
 
-static const ouro_signature set_transport_signature = {
-    .qualname = "StreamReader.set_transport",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"transport", NULL},
-};
+static const ouro_signature set_transport_signature =
+    OURO_ONE_PARAMETER("StreamReader.set_transport", "transport");
 
 static PyObject *
 reader_set_transport(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -345,13 +335,8 @@ reader_set_transport(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         ouro_state_of(self), as_reader(self), transport));
 }
 
-static const ouro_signature replace_transport_signature = {
-    .qualname = "StreamReader._replace_transport",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"transport", NULL},
-};
+static const ouro_signature replace_transport_signature =
+    OURO_ONE_PARAMETER("StreamReader._replace_transport", "transport");
 
 static PyObject *
 reader_replace_transport(PyObject *self, PyObject *const *args,
@@ -416,13 +401,8 @@ reader_at_eof(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 PyDoc_STRVAR(feed_data_doc, "feed_data($self, /, data)\n--\n\n\
 Add bytes to the buffer and wake who waits for them.");
 
-static const ouro_signature feed_data_signature = {
-    .qualname = "StreamReader.feed_data",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"data", NULL},
-};
+static const ouro_signature feed_data_signature =
+    OURO_ONE_PARAMETER("StreamReader.feed_data", "data");
 
 static PyObject *
 reader_feed_data(PyObject *self, PyObject *const *args, Py_ssize_t nargs,

@@ -252,13 +252,8 @@ wait_for_data_poll(AwaitObject *op, PyObject **ret)
 READOP_KIND(wait_for_data_kind, "_wait_for_data", wait_for_data_poll,
             ouro_readop_abort, NULL, NULL);
 
-static const ouro_signature wait_for_data_signature = {
-    .qualname = "StreamReader._wait_for_data",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"func_name", NULL},
-};
+static const ouro_signature wait_for_data_signature =
+    OURO_ONE_PARAMETER("StreamReader._wait_for_data", "func_name");
 
 static PyObject *
 reader_wait_for_data(PyObject *self, PyObject *const *args, Py_ssize_t nargs,

@@ -218,24 +218,16 @@ check_started(PyObject *self)
     return 0;
 }
 
-#define ONE_ARGUMENT(method, argument)                                        \
-    static const ouro_signature signature = {                                 \
-        .qualname = "SubprocessStreamProtocol." method,                       \
-        .skip_self = 1,                                                       \
-        .positional = 1,                                                      \
-        .required = 1,                                                        \
-        .names = {argument},                                                  \
-    };                                                                        \
-    PyObject *value;                                                          \
-    if (ouro_parse_one(&signature, args, nargs, kwnames, &value) < 0) {       \
-        return NULL;                                                          \
-    }
-
 static PyObject *
 protocol_connection_made(PyObject *object, PyObject *const *args,
                          Py_ssize_t nargs, PyObject *kwnames)
 {
-    ONE_ARGUMENT("connection_made", "transport")
+    static const ouro_signature signature = OURO_ONE_PARAMETER(
+        "SubprocessStreamProtocol.connection_made", "transport");
+    PyObject *value;
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &value) < 0) {
+        return NULL;
+    }
     ouro_state *st = ouro_state_of(object);
     SubprocessProtocolObject *self = as_protocol(object);
     if (check_started(object) < 0) {
@@ -429,7 +421,12 @@ static PyObject *
 protocol_get_close_waiter(PyObject *object, PyObject *const *args,
                           Py_ssize_t nargs, PyObject *kwnames)
 {
-    ONE_ARGUMENT("_get_close_waiter", "stream")
+    static const ouro_signature signature = OURO_ONE_PARAMETER(
+        "SubprocessStreamProtocol._get_close_waiter", "stream");
+    PyObject *value;
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &value) < 0) {
+        return NULL;
+    }
     SubprocessProtocolObject *self = as_protocol(object);
     PyObject *mine = self->streams[0] == NULL ? Py_None : self->streams[0];
     if (value != mine || self->stdin_closed == NULL) {

@@ -140,13 +140,8 @@ barrier_repr(PyObject *self)
 
 /* ---- life ------------------------------------------------------------------ */
 
-static const ouro_signature init_signature = {
-    .qualname = "Barrier.__init__",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"parties", NULL},
-};
+static const ouro_signature init_signature =
+    OURO_ONE_PARAMETER("Barrier.__init__", "parties");
 
 /* The message differs by version, also within one minor version. */
 static int

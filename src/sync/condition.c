@@ -105,13 +105,8 @@ static const ouro_signature notify_signature = {
     .positional = 1,
     .names = {"n", NULL},
 };
-static const ouro_signature notify_waiters_signature = {
-    .qualname = "Condition._notify",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"n", NULL},
-};
+static const ouro_signature notify_waiters_signature =
+    OURO_ONE_PARAMETER("Condition._notify", "n");
 
 static PyObject *
 condition_method_notify(PyObject *self, PyObject *const *args,

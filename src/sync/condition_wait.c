@@ -297,13 +297,8 @@ static const await_kind exit_kind = {OURO_EXIT_NAME, condition_exit_poll,
 
 /* ---- async methods ------------------------------------------------------- */
 
-static const ouro_signature wait_for_signature = {
-    .qualname = "Condition.wait_for",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"predicate", NULL},
-};
+static const ouro_signature wait_for_signature =
+    OURO_ONE_PARAMETER("Condition.wait_for", "predicate");
 
 static PyObject *
 condition_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs,

@@ -9,13 +9,8 @@
 
 /* ---- methods that programs call ------------------------------------------ */
 
-static const ouro_signature put_nowait_signature = {
-    .qualname = "Queue.put_nowait",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"item", NULL},
-};
+static const ouro_signature put_nowait_signature =
+    OURO_ONE_PARAMETER("Queue.put_nowait", "item");
 static const ouro_signature shutdown_signature = {
     .qualname = "Queue.shutdown",
     .skip_self = 1,
@@ -116,27 +111,12 @@ queue_shutdown(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 
 /* ---- methods that subclasses replace --------------------------------------- */
 
-static const ouro_signature init_items_signature = {
-    .qualname = "Queue._init",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"maxsize", NULL},
-};
-static const ouro_signature put_item_signature = {
-    .qualname = "Queue._put",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"item", NULL},
-};
-static const ouro_signature wakeup_next_signature = {
-    .qualname = "Queue._wakeup_next",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"waiters", NULL},
-};
+static const ouro_signature init_items_signature =
+    OURO_ONE_PARAMETER("Queue._init", "maxsize");
+static const ouro_signature put_item_signature =
+    OURO_ONE_PARAMETER("Queue._put", "item");
+static const ouro_signature wakeup_next_signature =
+    OURO_ONE_PARAMETER("Queue._wakeup_next", "waiters");
 
 static PyObject *
 queue__init(PyObject *self, PyObject *const *args, Py_ssize_t nargs,

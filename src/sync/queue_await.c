@@ -169,13 +169,8 @@ static const await_kind join_kind = {"join", "Queue.join", queue_join_poll,
 
 /* ---- methods ------------------------------------------------------------------- */
 
-static const ouro_signature put_signature = {
-    .qualname = "Queue.put",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"item", NULL},
-};
+static const ouro_signature put_signature =
+    OURO_ONE_PARAMETER("Queue.put", "item");
 
 static PyObject *
 queue_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs,

@@ -157,13 +157,8 @@ ouro_queue_store(QueueObject *self, PyObject *item)
 
 /* ---- methods ------------------------------------------------------------------- */
 
-static const ouro_signature heap_init_signature = {
-    .qualname = "PriorityQueue._init",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"maxsize", NULL},
-};
+static const ouro_signature heap_init_signature =
+    OURO_ONE_PARAMETER("PriorityQueue._init", "maxsize");
 static const ouro_signature heap_put_signature = {
     .qualname = "PriorityQueue._put",
     .skip_self = 1,
@@ -177,20 +172,10 @@ static const ouro_signature heap_get_signature = {
     .positional = 1,
     .names = {"heappop", NULL},
 };
-static const ouro_signature lifo_init_signature = {
-    .qualname = "LifoQueue._init",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"maxsize", NULL},
-};
-static const ouro_signature lifo_put_signature = {
-    .qualname = "LifoQueue._put",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"item", NULL},
-};
+static const ouro_signature lifo_init_signature =
+    OURO_ONE_PARAMETER("LifoQueue._init", "maxsize");
+static const ouro_signature lifo_put_signature =
+    OURO_ONE_PARAMETER("LifoQueue._put", "item");
 
 static PyObject *
 heap_method_init(PyObject *self, PyObject *const *args, Py_ssize_t nargs,

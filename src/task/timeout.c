@@ -220,13 +220,8 @@ PyDoc_STRVAR(reschedule_doc, "reschedule($self, /, when)\n--\n\n\
 Reschedule the timeout.\n\n\
 Raises RuntimeError unless it is active.");
 
-static const ouro_signature reschedule_signature = {
-    .qualname = "Timeout.reschedule",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"when", NULL},
-};
+static const ouro_signature reschedule_signature =
+    OURO_ONE_PARAMETER("Timeout.reschedule", "when");
 
 static PyObject *
 timeout_reschedule_method(PyObject *self, PyObject *const *args,
@@ -287,13 +282,8 @@ timeout_repr(PyObject *self)
     return text;
 }
 
-static const ouro_signature timeout_signature = {
-    .qualname = "Timeout.__init__",
-    .skip_self = 1,
-    .positional = 1,
-    .required = 1,
-    .names = {"when", NULL},
-};
+static const ouro_signature timeout_signature =
+    OURO_ONE_PARAMETER("Timeout.__init__", "when");
 
 static int
 timeout_init(PyObject *self, PyObject *args, PyObject *kwargs)
