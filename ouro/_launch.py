@@ -117,7 +117,7 @@ def _run_stdin():
     if sys.stdin.isatty():
         _interact(scope)
     else:
-        scope.update(__file__="<stdin>", __cached__=None)
+        scope.update(_origin("<stdin>"))
         source = sys.stdin.buffer.read()
         exec(compile(source, "<stdin>", "exec", dont_inherit=True), scope)
 
@@ -146,15 +146,14 @@ def _run_path(path):
 def _run_file(path):
     code, loader = _read_program(path)
     scope = _new_main()
-    scope.update(__file__=path, __cached__=None,
-                 __loader__=loader("__main__", path))
+    scope.update(_origin(path), __loader__=loader("__main__", path))
     if code is None:
         with io.open_code(path) as file:
             code = compile(file.read(), path, "exec", dont_inherit=True)
     try:
         exec(code, scope)
     finally:
-        for name in "__file__", "__cached__":
+        for name in _origin(path):
             scope.pop(name, None)
 
 
@@ -186,6 +185,13 @@ def _new_main():
     scope["__builtins__"] = builtins
     sys.modules["__main__"] = module
     return scope
+
+
+def _origin(path):
+    """The names by which a main module tells where it is from."""
+    if sys.version_info >= (3, 15):
+        return {"__file__": path}
+    return {"__file__": path, "__cached__": None}
 
 
 def _set_path0(path, always=False):
