@@ -290,7 +290,7 @@ finish(AwaitObject *self, PySendResult result)
     return result;
 }
 
-static PySendResult
+static OURO_COLD PySendResult
 finish_with_error(AwaitObject *self)
 {
     replace_stop_iteration("coroutine raised StopIteration");
@@ -305,7 +305,7 @@ suspend(AwaitObject *self)
 }
 
 /* The exception that is set arrives in the body where it waits. */
-static await_status
+static OURO_COLD await_status
 body_abort(AwaitObject *self, PyObject **ret)
 {
     if (!self->small) {
@@ -333,7 +333,7 @@ body_go_on(AwaitObject *self, PyObject *value, PyObject **ret)
 /* Go on from what poll() or abort() returned to the next yield or the end.
  * *ret is in and out. */
 static PySendResult
-body_drive(AwaitObject *self, await_status status, PyObject **ret)
+body_drive_on(AwaitObject *self, await_status status, PyObject **ret)
 {
     for (;;) {
         PyObject *awaitable, *value;
@@ -373,11 +373,29 @@ body_drive(AwaitObject *self, await_status status, PyObject **ret)
 
 /* --- what a driver does ------------------------------------------------- */
 
-static PySendResult
+static OURO_COLD PySendResult
 refuse(PyObject *exception, const char *message)
 {
     PyErr_SetString(exception, message);
     return PYGEN_ERROR;
+}
+
+/* To one that is not there for it: it runs, or is at its end. */
+static OURO_COLD PySendResult
+refuse_drive(AwaitObject *self)
+{
+    return self->state == AWAIT_RUNNING
+               ? refuse(PyExc_ValueError, "coroutine already executing")
+               : refuse(PyExc_RuntimeError,
+                        "cannot reuse already awaited coroutine");
+}
+
+/* What poll() or abort() has returned, mostly the end. */
+static inline PySendResult
+body_drive(AwaitObject *self, await_status status, PyObject **ret)
+{
+    return status == AWAIT_RETURN ? finish(self, PYGEN_RETURN)
+                                  : body_drive_on(self, status, ret);
 }
 
 static PySendResult
@@ -420,11 +438,8 @@ ouro_await_send(AwaitObject *self, PyObject *arg, PyObject **ret)
         return send_first(self, arg, ret);
     case AWAIT_SUSPENDED:
         return send_again(self, arg, ret);
-    case AWAIT_RUNNING:
-        return refuse(PyExc_ValueError, "coroutine already executing");
     default:
-        return refuse(PyExc_RuntimeError,
-                      "cannot reuse already awaited coroutine");
+        return refuse_drive(self);
     }
 }
 
@@ -494,11 +509,8 @@ ouro_await_throw(AwaitObject *self, PyObject *exception, PyObject **ret)
         return throw_first(self, exception);
     case AWAIT_SUSPENDED:
         return throw_suspended(self, exception, ret);
-    case AWAIT_RUNNING:
-        return refuse(PyExc_ValueError, "coroutine already executing");
     default:
-        return refuse(PyExc_RuntimeError,
-                      "cannot reuse already awaited coroutine");
+        return refuse_drive(self);
     }
 }
 

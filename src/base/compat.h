@@ -14,12 +14,17 @@
 #    error "ouro needs CPython 3.11 or newer"
 #endif
 
+/* For functions that hardly any call of their callers comes to: kept out of
+ * line, apart from what is hot. */
+#define OURO_COLD __attribute__((cold, noinline))
+#define OURO_RARE __attribute__((cold)) /* the same for inline functions */
+
 /* 3.12 has the *_exception pairs; 3.11 the triples. */
 #if PY_VERSION_HEX < 0x030c0000
 
 /* The current exception, owned and with its traceback set, or NULL; it is
  * no longer current. */
-static inline PyObject *
+static inline OURO_RARE PyObject *
 PyErr_GetRaisedException(void)
 {
     PyObject *type, *value, *traceback;
@@ -37,7 +42,7 @@ PyErr_GetRaisedException(void)
 }
 
 /* Makes an exception current; steals the reference. */
-static inline void
+static inline OURO_RARE void
 PyErr_SetRaisedException(PyObject *exception)
 {
     if (exception == NULL) {
@@ -115,6 +120,31 @@ ouro_dict_version(PyObject *dict)
 {
 #if PY_VERSION_HEX < 0x030c0000
     return ((PyDictObject *)dict)->ma_version_tag;
+#else
+    return 0;
+#endif
+}
+
+/* The dict of the thread's state, borrowed, or NULL: it has none yet. */
+static inline PyObject *
+ouro_thread_dict(void)
+{
+#if PY_VERSION_HEX < 0x030e0000
+    return PyThreadState_Get()->dict;
+#else
+    return PyThreadState_GetDict();
+#endif
+}
+
+/* The __dict__ that an object of ours is born with, an empty one: 3.11's
+ * interpreter does not specialize method calls on an object that has not got
+ * one yet.  Later ones do; there it is made when it is needed. 0 or -1. */
+static inline int
+ouro_dict_at_birth(PyObject **dict)
+{
+#if PY_VERSION_HEX < 0x030c0000
+    *dict = PyDict_New();
+    return *dict == NULL ? -1 : 0;
 #else
     return 0;
 #endif

@@ -77,7 +77,7 @@ set_extra(AwaitObject *self, const char *name, PyObject *value)
 
 /* The end of its life.  What cannot be deleted is overwritten by the next
  * coroutine at this address. */
-static void
+static OURO_COLD void
 drop_extras(AwaitObject *self)
 {
     PyObject *error = PyErr_GetRaisedException();
@@ -92,7 +92,7 @@ drop_extras(AwaitObject *self)
 }
 
 /* sys.set_coroutine_origin_tracking_depth() is in force. */
-static int
+static OURO_COLD int
 record_origin(AwaitObject *self, int depth)
 {
     PyObject *origin = ouro_await_origin(depth);
@@ -280,7 +280,7 @@ await_free(PyObject *object)
 static void await_dealloc(PyObject *object);
 
 /* One that was not run to its end may hold another such, and so on. */
-static void
+static OURO_COLD void
 await_dealloc_deep(PyObject *object)
 {
     Py_TRASHCAN_BEGIN(object, await_dealloc) await_clear(object);

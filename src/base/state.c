@@ -313,19 +313,12 @@ ouro_state_traverse(ouro_state *st, visitproc visit, void *arg)
     return stop;
 }
 
-/* The link of a freed object: its first word behind the head. */
-static PyObject **
-freelist_link(PyObject *object)
-{
-    return (PyObject **)((char *)object + sizeof(PyObject));
-}
-
 static void
 freelist_clear(ouro_freelist *list)
 {
     while (list->head != NULL) {
         PyObject *object = list->head;
-        list->head = *freelist_link(object);
+        list->head = *ouro_freelist_link(object);
         PyObject_GC_Del(object);
     }
     list->count = PY_SSIZE_T_MAX; /* whatever is freed from now on is freed */
@@ -402,41 +395,4 @@ ouro_add_type(PyObject *module, PyType_Spec *spec, PyObject *bases,
     const char *dot = strrchr(spec->name, '.');
     (*slot)->tp_name = dot == NULL ? spec->name : dot + 1;
     return public_name ? PyModule_AddType(module, *slot) : 0;
-}
-
-PyObject *
-ouro_freelist_take(ouro_freelist *list, PyTypeObject *type)
-{
-    PyObject *object = list->head;
-    if (object == NULL) {
-        return NULL;
-    }
-    list->head = *freelist_link(object);
-    list->count--;
-    ouro_gc_forget_finalized(object);
-    ouro_revive(object, type);
-    return object;
-}
-
-PyObject *
-ouro_freelist_pop(ouro_freelist *list, PyTypeObject *type)
-{
-    PyObject *object = ouro_freelist_take(list, type);
-    if (object != NULL) {
-        memset((char *)object + sizeof(PyObject), 0,
-               (size_t)type->tp_basicsize - sizeof(PyObject));
-    }
-    return object;
-}
-
-bool
-ouro_freelist_push(ouro_freelist *list, PyObject *object, Py_ssize_t limit)
-{
-    if (list->count >= limit) {
-        return false;
-    }
-    *freelist_link(object) = list->head;
-    list->head = object;
-    list->count++;
-    return true;
 }

@@ -17,6 +17,7 @@
 #include "base/strings.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 typedef struct ouro_state ouro_state;
 
@@ -317,7 +318,7 @@ struct ouro_state {
 extern PyModuleDef ouro_module_def;
 
 /* The same for a class that Python derived from one of ours. */
-ouro_state *ouro_state_of_subclass(PyTypeObject *type);
+OURO_COLD ouro_state *ouro_state_of_subclass(PyTypeObject *type);
 
 /* The state of the module that defined this type (or a base of it); never
  * fails for objects of this module's types. */
@@ -367,11 +368,52 @@ void ouro_state_clear(ouro_state *st);
 void ouro_state_free(ouro_state *st);
 
 /* Freelists hold memory of objects that are no longer tracked and own
- * nothing.  pop: a tracked-to-be object with one reference, or NULL. */
-PyObject *ouro_freelist_pop(ouro_freelist *list, PyTypeObject *type);
-/* The same, with what dealloc left in it; only its first word is rubbish. */
-PyObject *ouro_freelist_take(ouro_freelist *list, PyTypeObject *type);
-bool ouro_freelist_push(ouro_freelist *list, PyObject *object,
-                        Py_ssize_t limit);
+ * nothing. */
+
+/* The link of a freed object: its first word behind the head. */
+static inline PyObject **
+ouro_freelist_link(PyObject *object)
+{
+    return (PyObject **)((char *)object + sizeof(PyObject));
+}
+
+/* A tracked-to-be object with one reference, or NULL.  It has in it what
+ * dealloc has left there; only its first word is rubbish. */
+static inline PyObject *
+ouro_freelist_take(ouro_freelist *list, PyTypeObject *type)
+{
+    PyObject *object = list->head;
+    if (object == NULL) {
+        return NULL;
+    }
+    list->head = *ouro_freelist_link(object);
+    list->count--;
+    ouro_gc_forget_finalized(object);
+    ouro_revive(object, type);
+    return object;
+}
+
+/* The same with nothing but zeros in it; size: of its struct. */
+static inline PyObject *
+ouro_freelist_pop(ouro_freelist *list, PyTypeObject *type, size_t size)
+{
+    PyObject *object = ouro_freelist_take(list, type);
+    if (object != NULL) {
+        memset(ouro_freelist_link(object), 0, size - sizeof(PyObject));
+    }
+    return object;
+}
+
+static inline bool
+ouro_freelist_push(ouro_freelist *list, PyObject *object, Py_ssize_t limit)
+{
+    if (list->count >= limit) {
+        return false;
+    }
+    *ouro_freelist_link(object) = list->head;
+    list->head = object;
+    list->count++;
+    return true;
+}
 
 #endif

@@ -131,9 +131,9 @@ context_or_copy(PyObject *context)
 }
 
 static PyObject *
-object_new(PyTypeObject *type, ouro_freelist *freelist)
+object_new(PyTypeObject *type, ouro_freelist *freelist, size_t size)
 {
-    PyObject *object = ouro_freelist_pop(freelist, type);
+    PyObject *object = ouro_freelist_pop(freelist, type, size);
     return object != NULL ? object : type->tp_alloc(type, 0);
 }
 
@@ -146,7 +146,7 @@ plain_handle(ouro_state *st, PyTypeObject *type, ouro_freelist *freelist,
     if (context == NULL) {
         return NULL;
     }
-    PyObject *self = object_new(type, freelist);
+    PyObject *self = object_new(type, freelist, (size_t)type->tp_basicsize);
     if (self == NULL) {
         Py_DECREF(context);
         return NULL;
@@ -198,8 +198,8 @@ ouro_timer_handle_new(ouro_state *st, PyObject *loop, double deadline,
     if (context == NULL) {
         return NULL;
     }
-    PyObject *self =
-        object_new(st->types.TimerHandle, &st->free_timer_handles);
+    PyObject *self = object_new(st->types.TimerHandle, &st->free_timer_handles,
+                                sizeof(TimerHandleObject));
     if (self == NULL) {
         Py_DECREF(context);
         return NULL;

@@ -34,6 +34,9 @@ loop_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->closed = true; /* until __init__() has opened it */
     self->signals = (ou_signal){-1, -1};
     self->signal_io.fd = -1;
+    if (ouro_dict_at_birth(&self->core.dict) < 0) {
+        Py_CLEAR(self);
+    }
     return (PyObject *)self;
 }
 

@@ -91,6 +91,18 @@ wait_for_events(LoopObject *self, double timeout)
     return n;
 }
 
+/* There is work to do and nothing to wait for: nor is anything lost here to
+ * an exception. */
+static inline int
+collect_without_wait(LoopObject *self)
+{
+    if (self->core.entered == NULL && PyErr_CheckSignals() < 0) {
+        return -1;
+    }
+    ou_loop_collect(&self->core.engine, 0);
+    return clock_check(self);
+}
+
 static int
 wait_and_collect(LoopObject *self, double timeout)
 {
@@ -145,10 +157,12 @@ turn_fast(LoopObject *self)
     if (turn_is_seen(self, timeout) && ouro_leave_task_fast(&self->core) < 0) {
         return -1;
     }
-    if (clock_check(self) < 0 || wait_and_collect(self, timeout) < 0) {
+    if (clock_check(self) < 0) {
         return -1;
     }
-    return ou_loop_dispatch(engine);
+    int result = timeout == OU_NO_WAIT ? collect_without_wait(self)
+                                       : wait_and_collect(self, timeout);
+    return result < 0 ? -1 : ou_loop_dispatch(engine);
 }
 
 static int
@@ -366,11 +380,13 @@ cleanup_by_method(LoopObject *self)
     return result;
 }
 
-static int
+static inline int
 turn_by_method(LoopObject *self)
 {
-    if (ouro_loop_fast(self->core.st, (PyObject *)self)
-        || ouro_loop_plain(self)) {
+    if (ouro_loop_fast(self->core.st, (PyObject *)self)) {
+        return turn_fast(self); /* (It is not closed.) */
+    }
+    if (ouro_loop_plain(self)) {
         return loop_turn(self);
     }
     return call_no_result(self, self->core.st->str._run_once);

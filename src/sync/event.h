@@ -26,7 +26,9 @@ int ouro_event_set(EventObject *event);
 static inline void
 ouro_event_clear(EventObject *event)
 {
-    Py_XSETREF(event->value, Py_NewRef(Py_False));
+    if (event->value != Py_False) {
+        Py_XSETREF(event->value, Py_NewRef(Py_False));
+    }
 }
 
 /* wait(): the coroutine. */

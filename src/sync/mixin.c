@@ -374,11 +374,15 @@ static PyType_Spec context_spec = {
 PyObject *
 ouro_loop_bound_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    PyObject *self = type->tp_alloc(type, 0);
-    if (self != NULL) {
-        ((LoopBoundObject *)self)->st = ouro_state_of_type(type);
+    LoopBoundObject *self = (LoopBoundObject *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
     }
-    return self;
+    self->st = ouro_state_of_type(type);
+    if (ouro_dict_at_birth(&self->dict) < 0) {
+        Py_CLEAR(self);
+    }
+    return (PyObject *)self;
 }
 
 int

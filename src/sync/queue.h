@@ -43,6 +43,25 @@ ouro_queue_plain(QueueObject *self)
                                        : &classes->Queue);
 }
 
+/* A plain Queue whose containers Python does not know: what is done to them
+ * runs no Python. */
+static inline bool
+ouro_queue_private(QueueObject *self)
+{
+    return ouro_plain(&self->base, &self->base.st->sync.Queue)
+           && self->items.shared == NULL && self->getters.shared == NULL
+           && self->putters.shared == NULL && self->has_items
+           && ouro_number_plain(&self->maxsize)
+           && ouro_number_plain(&self->unfinished);
+}
+
+/* Whether a private queue has no place for one more item. */
+static inline bool
+ouro_queue_private_full(const QueueObject *self)
+{
+    return self->maxsize.n > 0 && self->items.count >= self->maxsize.n;
+}
+
 /* ---- the items (queue_items.c) ------------------------------------------- */
 
 /* _init(), _get(), _put() of the three classes. */
@@ -70,6 +89,9 @@ int ouro_queue_call_full(QueueObject *self);
 
 PyObject *ouro_queue_get_nowait(QueueObject *self);
 int ouro_queue_put_nowait(QueueObject *self, PyObject *item);
+/* The same where the queue is private and has an item, or a place. */
+PyObject *ouro_queue_private_get(QueueObject *self);
+int ouro_queue_private_put(QueueObject *self, PyObject *item);
 int ouro_queue_task_done(QueueObject *self);
 int ouro_queue_shutdown(QueueObject *self, bool immediate);
 

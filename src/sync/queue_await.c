@@ -54,9 +54,22 @@ get_is_shutdown(QueueObject *self)
 }
 
 static await_status
+queue_private_get_poll(AwaitObject *body, QueueObject *self, PyObject **ret)
+{
+    if (self->items.count == 0) {
+        return ouro_park_await(body, true, &self->getters, ret);
+    }
+    *ret = ouro_queue_private_get(self);
+    return *ret == NULL ? AWAIT_ERROR : AWAIT_RETURN;
+}
+
+static await_status
 queue_get_poll(AwaitObject *body, PyObject **ret)
 {
     QueueObject *self = ouro_as_queue(body->owner);
+    if (ouro_queue_private(self) && !self->is_shutdown) {
+        return queue_private_get_poll(body, self, ret);
+    }
     bool plain = ouro_queue_plain(self);
     int empty = ouro_queue_call_empty(self);
     if (empty > 0) {
@@ -91,11 +104,27 @@ static const await_kind get_kind = {"get", "Queue.get", queue_get_poll,
 
 /* ---- put() ------------------------------------------------------------------ */
 
+static await_status
+queue_private_put_poll(AwaitObject *body, QueueObject *self, PyObject **ret)
+{
+    if (ouro_queue_private_full(self)) {
+        return ouro_park_await(body, true, &self->putters, ret);
+    }
+    if (ouro_queue_private_put(self, body->b) < 0) {
+        return AWAIT_ERROR;
+    }
+    *ret = Py_NewRef(Py_None);
+    return AWAIT_RETURN;
+}
+
 /* The item is in body->b. */
 static await_status
 queue_put_poll(AwaitObject *body, PyObject **ret)
 {
     QueueObject *self = ouro_as_queue(body->owner);
+    if (ouro_queue_private(self) && !self->is_shutdown) {
+        return queue_private_put_poll(body, self, ret);
+    }
     bool plain = ouro_queue_plain(self);
     int full = ouro_queue_call_full(self);
     if (full > 0) {

@@ -202,11 +202,44 @@ queue_call_get(QueueObject *self)
                                            self->base.st->str._get);
 }
 
+/* Wake the first of a line, if there is one. */
+static inline int
+private_wakeup(QueueObject *self, ouro_ring *waiters)
+{
+    return waiters->count == 0
+               ? 0
+               : ouro_queue_wakeup_next(self->base.st, waiters);
+}
+
+PyObject *
+ouro_queue_private_get(QueueObject *self)
+{
+    PyObject *item = ouro_ring_popleft(self->base.st, &self->items);
+    if (private_wakeup(self, &self->putters) < 0) {
+        Py_CLEAR(item);
+    }
+    return item;
+}
+
+int
+ouro_queue_private_put(QueueObject *self, PyObject *item)
+{
+    if (ouro_ring_append(self->base.st, &self->items, item) < 0) {
+        return -1;
+    }
+    self->unfinished.n++;
+    return finished_clear(self) < 0 ? -1
+                                    : private_wakeup(self, &self->getters);
+}
+
 int
 ouro_queue_put_nowait(QueueObject *self, PyObject *item)
 {
     if (self->is_shutdown) {
         return ouro_queue_raise_shutdown(self);
+    }
+    if (ouro_queue_private(self) && !ouro_queue_private_full(self)) {
+        return ouro_queue_private_put(self, item);
     }
     int full = ouro_queue_call_full(self);
     if (full != 0) {
@@ -226,6 +259,9 @@ ouro_queue_put_nowait(QueueObject *self, PyObject *item)
 PyObject *
 ouro_queue_get_nowait(QueueObject *self)
 {
+    if (ouro_queue_private(self) && self->items.count > 0) {
+        return ouro_queue_private_get(self);
+    }
     int empty = ouro_queue_call_empty(self);
     if (empty < 0) {
         return NULL;

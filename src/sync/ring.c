@@ -8,10 +8,7 @@
 
 #include <string.h>
 
-enum {
-    FIRST_CAPACITY = 8,
-    KEPT_CAPACITY = 1024, /* more than this is given back when empty */
-};
+enum { FIRST_CAPACITY = 8 };
 
 Py_ssize_t
 ouro_ring_length(ouro_ring *ring)
@@ -60,22 +57,16 @@ shared_call(ouro_ring *ring, PyObject *method, PyObject *argument)
 }
 
 int
-ouro_ring_append(ouro_state *st, ouro_ring *ring, PyObject *object)
+ouro_ring_append_slow(ouro_state *st, ouro_ring *ring, PyObject *object)
 {
     if (ring->shared != NULL) {
         return shared_call(ring, st->str.append, object);
     }
-    if (ring->count == ring->capacity && ring_grow(ring) < 0) {
-        return -1;
-    }
-    Py_ssize_t tail = (ring->head + ring->count) & (ring->capacity - 1);
-    ring->slots[tail] = Py_NewRef(object);
-    ring->count++;
-    return 0;
+    return ring_grow(ring) < 0 ? -1 : ouro_ring_append(st, ring, object);
 }
 
 PyObject *
-ouro_ring_popleft(ouro_state *st, ouro_ring *ring)
+ouro_ring_popleft_slow(ouro_state *st, ouro_ring *ring)
 {
     if (ring->shared != NULL) {
         PyObject *container = Py_NewRef(ring->shared);
@@ -91,7 +82,7 @@ ouro_ring_popleft(ouro_state *st, ouro_ring *ring)
     PyObject *object = ring->slots[ring->head];
     ring->head = (ring->head + 1) & (ring->capacity - 1);
     ring->count--;
-    if (ring->count == 0 && ring->capacity > KEPT_CAPACITY) {
+    if (ring->count == 0 && ring->capacity > OURO_RING_KEPT) {
         ring_give_back(ring);
     }
     return object;

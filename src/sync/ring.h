@@ -11,6 +11,8 @@
 
 #include "base/ouro.h"
 
+enum { OURO_RING_KEPT = 1024 }; /* more places are given back when empty */
+
 typedef struct ouro_ring {
     PyObject **slots;    /* from head, round the end, `count` references */
     Py_ssize_t capacity; /* a power of two, or 0 */
@@ -37,8 +39,34 @@ ouro_ring_truth(ouro_ring *ring)
                                 : PyObject_IsTrue(ring->shared);
 }
 
-int ouro_ring_append(ouro_state *st, ouro_ring *ring, PyObject *object);
-PyObject *ouro_ring_popleft(ouro_state *st, ouro_ring *ring);
+/* append() and popleft() in all other cases than the two below. */
+int ouro_ring_append_slow(ouro_state *st, ouro_ring *ring, PyObject *object);
+PyObject *ouro_ring_popleft_slow(ouro_state *st, ouro_ring *ring);
+
+static inline int
+ouro_ring_append(ouro_state *st, ouro_ring *ring, PyObject *object)
+{
+    /* (A shared ring has no capacity.) */
+    if (ring->count == ring->capacity) {
+        return ouro_ring_append_slow(st, ring, object);
+    }
+    Py_ssize_t tail = (ring->head + ring->count) & (ring->capacity - 1);
+    ring->slots[tail] = Py_NewRef(object);
+    ring->count++;
+    return 0;
+}
+
+static inline PyObject *
+ouro_ring_popleft(ouro_state *st, ouro_ring *ring)
+{
+    if (ring->count == 0 || ring->capacity > OURO_RING_KEPT) {
+        return ouro_ring_popleft_slow(st, ring);
+    }
+    PyObject *object = ring->slots[ring->head];
+    ring->head = (ring->head + 1) & (ring->capacity - 1);
+    ring->count--;
+    return object;
+}
 
 /* Take out the first that is `object`.  -1: ValueError, it is not there. */
 int ouro_ring_remove(ouro_state *st, ouro_ring *ring, PyObject *object);

@@ -390,9 +390,11 @@ timers_timeout(ou_loop *loop, double now)
 double
 ou_loop_prepare(ou_loop *loop)
 {
-    /* What a failed job has left in the array, or a turn that was given up
-     * between collect and dispatch. */
-    events_queue(loop, &loop->turn);
+    if (loop->event_next < loop->event_count) {
+        /* What a failed job has left in the array, or a turn that was given up
+         * between collect and dispatch. */
+        events_queue(loop, &loop->turn);
+    }
     /* What was deferred outside of any job (by a signal handler). */
     ou_queue_append(&loop->ready, &loop->deferred);
     loop->poll_start = -1.0;
@@ -457,7 +459,7 @@ ou_loop_collect(ou_loop *loop, int n)
         ou_inbox_collect(&loop->inbox, &loop->ready);
     }
     ou_queue_append(&loop->ready, &loop->io_again);
-    int found = events_latch(loop, n);
+    int found = n > 0 ? events_latch(loop, n) : 0;
     if (found > 0) {
         loop->last_idle = -1.0;
     }
@@ -473,7 +475,7 @@ ou_loop_collect(ou_loop *loop, int n)
         until = now + loop->resolution;
         due = ou_timers_first(&loop->timers) < until;
     }
-    if (due || !ou_loop_idle(loop)) {
+    if (found > 0 && (due || !ou_loop_idle(loop))) {
         events_queue(loop, &loop->ready);
     }
     if (due) {

@@ -176,6 +176,13 @@ any_needs_handle(const ou_queue *jobs)
     return false;
 }
 
+/* As mostly: one native waiter, and nothing to tell it. */
+static bool
+is_lone_waiter(const ou_line *line)
+{
+    return line->last->next == line->last && !is_callback(line->last);
+}
+
 static void
 schedule_fast(FutureObject *fut, ou_queue *jobs)
 {
@@ -205,14 +212,20 @@ schedule_by_method(ouro_state *st, FutureObject *fut, ou_job *job)
 int
 ouro_future_finish(FutureObject *fut, uint8_t state, PyObject *result)
 {
-    ou_queue jobs = ou_line_take(&fut->callbacks);
+    ou_line line = fut->callbacks;
     fut->result = result;
     fut->state = state;
-    if (ou_queue_empty(&jobs)) {
+    if (ou_line_empty(&line)) {
         return 0;
     }
     ouro_state *st = ouro_state_of((PyObject *)fut);
-    if (ouro_loop_fast(st, fut->loop) && !any_needs_handle(&jobs)) {
+    bool fast = ouro_loop_fast(st, fut->loop);
+    if (fast && is_lone_waiter(&line)) {
+        ou_loop_push(ouro_loop_engine(fut->loop), line.last);
+        return 0;
+    }
+    ou_queue jobs = ou_line_take(&line);
+    if (fast && !any_needs_handle(&jobs)) {
         schedule_fast(fut, &jobs);
         return 0;
     }

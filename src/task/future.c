@@ -163,7 +163,8 @@ future_tp_init(PyObject *self, PyObject *args, PyObject *kwargs)
 PyObject *
 ouro_future_new(ouro_state *st, PyObject *loop)
 {
-    PyObject *self = ouro_freelist_pop(&st->free_futures, st->types.Future);
+    PyObject *self = ouro_freelist_pop(&st->free_futures, st->types.Future,
+                                       sizeof(FutureObject));
     if (self != NULL) {
         PyObject_GC_Track(self);
     }

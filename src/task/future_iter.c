@@ -18,7 +18,7 @@ ouro_future_await(PyObject *self)
     }
     ouro_state *st = ouro_state_of(self);
     PyObject *iter =
-        ouro_freelist_pop(&st->free_future_iters, st->types.FutureIter);
+        ouro_freelist_take(&st->free_future_iters, st->types.FutureIter);
     if (iter == NULL) {
         iter = (PyObject *)PyObject_GC_New(FutureIterObject,
                                            st->types.FutureIter);

@@ -428,7 +428,7 @@ group_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         GroupObject *group = (GroupObject *)self;
         group->last = &group->children;
         group->errors = PyList_New(0);
-        if (group->errors == NULL) {
+        if (group->errors == NULL || ouro_dict_at_birth(&group->dict) < 0) {
             Py_CLEAR(self);
         }
     }

@@ -13,7 +13,7 @@
 static PyObject *
 current_holder(ouro_state *st)
 {
-    PyObject *dict = PyThreadState_GetDict();
+    PyObject *dict = ouro_thread_dict();
     return dict == NULL ? NULL
                         : PyDict_GetItemWithError(
                             dict, st->str.__asyncio_running_event_loop__);
@@ -24,7 +24,7 @@ current_holder(ouro_state *st)
 static bool
 holder_is_current(ouro_state *st)
 {
-    PyObject *dict = PyThreadState_GetDict();
+    PyObject *dict = ouro_thread_dict();
     if (dict != NULL && ouro_dict_version(dict) != 0
         && ouro_dict_version(dict) == st->running_version) {
         return true;

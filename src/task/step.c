@@ -7,13 +7,14 @@
  * coroutine and then looks at what came out: a result, an exception, or a
  * future to wait for.
  */
+#include "task/callbacks.h"
 #include "task/registry.h"
 #include "task/task_impl.h"
 
 /* ---- what a step leaves behind ----------------------------------------- */
 
 /* The coroutine has returned. */
-static int
+static inline int
 finish_with_result(TaskObject *task, PyObject *result)
 {
     FutureObject *fut = &task->fut;
@@ -28,7 +29,7 @@ finish_with_result(TaskObject *task, PyObject *result)
 }
 
 /* The coroutine let a CancelledError out. */
-static int
+static OURO_COLD int
 finish_cancelled(TaskObject *task, PyObject *exception)
 {
     future_extras *extras = ouro_future_extras(&task->fut);
@@ -40,7 +41,7 @@ finish_cancelled(TaskObject *task, PyObject *exception)
 }
 
 /* The coroutine has raised the current exception. */
-static int
+static OURO_COLD int
 finish_with_exception(ouro_state *st, TaskObject *task)
 {
     PyObject *exception = PyErr_GetRaisedException();
@@ -63,7 +64,7 @@ finish_with_exception(ouro_state *st, TaskObject *task)
 }
 
 /* Schedule a step that throws a RuntimeError into the coroutine. */
-static int
+static OURO_COLD int
 fail_soon(ouro_state *st, TaskObject *task, const char *format, ...)
 {
     va_list args;
@@ -83,7 +84,7 @@ fail_soon(ouro_state *st, TaskObject *task, const char *format, ...)
     return result;
 }
 
-static int
+static OURO_COLD int
 bad_loop(ouro_state *st, TaskObject *task, PyObject *fut)
 {
     return fail_soon(st, task,
@@ -91,7 +92,7 @@ bad_loop(ouro_state *st, TaskObject *task, PyObject *fut)
                      task, fut);
 }
 
-static int
+static OURO_COLD int
 bad_yield_from(ouro_state *st, TaskObject *task, PyObject *fut)
 {
     return fail_soon(st, task,
@@ -100,14 +101,10 @@ bad_yield_from(ouro_state *st, TaskObject *task, PyObject *fut)
                      task, fut);
 }
 
-/* It waits now; a cancellation that came meanwhile goes on to the future. */
-static int
-now_waiting(ouro_state *st, TaskObject *task, PyObject *fut)
+/* A cancellation came meanwhile: it goes on to the future. */
+static OURO_COLD int
+pass_cancellation_on(ouro_state *st, TaskObject *task, PyObject *fut)
 {
-    Py_XSETREF(task->waiter, Py_NewRef(fut));
-    if (!task->fut.must_cancel) {
-        return 0;
-    }
     future_extras *extras = task->fut.extras;
     PyObject *message = extras != NULL ? extras->cancel_message : NULL;
     int cancelled =
@@ -118,7 +115,14 @@ now_waiting(ouro_state *st, TaskObject *task, PyObject *fut)
     return cancelled < 0 ? -1 : 0;
 }
 
-static int
+static inline int
+now_waiting(ouro_state *st, TaskObject *task, PyObject *fut)
+{
+    Py_XSETREF(task->waiter, Py_NewRef(fut));
+    return task->fut.must_cancel ? pass_cancellation_on(st, task, fut) : 0;
+}
+
+static OURO_COLD int
 add_wakeup(ouro_state *st, TaskObject *task, PyObject *fut)
 {
     PyObject *wakeup = ouro_task_wakeup_callable(st, task);
@@ -136,7 +140,7 @@ add_wakeup(ouro_state *st, TaskObject *task, PyObject *fut)
 }
 
 /* A future of our exact types was yielded. */
-static int
+static inline int
 wait_for_ours(ouro_state *st, TaskObject *task, FutureObject *fut)
 {
     if ((PyObject *)fut == (PyObject *)task) {
@@ -157,7 +161,10 @@ wait_for_ours(ouro_state *st, TaskObject *task, FutureObject *fut)
         return now_waiting(st, task, (PyObject *)fut);
     }
     Py_INCREF(task); /* the queue's reference */
-    if (ouro_watch(st, (PyObject *)fut, &task->job) < 0) {
+    if (fut->state == FUTURE_PENDING) {
+        ou_line_push(&fut->callbacks, &task->job);
+    }
+    else if (ouro_future_add_job(st, fut, &task->job) < 0) {
         return -1;
     }
     return now_waiting(st, task, (PyObject *)fut);
@@ -241,24 +248,22 @@ throw_into(ouro_state *st, PyObject *coro, PyObject *exception, PyObject **ret)
     return ouro_catch_stop_iteration(ret) ? PYGEN_RETURN : PYGEN_ERROR;
 }
 
-static int
-check_pending(ouro_state *st, TaskObject *task, PyObject *exception)
+static OURO_COLD int
+refuse_step(ouro_state *st, TaskObject *task, PyObject *exception)
 {
     if (task->fut.state != FUTURE_PENDING) {
         PyErr_Format(st->stock.InvalidStateError,
                      "__step(): already done: %R %R", task,
                      exception != NULL ? exception : Py_None);
-        return -1;
     }
-    if (task->coro == NULL) {
+    else {
         PyErr_SetString(PyExc_RuntimeError, "uninitialized Task object");
-        return -1;
     }
-    return 0;
+    return -1;
 }
 
 /* must_cancel: what is thrown is a CancelledError, whatever was to be. */
-static PyObject *
+static OURO_COLD PyObject *
 cancellation_to_throw(ouro_state *st, TaskObject *task, PyObject *exception)
 {
     task->fut.must_cancel = false;
@@ -270,7 +275,7 @@ cancellation_to_throw(ouro_state *st, TaskObject *task, PyObject *exception)
 }
 
 /* What the coroutine has done; out is consumed. */
-static int
+static inline int
 take_outcome(ouro_state *st, TaskObject *task, PySendResult status,
              PyObject *out)
 {
@@ -299,7 +304,7 @@ out_of_memory(TaskObject *task)
 /* There was no memory to wait for what the coroutine has yielded, or to note
  * how it has ended; nobody would step the task again.  A coroutine that still
  * runs gets the MemoryError; one that does not ends with it. */
-static int
+static OURO_COLD int
 recover(ouro_state *st, TaskObject *task, PyObject *coro, PySendResult status)
 {
     PyObject *error = PyErr_GetRaisedException();
@@ -322,8 +327,8 @@ recover(ouro_state *st, TaskObject *task, PyObject *coro, PySendResult status)
 int
 ouro_task_step(ouro_state *st, TaskObject *task, PyObject *exception)
 {
-    if (check_pending(st, task, exception) < 0) {
-        return -1;
+    if (task->fut.state != FUTURE_PENDING || task->coro == NULL) {
+        return refuse_step(st, task, exception);
     }
     Py_XINCREF(exception);
     if (task->fut.must_cancel) {
@@ -394,6 +399,15 @@ outcome_to_throw(ouro_state *st, PyObject *fut, PyObject **ret)
     return 1;
 }
 
+/* A future of ours with a result: there is nothing to throw. */
+static inline bool
+has_result(ouro_state *st, PyObject *object)
+{
+    FutureObject *fut = (FutureObject *)object;
+    return ouro_future_exact(st, object) && fut->state == FUTURE_FINISHED
+           && !fut->failed;
+}
+
 int
 ouro_task_wakeup(ouro_state *st, TaskObject *task, PyObject *fut)
 {
@@ -422,7 +436,7 @@ step_in_context(LoopCore *loop, TaskObject *task)
 {
     ouro_state *st = loop->st;
     PyObject *exception = NULL;
-    if (task->waiter != NULL
+    if (task->waiter != NULL && !has_result(st, task->waiter)
         && outcome_to_throw(st, task->waiter, &exception) < 0) {
         exception = PyErr_GetRaisedException();
     }
@@ -449,7 +463,7 @@ step_in_context(LoopCore *loop, TaskObject *task)
 }
 
 /* An exception left the step: what Handle._run() would report. */
-static int
+static OURO_COLD int
 report_failed_step(LoopCore *loop, TaskObject *task)
 {
     if (loop == NULL) {
@@ -470,7 +484,7 @@ report_failed_step(LoopCore *loop, TaskObject *task)
 }
 
 /* The task has got another loop since its job was queued on `here`. */
-static int
+static OURO_COLD int
 step_moved(LoopCore *here, TaskObject *task)
 {
     ouro_state *st = ouro_state_of((PyObject *)task);
@@ -485,7 +499,7 @@ step_moved(LoopCore *here, TaskObject *task)
 }
 
 /* What is a context by its method run() alone. */
-static int
+static OURO_COLD int
 step_by_run(LoopCore *here, TaskObject *task, PyObject *context)
 {
     ouro_state *st = ouro_state_of((PyObject *)task);

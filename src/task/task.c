@@ -175,7 +175,8 @@ task_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 static PyObject *
 task_alloc(ouro_state *st)
 {
-    PyObject *self = ouro_freelist_pop(&st->free_tasks, st->types.Task);
+    PyObject *self =
+        ouro_freelist_pop(&st->free_tasks, st->types.Task, sizeof(TaskObject));
     if (self == NULL) {
         return task_tp_new(st->types.Task, NULL, NULL);
     }
