@@ -47,13 +47,14 @@ ouro_asyncbound_new(ouro_state *st, PyObject *method,
         if (object == NULL) {
             return NULL;
         }
+        /* (These two it keeps from life to life.) */
+        as_bound(object)->vectorcall = asyncbound_vectorcall;
+        as_bound(object)->st = st;
     }
     AsyncBoundObject *bound = as_bound(object);
     bound->method = Py_NewRef(method);
     bound->self = Py_NewRef(self);
     bound->call = call;
-    bound->vectorcall = asyncbound_vectorcall;
-    bound->st = st;
     return object;
 }
 

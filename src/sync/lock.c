@@ -165,11 +165,26 @@ lock_acquire_abort(AwaitObject *self, PyObject **Py_UNUSED(ret))
     return AWAIT_ERROR;
 }
 
+/* Nobody has replaced anything of it, and nobody waits. */
+static inline bool
+lock_plain_and_alone(LockObject *lock)
+{
+    return lock->waiters.count == 0 && lock->waiters.shared == NULL
+           && lock_plain(lock);
+}
+
 static await_status
 lock_enter_poll(AwaitObject *self, PyObject **ret)
 {
+    LockObject *lock = as_lock(self->owner);
+    if (self->step == STEP_START && lock->locked == Py_False
+        && lock_plain_and_alone(lock)) {
+        Py_SETREF(lock->locked, Py_NewRef(Py_True));
+        *ret = Py_NewRef(Py_None);
+        return AWAIT_RETURN;
+    }
     if (self->step == STEP_DELEGATED
-        || (self->step == STEP_START && !lock_plain(as_lock(self->owner)))) {
+        || (self->step == STEP_START && !lock_plain(lock))) {
         return ouro_enter_poll(self, ret);
     }
     return lock_acquire_poll(self, ret);
@@ -186,6 +201,11 @@ static await_status
 lock_exit_poll(AwaitObject *self, PyObject **ret)
 {
     LockObject *lock = as_lock(self->owner);
+    if (lock->locked == Py_True && lock_plain_and_alone(lock)) {
+        Py_SETREF(lock->locked, Py_NewRef(Py_False));
+        *ret = Py_NewRef(Py_None);
+        return AWAIT_RETURN;
+    }
     if (!lock_plain(lock)) {
         return ouro_exit_poll(self, ret);
     }

@@ -1,6 +1,7 @@
 """No Python code of asyncio's or ours runs when locks and queues are used."""
 
 import asyncio
+import gc
 import os
 import sys
 
@@ -17,6 +18,7 @@ FOLDERS = tuple(os.path.dirname(os.path.abspath(module.__file__)) + os.sep
 def frames_of(function, *args):
     """The Python functions of the two packages that a call runs."""
     seen = set()
+    gc.collect()  # what others have left to be finalized
 
     def profile(frame, event, arg):
         code = frame.f_code
