@@ -33,8 +33,8 @@ NATIVE = list(WORLDS)[:2]
 # has none.)
 CONTEXTS = sys.version_info >= (3, 12)
 STOCK = asyncio, asyncio.SelectorEventLoop, asyncio.Task
-HAND = [("send", None), ("throw", KeyError("thrown")), ("close",), ("drop",),
-        ("throw", asyncio.CancelledError("by hand"))]
+HAND = [("send", None), ("throw", KeyError), ("close",), ("drop",),
+        ("throw", asyncio.CancelledError)]
 # (turn, turn of the second or None, before the wake-up?, by a callback?)
 SCHEDULES = [
     (first, second, before, soon)
@@ -44,21 +44,6 @@ SCHEDULES = [
     if WAKE in (first, second) or (before and not soon)]
 BY_HAND = [(first, second, before) for first, second, before, soon in SCHEDULES
            if not soon and second in (None, first + 1)]
-# (A second cancellation of 3.11's wait_for() has the first as context; ours
-# has none.)
-CONTEXTS = sys.version_info >= (3, 12)
-STOCK = asyncio, asyncio.SelectorEventLoop, asyncio.Task
-HAND = [("send", None), ("throw", KeyError("thrown")), ("close",), ("drop",),
-        ("throw", asyncio.CancelledError("by hand"))]
-# (turn, turn of the second or None, before the wake-up?, by a callback?)
-SCHEDULES = [
-    (first, second, before, soon)
-    for first in range(WAKE + 3)
-    for second in (None, first, first + 1)
-    for before, soon in itertools.product((True, False), repeat=2)
-    if first == WAKE or second == WAKE or before]
-BY_HAND = [(first, second, before) for first, second, before, soon in SCHEDULES
-           if soon and second in (None, first + 1)]
 
 
 def describe(error):

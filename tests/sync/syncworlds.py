@@ -33,13 +33,17 @@ STOCK = kit(asyncio)
 NATIVE = kit(ouro)
 DERIVED = kit(derived)
 
-# name -> (loop, primitives): each is compared with asyncio alone.
+# name -> (loop, primitives, type of the tasks, if it is not the loop's): each
+# is compared with asyncio alone.
 WORLDS = {
-    "native": (ouro.Loop, NATIVE),
-    "native on asyncio's loop": (asyncio.SelectorEventLoop, NATIVE),
-    "asyncio's on the native loop": (ouro.Loop, STOCK),
-    "derived": (ouro.Loop, DERIVED),
-    "derived on asyncio's loop": (asyncio.SelectorEventLoop, DERIVED),
+    "native": (ouro.Loop, NATIVE, None),
+    "native on asyncio's loop": (asyncio.SelectorEventLoop, NATIVE, None),
+    "native in asyncio's tasks": (ouro.Loop, NATIVE, asyncio.Task),
+    "asyncio's on the native loop": (ouro.Loop, STOCK, None),
+    "asyncio's in native tasks": (asyncio.SelectorEventLoop, STOCK,
+                                  ouro.Task),
+    "derived": (ouro.Loop, DERIVED, None),
+    "derived on asyncio's loop": (asyncio.SelectorEventLoop, DERIVED, None),
 }
 
 
@@ -62,10 +66,12 @@ def plain(text):
 class World:
     """A loop, a primitive, tasks 0, 1, ... that use it, and their trace."""
 
-    def __init__(self, loop, primitives, make):
+    def __init__(self, loop, primitives, task_class, make):
         self.loop = loop
+        self.task_class = task_class
         self.trace = []
         self.tasks = []
+        self.by_hand = []
         self.turns = 0
         self.kit = primitives
         self.it = make(primitives)
@@ -87,7 +93,40 @@ class World:
             except BaseException as error:
                 log("raises", describe(error))
 
-        self.tasks.append(self.loop.create_task(run()))
+        if self.task_class is None:
+            self.tasks.append(self.loop.create_task(run()))
+        else:
+            self.tasks.append(self.task_class(run(), loop=self.loop))
+
+    def drive(self, action, *args):
+        """A coroutine that no task runs: its first step, in the next turn."""
+        def first():
+            number = len(self.by_hand)
+            self.by_hand.append(action(
+                self.it, lambda *what: self.log("hand", number, *what),
+                *args))
+            self.step(number, "send", None)
+
+        self.loop.call_soon(first)
+
+    def step(self, number, method, *args):
+        """One of those goes on, or ends."""
+        if not self.by_hand:
+            return
+        number %= len(self.by_hand)
+        if method == "drop":
+            self.by_hand[number] = None
+        elif self.by_hand[number] is not None:
+            try:
+                result = getattr(self.by_hand[number], method)(*args)
+            except BaseException as error:
+                self.log("hand", number, method, describe(error))
+            else:
+                self.log("hand", number, method, type(result).__name__)
+
+    def later(self, *what):
+        """Such a step in the next turn."""
+        self.loop.call_soon(self.step, *what)
 
     def now(self, operation, *args):
         """Call operation(it, *args) from outside, between two turns."""
@@ -129,6 +168,9 @@ class World:
 
     def end(self):
         """Cancel what goes on; what cannot be stopped is written down."""
+        for number in range(len(self.by_hand)):
+            self.later(number, "close")
+            self.later(number, "drop")
         for _ in range(10):
             if all(task.done() for task in self.tasks):
                 break
@@ -147,15 +189,15 @@ class Twin:
     """asyncio's world and the one that is compared with it."""
 
     def __init__(self, name):
-        loop_factory, self.primitives = WORLDS[name]
+        loop_factory, self.primitives, self.task_class = WORLDS[name]
         self.loops = asyncio.SelectorEventLoop(), loop_factory()
         self.worlds = []
 
     def make(self, make):
         """Two new worlds, with the primitive that make(kit) returns."""
-        self.worlds = [World(loop, primitives, make) for loop, primitives
-                       in zip(self.loops, (STOCK, self.primitives),
-                              strict=True)]
+        stock, other = self.loops
+        self.worlds = [World(stock, STOCK, None, make),
+                       World(other, self.primitives, self.task_class, make)]
 
     def do(self, method, *args):
         for world in self.worlds:
