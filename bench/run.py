@@ -27,6 +27,7 @@ def main():
     run("echo.py", "--json", RESULTS / f"echo-{VERSION}.json")
     run("udp.py", "--json", RESULTS / f"udp-{VERSION}.json")
     run("tls_echo.py", "--json", RESULTS / f"tls-{VERSION}.json")
+    run("threads.py")
     run("memory.py")
     if VERSION == "3.11":
         run("plot.py", workloads, HERE.parent / "docs" / "ratios.svg")

@@ -1,6 +1,7 @@
 /* The inbox: nothing posted is lost, one wake-up for many posts. */
 #include <errno.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/wait.h>
 
 #include "check.h"
@@ -179,11 +180,15 @@ poster_main(void *arg)
     return NULL;
 }
 
-TEST(threads_post_while_the_loop_waits)
+/* Every second wait looks for so many seconds first. */
+static void
+threads_post(double look)
 {
     ou_loop loop;
     REQUIRE(ou_loop_open(&loop, NULL, NULL) == 0);
     poster posters[THREADS];
+    run_count = 0;
+    memset(next_number, 0, sizeof(next_number));
     for (int i = 0; i < THREADS; i++) {
         posters[i].loop = &loop;
         posters[i].index = i;
@@ -192,13 +197,24 @@ TEST(threads_post_while_the_loop_waits)
             == 0);
     }
     /* A lost wake-up would block for ever. */
-    while (run_count < (long)THREADS * POSTS) {
+    for (int i = 0; run_count < (long)THREADS * POSTS; i++) {
+        ou_loop_expect(&loop, i % 2 ? look : 0);
         CHECK_EQUAL(probe_wait_turn(&loop), 0);
     }
     for (int i = 0; i < THREADS; i++) {
         pthread_join(posters[i].thread, NULL);
     }
     ou_loop_close(&loop);
+}
+
+TEST(threads_post_while_the_loop_waits)
+{
+    threads_post(0);
+}
+
+TEST(threads_post_while_the_loop_looks)
+{
+    threads_post(20e-6);
 }
 
 static void *
@@ -227,7 +243,8 @@ TEST(threads_wake_without_a_job)
     run_count = 0;
     pthread_t thread;
     REQUIRE(pthread_create(&thread, NULL, waker_main, &loop) == 0);
-    while (run_count < 1) {
+    for (int i = 0; run_count < 1; i++) {
+        ou_loop_expect(&loop, i % 2 ? 10e-6 : 0);
         CHECK_EQUAL(probe_wait_turn(&loop), 0);
     }
     pthread_join(thread, NULL);
@@ -277,6 +294,7 @@ main(void)
     RUN(looking_needs_no_wakeup);
     RUN(drain);
     RUN(threads_post_while_the_loop_waits);
+    RUN(threads_post_while_the_loop_looks);
     RUN(threads_wake_without_a_job);
     RUN(a_child_wakes_nobody);
     return check_report();
