@@ -271,6 +271,10 @@ ouro_parse(const ouro_signature *signature, PyObject *const *args,
         fits = bind_keyword(signature, PyTuple_GET_ITEM(kwnames, i),
                             args[nargs + i], ret);
     }
+    if (fits && keywords == 0 && nargs >= signature->required
+        && signature->required_keywords == 0) {
+        return 0;
+    }
     if (fits && is_complete(signature, ret)) {
         return 0;
     }

@@ -14,7 +14,7 @@
 /* --- what a body waits for ------------------------------------------- */
 
 /* A coroutine that somebody else awaits has a cr_await. */
-static int
+static OURO_COLD int
 check_not_awaited(PyObject *coroutine)
 {
     PyObject *awaited = PyObject_GetAttrString(coroutine, "cr_await");
@@ -43,7 +43,7 @@ is_generator_coroutine(PyObject *object)
     return iterable;
 }
 
-static PyObject *
+static OURO_COLD PyObject *
 refuse_object(ouro_state *st, PyObject *object)
 {
     return PyErr_Format(
@@ -55,7 +55,7 @@ refuse_object(ouro_state *st, PyObject *object)
 }
 
 /* object.__await__() has returned what is not an iterator. */
-static PyObject *
+static OURO_COLD PyObject *
 refuse_returned(ouro_state *st, PyObject *object, PyObject *returned,
                 bool coroutine)
 {
@@ -268,7 +268,7 @@ ouro_await_clear_body(AwaitObject *self)
 }
 
 /* PEP 479: a StopIteration would be taken for a return. */
-static void
+static OURO_COLD void
 replace_stop_iteration(const char *message)
 {
     if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {

@@ -187,13 +187,22 @@ typedef struct ouro_module_head {
 #    define OURO_MODULE_STATE(module) PyModule_GetState(module)
 #endif
 
+/* What leads to these is rare, too. */
+PyAPI_FUNC(void) PyErr_SetString(PyObject *, const char *) OURO_COLD;
+PyAPI_FUNC(PyObject *) PyErr_Format(PyObject *, const char *, ...) OURO_COLD;
+PyAPI_FUNC(PyObject *) PyErr_NoMemory(void) OURO_COLD;
+PyAPI_FUNC(void) PyErr_WriteUnraisable(PyObject *) OURO_COLD;
+
 /* The bytes of an object that nobody else has are about to change. */
 static inline void
 ouro_bytes_forget_hash(PyObject *bytes)
 {
-    _Py_COMP_DIAG_PUSH _Py_COMP_DIAG_IGNORE_DEPR_DECLS((PyBytesObject *)bytes)
-        ->ob_shash = -1;
+    /* clang-format off */
+    _Py_COMP_DIAG_PUSH
+    _Py_COMP_DIAG_IGNORE_DEPR_DECLS
+    ((PyBytesObject *)bytes)->ob_shash = -1;
     _Py_COMP_DIAG_POP
+    /* clang-format on */
 }
 
 #if PY_VERSION_HEX >= 0x030e0000

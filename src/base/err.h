@@ -8,8 +8,8 @@
 
 /* Raise the OSError subclass for -error (a negative result of the engine),
  * with strerror's text, and NULL / -1 for the caller to return. */
-PyObject *ouro_raise_errno(int error);
-int ouro_raise_errno_int(int error);
+PyObject *ouro_raise_errno(int error) OURO_COLD;
+int ouro_raise_errno_int(int error) OURO_COLD;
 
 /* The same as an exception object, not raised. */
 PyObject *ouro_errno_exception(int error);

@@ -23,7 +23,7 @@ typedef struct ouro_intact {
 int ouro_intact_init(ouro_intact *intact, PyTypeObject *type);
 
 /* Compare again; never fails. */
-bool ouro_intact_compare(ouro_intact *intact);
+bool ouro_intact_compare(ouro_intact *intact) OURO_COLD;
 
 static inline bool
 ouro_intact_check(ouro_intact *intact)

@@ -324,6 +324,14 @@ freelist_clear(ouro_freelist *list)
     list->count = PY_SSIZE_T_MAX; /* whatever is freed from now on is freed */
 }
 
+static void
+spares_clear(ouro_spares *spares)
+{
+    for (int i = 0; i < OURO_SPARES; i++) {
+        Py_CLEAR(spares->objects[i]);
+    }
+}
+
 void
 ouro_state_clear(ouro_state *st)
 {
@@ -340,7 +348,7 @@ ouro_state_clear(ouro_state *st)
     Py_CLEAR(st->running_holder);
     Py_CLEAR(st->running_loop);
     Py_CLEAR(st->await_extras);
-    Py_CLEAR(st->spare_bytes);
+    spares_clear(&st->spares);
     table_clear((PyObject **)&st->types, TABLE_LENGTH(st->types));
     table_clear((PyObject **)&st->stock, TABLE_LENGTH(st->stock));
     snapshots_clear(SNAPSHOTS(st->sync));

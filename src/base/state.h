@@ -232,6 +232,15 @@ typedef struct ouro_freelist {
     Py_ssize_t count;
 } ouro_freelist;
 
+/* Bytes objects that were given out, of which some may be ours alone by now:
+ * a ring of the last ones. */
+enum { OURO_SPARES = 64 };
+
+typedef struct ouro_spares {
+    PyObject *objects[OURO_SPARES];
+    unsigned last; /* the place of the one given out last */
+} ouro_spares;
+
 /* A protocol type of ours and its table (net/protocol_ops.h). */
 enum { OURO_PROTOCOLS_MAX = 4 };
 
@@ -275,7 +284,7 @@ struct ouro_state {
     ouro_features has;
     bool installed; /* ouro.install() is in force */
 
-    PyObject *spare_bytes; /* base/bytes.c, or NULL */
+    ouro_spares spares; /* base/bytes.c */
     /* base: what send() does to the iterator of `await` on an exact future of
      * ours, pending or done; from the task room. */
     PySendResult (*future_send)(PyObject *future, PyObject **ret);

@@ -69,7 +69,7 @@ tcp_used(TcpObject *self, size_t got, size_t wanted)
     }
 }
 
-static int
+static OURO_COLD int
 tcp_on_eof(ouro_state *st, TcpObject *self)
 {
     if (ouro_transport_debug(st, &self->base, "%r received EOF") < 0) {
@@ -98,7 +98,7 @@ tcp_on_eof(ouro_state *st, TcpObject *self)
 }
 
 /* What recv() returned that is no bytes: the end, an error, or nothing. */
-static int
+static OURO_COLD int
 tcp_no_bytes(ouro_state *st, TcpObject *self, ssize_t result)
 {
     if (result == 0) {
@@ -194,7 +194,9 @@ tcp_get_buffer(ouro_state *st, PyObject *protocol)
     if (buffer == NULL) {
         return NULL;
     }
-    Py_ssize_t length = PyObject_Size(buffer);
+    Py_ssize_t length = PyByteArray_CheckExact(buffer)
+                            ? PyByteArray_GET_SIZE(buffer)
+                            : PyObject_Size(buffer);
     if (length == 0) {
         PyErr_SetString(PyExc_RuntimeError,
                         "get_buffer() returned an empty buffer");
@@ -206,7 +208,7 @@ tcp_get_buffer(ouro_state *st, PyObject *protocol)
 }
 
 /* Say in recv_into()'s words why it cannot write into that. */
-static void
+static OURO_COLD void
 explain_bad_buffer(PyObject *buffer)
 {
     PyObject *error = PyErr_GetRaisedException();
@@ -222,6 +224,31 @@ explain_bad_buffer(PyObject *buffer)
     Py_XDECREF(args);
 }
 
+/* recv() as much as there is room for in buffer; *ret_got is what it said.
+ * 0, or -1: it is none that can be written into. */
+static int
+tcp_receive_into(TcpObject *self, PyObject *buffer, size_t *ret_wanted,
+                 ssize_t *ret_got)
+{
+    int fd = self->base.fd;
+    if (PyByteArray_CheckExact(buffer)) {
+        /* Nobody can resize it meanwhile. */
+        *ret_wanted = (size_t)PyByteArray_GET_SIZE(buffer);
+        *ret_got =
+            ou_sock_recv(fd, PyByteArray_AS_STRING(buffer), *ret_wanted);
+        return 0;
+    }
+    Py_buffer view;
+    if (PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0) {
+        explain_bad_buffer(buffer);
+        return -1;
+    }
+    *ret_wanted = (size_t)view.len;
+    *ret_got = ou_sock_recv(fd, view.buf, *ret_wanted);
+    PyBuffer_Release(&view);
+    return 0;
+}
+
 static int
 tcp_receive_buffered(ouro_state *st, TcpObject *self)
 {
@@ -234,18 +261,15 @@ tcp_receive_buffered(ouro_state *st, TcpObject *self)
             "Fatal error: protocol.get_buffer() call failed.");
         goto done;
     }
-    Py_buffer view;
-    if (PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0) {
-        explain_bad_buffer(buffer);
+    size_t wanted;
+    ssize_t got;
+    int received = tcp_receive_into(self, buffer, &wanted, &got);
+    Py_DECREF(buffer);
+    if (received < 0) {
         result = ouro_transport_fatal(st, &self->base,
                                       "Fatal read error on socket transport");
-        Py_DECREF(buffer);
         goto done;
     }
-    size_t wanted = (size_t)view.len;
-    ssize_t got = ou_sock_recv(self->base.fd, view.buf, wanted);
-    PyBuffer_Release(&view);
-    Py_DECREF(buffer);
     if (got <= 0) {
         result = tcp_no_bytes(st, self, got);
         goto done;
@@ -272,8 +296,8 @@ done:
 /* A large transfer to a protocol of ours: into its own memory.  1: it has
  * been tried, and *ret_result is receive()'s. */
 static int
-tcp_receive_into(ouro_state *st, TcpObject *self, const protocol_ops *ops,
-                 int *ret_result)
+tcp_receive_own(ouro_state *st, TcpObject *self, const protocol_ops *ops,
+                int *ret_result)
 {
     if (!self->large || ops->receive_into == NULL) {
         return 0;
@@ -307,7 +331,7 @@ static int
 tcp_receive_native(ouro_state *st, TcpObject *self, const protocol_ops *ops)
 {
     int result = 0;
-    if (tcp_receive_into(st, self, ops, &result)) {
+    if (tcp_receive_own(st, self, ops, &result)) {
         return result;
     }
     char *scratch = ou_loop_scratch(ouro_transport_engine(&self->base));

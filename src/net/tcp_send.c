@@ -71,7 +71,7 @@ ouro_tcp_flush_old(PyObject *object)
                : 0;
 }
 
-static int
+static OURO_COLD int
 tcp_flush_tell(ouro_state *st, TransportObject *base, int error)
 {
     return tcp_not_sent(st, (TcpObject *)base, error);
@@ -138,7 +138,7 @@ tcp_all_sent(ouro_state *st, TcpObject *self)
 }
 
 /* The connection has failed while bytes were waiting. */
-static int
+static OURO_COLD int
 tcp_send_failed(ouro_state *st, TcpObject *self, int error)
 {
     TransportObject *base = &self->base;
@@ -349,7 +349,7 @@ tcp_gather(TcpObject *self)
 /* ---- the methods ------------------------------------------------------- */
 
 /* write() after the connection was lost. */
-static int
+static OURO_COLD int
 tcp_write_lost(ouro_state *st, TcpObject *self)
 {
     if (self->base.conn_lost >= LOG_LOST_WRITES) {

@@ -301,16 +301,18 @@ static const transport_ops tcp_ops = {
 const transport_ops *
 ouro_transport_ops(ouro_state *st, PyObject *transport)
 {
+    if (Py_TYPE(transport) == st->types.SocketTransport) {
+        return ouro_transport(transport)->dict == NULL
+                       && ouro_intact_check(&st->transports.SocketTransport)
+                   ? &tcp_ops
+                   : NULL;
+    }
     if (Py_TYPE(transport) == st->types.SSLProtocolTransport) {
         return ouro_tls_transport_plain(st, transport)
                    ? &ouro_tls_transport_ops
                    : NULL;
     }
-    return Py_TYPE(transport) == st->types.SocketTransport
-                   && ouro_transport(transport)->dict == NULL
-                   && ouro_intact_check(&st->transports.SocketTransport)
-               ? &tcp_ops
-               : ouro_pipe_ops(st, transport);
+    return ouro_pipe_ops(st, transport);
 }
 
 int

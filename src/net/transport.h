@@ -166,24 +166,25 @@ void ouro_transport_leave(PyObject *entered);
  * (OSErrors in debug mode only) and aborts.  0; -1 if the exception leaves
  * the loop (it is then still set). */
 int ouro_transport_fatal(ouro_state *st, TransportObject *self,
-                         const char *message);
+                         const char *message) OURO_COLD;
 /* Its first half: report the current exception (quiet: in debug mode only).
  * 0 and the exception (owned); -1 as above. */
 int ouro_transport_tell_fatal(ouro_state *st, TransportObject *self,
                               const char *message, bool quiet,
-                              PyObject **ret_exception);
+                              PyObject **ret_exception) OURO_COLD;
 
 /* The current exception has left a step of the transport: self.method(arg)
  * as asyncio's handle calls it ("Exception in callback"). arg may be NULL.
  * 0, or -1 if it leaves the loop. */
 int ouro_transport_step_failed(TransportObject *self, PyObject *loop,
-                               const char *method, PyObject *arg);
+                               const char *method, PyObject *arg) OURO_COLD;
 
 /* A flush at the end of a job has failed with -errno: tell() says so, in the
  * transport's context.  An exception of the job itself is kept. 0/-1. */
 int ouro_transport_flush_failed(TransportObject *self, int error,
                                 int (*tell)(ouro_state *st,
-                                            TransportObject *self, int error));
+                                            TransportObject *self,
+                                            int error)) OURO_COLD;
 
 /* ---- flow control of writing ------------------------------------------- */
 

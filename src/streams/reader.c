@@ -84,7 +84,7 @@ extended(PyObject *storage, PyObject *data)
     return PyObject_CallMethod(storage, "extend", "O", data);
 }
 
-static int
+static OURO_COLD int
 append_any(StreamReaderObject *reader, PyObject *data)
 {
     PyObject *copy = PyByteArray_FromStringAndSize(NULL, 0);
