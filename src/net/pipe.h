@@ -20,8 +20,8 @@ typedef struct PipeObject {
     bool gathers; /* writes may leave together */
     bool blocked; /* the pipe takes no more: wait until it does */
     ou_outbuf out;
-    ou_job flush;       /* queued to the end of the job that writes */
-    double gathered_at; /* when the oldest of what waits for it was written */
+    ou_job flush;         /* queued to the end of the job that writes */
+    uint64_t gathered_at; /* ticks when what waits for it was begun */
 } PipeObject;
 
 static inline PipeObject *

@@ -76,8 +76,12 @@ ouro_pipe_flush(PyObject *object)
 int
 ouro_pipe_flush_old(PyObject *object)
 {
-    return ouro_pipe_gathered(object)
-                   && ou_clock_now() - ouro_pipe(object)->gathered_at > OLD
+    PipeObject *self = ouro_pipe(object);
+    if (!ouro_pipe_gathered(object) || self->base.loop == NULL) {
+        return 0;
+    }
+    ou_loop *engine = ouro_transport_engine(&self->base);
+    return ou_ticker_age(&engine->ticker, self->gathered_at) > OLD
                ? ouro_pipe_flush(object)
                : 0;
 }
@@ -341,7 +345,7 @@ pipe_gather(PipeObject *self, PyObject *data, const char *bytes, size_t size)
     if (ou_job_queued(&self->flush)) {
         return ouro_pipe_flush_old((PyObject *)self);
     }
-    self->gathered_at = ou_clock_now();
+    self->gathered_at = ou_clock_ticks();
     Py_INCREF(self);
     ou_loop_defer(ouro_transport_engine(base), &self->flush);
     return 0;

@@ -14,8 +14,8 @@
 typedef struct TcpObject {
     TransportObject base;
     ou_outbuf out;
-    ou_job flush;       /* queued to the end of the job that writes */
-    double gathered_at; /* when the oldest of what waits for it was written */
+    ou_job flush;           /* queued to the end of the job that writes */
+    uint64_t gathered_at;   /* ticks when what waits for it was begun */
     PyObject *empty_waiter; /* sendfile() waits for it, or NULL */
     ou_address local;       /* what extra information is made of; length 0: */
     ou_address peer;        /* ... it has been made when the transport was */

@@ -65,8 +65,12 @@ ouro_tcp_flush(PyObject *object)
 int
 ouro_tcp_flush_old(PyObject *object)
 {
-    return ouro_tcp_gathered(object)
-                   && ou_clock_now() - ouro_tcp(object)->gathered_at > OLD
+    TcpObject *self = ouro_tcp(object);
+    if (!ouro_tcp_gathered(object) || self->base.loop == NULL) {
+        return 0;
+    }
+    ou_loop *engine = ouro_transport_engine(&self->base);
+    return ou_ticker_age(&engine->ticker, self->gathered_at) > OLD
                ? ouro_tcp_flush(object)
                : 0;
 }
@@ -340,7 +344,7 @@ tcp_gather(TcpObject *self)
     if (ou_job_queued(&self->flush)) {
         return ouro_tcp_flush_old((PyObject *)self);
     }
-    self->gathered_at = ou_clock_now();
+    self->gathered_at = ou_clock_ticks();
     Py_INCREF(self);
     ou_loop_defer(ouro_transport_engine(base), &self->flush);
     return 0;

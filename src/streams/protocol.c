@@ -340,8 +340,11 @@ stream_usable(PyObject *object)
     if (!ouro_stream_protocol_plain(st, object)) {
         return false;
     }
-    PyObject *reader =
-        ouro_stream_protocol_reader(ouro_stream_protocol(object));
+    StreamProtocolObject *self = ouro_stream_protocol(object);
+    if (self->rooted != NULL) {
+        return ouro_reader_plain(st, (StreamReaderObject *)self->rooted);
+    }
+    PyObject *reader = ouro_stream_protocol_reader(self);
     if (reader == NULL) {
         return true;
     }

@@ -35,6 +35,7 @@ ou_loop_open(ou_loop *loop, const ou_poller_backend *backend, void *extension)
     loop->poller.backend = backend != NULL ? backend : &ou_poller_epoll;
     loop->poller.fd = -1;
     loop->poller.extension = extension;
+    ou_ticker_start(&loop->ticker);
     ou_fork_mark_set(&loop->mark);
     int result = ou_inbox_open(&loop->inbox);
     if (result < 0) {

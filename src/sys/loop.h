@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "sys/fork.h"
+#include "sys/clock.h"
 #include "sys/inbox.h"
 #include "sys/io.h"
 #include "sys/job.h"
@@ -42,6 +43,7 @@ struct ou_loop {
     ou_queue io_again; /* I/O jobs of the next turn that need no event */
     ou_queue deferred; /* see ou_loop_defer() */
     ou_timers timers;
+    ou_ticker ticker;  /* began with the loop */
     double resolution; /* timers due within this many seconds are due now */
     ou_inbox inbox;
     ou_io wake_io; /* watches the inbox's eventfd */

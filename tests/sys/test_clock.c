@@ -31,11 +31,28 @@ TEST(resolution_is_fine)
     CHECK(ou_clock_resolution() <= 0.01);
 }
 
+TEST(ticks_have_an_age)
+{
+    ou_ticker ticker;
+    ou_ticker_start(&ticker);
+    uint64_t stamp = ou_clock_ticks();
+    double begin = ou_clock_now();
+    while (ou_clock_now() - begin < 20e-3) {
+    }
+    uint64_t later = ou_clock_ticks();
+    double age = ou_ticker_age(&ticker, stamp);
+    CHECK(age > 15e-3);
+    CHECK(age <= ou_clock_now() - ticker.time);
+    CHECK(ou_ticker_age(&ticker, later) < age);
+    CHECK(ou_ticker_age(&ticker, ticker.ticks - 1) == 0);
+}
+
 int
 main(void)
 {
     RUN(is_the_monotonic_clock);
     RUN(never_goes_back);
     RUN(resolution_is_fine);
+    RUN(ticks_have_an_age);
     return check_report();
 }
