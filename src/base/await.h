@@ -69,7 +69,7 @@ struct AwaitObject {
     bool small : 1;      /* it ends before `a` */
     bool on_future : 1;  /* `waiting` is an exact future of ours; else it is
                             an iterator, of a small one (iterator, object) */
-    bool has_extras : 1; /* in the module's state, see coroutine.c */
+    bool has_extras : 1; /* see coroutine_attrs.c */
     /* Not in a small one: */
     PyObject *a;
     PyObject *b;

@@ -1,7 +1,7 @@
 /* awaitdrive.h - what the files about coroutines share: how one is driven
- * (await.c), its Python type (coroutine.c), the iterator over it
- * (awaitwrapper.c), what debuggers see of it (awaitframe.c).  Other rooms
- * need await.h alone.
+ * (await.c), its Python type (coroutine.c, coroutine_attrs.c), the iterator
+ * over it (awaitwrapper.c), what debuggers see of it (awaitframe.c).  Other
+ * rooms need await.h alone.
  */
 #ifndef OURO_AWAITDRIVE_H
 #define OURO_AWAITDRIVE_H
@@ -15,6 +15,12 @@ enum await_state {
     AWAIT_CLOSED,
     AWAIT_SHOWN, /* is none: part of another one, to be looked at */
 };
+
+static inline AwaitObject *
+ouro_as_await(PyObject *object)
+{
+    return (AwaitObject *)object;
+}
 
 /* The three things a driver can do; PYGEN_ERROR has an exception set. */
 PySendResult ouro_await_send(AwaitObject *self, PyObject *arg, PyObject **ret);
@@ -39,6 +45,15 @@ PyObject *ouro_coroutine_iternext(PyObject *self);
 PyObject *ouro_coroutine_send(PyObject *self, PyObject *arg);
 PyObject *ouro_coroutine_throw(PyObject *self, PyObject *const *args,
                                Py_ssize_t nargs);
+
+/* The attributes, and what is kept for them outside of the coroutine: to be
+ * dropped at the end of its life. */
+extern PyGetSetDef ouro_coroutine_getset[];
+PyObject *ouro_coroutine_repr(PyObject *self);
+void ouro_coroutine_drop_extras(AwaitObject *self);
+/* cr_origin, where sys.set_coroutine_origin_tracking_depth() is in force. 0
+ * or -1. */
+int ouro_coroutine_record_origin(AwaitObject *self, int depth);
 
 /* A new iterator that drives a coroutine of ours. */
 PyObject *ouro_await_wrapper(ouro_state *st, PyObject *coroutine);

@@ -300,7 +300,7 @@ struct ouro_state {
     ouro_freelist free_tasks;
     ouro_freelist free_awaits;
     ouro_freelist free_small_awaits;
-    PyObject *await_extras; /* dict, or NULL: see base/coroutine.c */
+    PyObject *await_extras; /* dict, or NULL: see coroutine_attrs.c */
     ouro_freelist free_asyncbounds;
     /* loop */
     ouro_freelist free_handles;

@@ -94,18 +94,38 @@ trsock_shutdown(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                : none_for(pass_on(self, "shutdown", &how, 1, NULL));
 }
 
+/* name(*args, **kwargs), where only a keyword `self` is wrong. */
+static PyObject *
+pass_all_on(PyObject *self, const char *name, const char *qualname,
+            PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    ouro_signature signature = {
+        .qualname = qualname,
+        .skip_self = 1,
+        .varargs = true,
+        .varkeywords = true,
+    };
+    PyObject *none[1];
+    return ouro_parse(&signature, args, nargs, kwnames, none) < 0
+               ? NULL
+               : pass_on(self, name, args, nargs, kwnames);
+}
+
 static PyObject *
 trsock_getsockopt(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames)
 {
-    return pass_on(self, "getsockopt", args, nargs, kwnames);
+    return pass_all_on(self, "getsockopt", "TransportSocket.getsockopt", args,
+                       nargs, kwnames);
 }
 
 static PyObject *
 trsock_setsockopt(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames)
 {
-    return none_for(pass_on(self, "setsockopt", args, nargs, kwnames));
+    return none_for(pass_all_on(self, "setsockopt",
+                                "TransportSocket.setsockopt", args, nargs,
+                                kwnames));
 }
 
 /* ---- what transports rely on ------------------------------------------- */
