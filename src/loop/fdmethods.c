@@ -328,8 +328,25 @@ static PyMethodDef methods[] = {
     {NULL},
 };
 
+PyDoc_STRVAR(
+    _add_reader_doc_3_15,
+    "_add_reader($self, fd, callback, *args, context=None)\n--\n\n");
+PyDoc_STRVAR(
+    _add_writer_doc_3_15,
+    "_add_writer($self, fd, callback, *args, context=None)\n--\n\n");
+
+static PyMethodDef methods_3_15[] = {
+    OURO_METHOD("_add_reader", loop__add_reader, _add_reader_doc_3_15),
+    OURO_METHOD("_add_writer", loop__add_writer, _add_writer_doc_3_15),
+    {NULL},
+};
+
 int
 ouro_fdmethods_setup(PyObject *module, ouro_state *st)
 {
-    return ouro_loop_add_methods(st, methods);
+    if (ouro_loop_add_methods(st, methods) < 0) {
+        return -1;
+    }
+    return st->has.loop.watch_context ? ouro_loop_add_methods(st, methods_3_15)
+                                      : 0;
 }

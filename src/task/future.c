@@ -87,8 +87,8 @@ int
 ouro_future_init(ouro_state *st, FutureObject *fut, PyObject *loop)
 {
     if (fut->loop != NULL && st->has.task.refuses_second_init) {
-        PyErr_Format(PyExc_RuntimeError, "%s object is already initialized",
-                     Py_TYPE(fut)->tp_name);
+        PyErr_Format(PyExc_RuntimeError, "%T object is already initialized",
+                     fut);
         return -1;
     }
     /* __init__ may be called again on a future that was used.  It is pending

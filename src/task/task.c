@@ -94,8 +94,7 @@ take_context(ouro_state *st, TaskObject *task, PyObject *context)
     if (st->has.task.checks_context && !PyContext_CheckExact(context)) {
         task->fut.log_destroy_pending = false;
         PyErr_Format(PyExc_TypeError,
-                     "a contextvars.Context was expected, got %s",
-                     Py_TYPE(context)->tp_name);
+                     "a contextvars.Context was expected, got %T", context);
         return NULL;
     }
     return Py_NewRef(context);

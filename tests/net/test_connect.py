@@ -400,9 +400,9 @@ def test_overridden_methods(listener):
             calls.append("getaddrinfo")
             return [info(listener.getsockname())]
 
-        def _add_reader(self, *args):
+        def _add_reader(self, *args, **kwargs):
             calls.append("_add_reader")
-            return super()._add_reader(*args)
+            return super()._add_reader(*args, **kwargs)
 
     loop = Loop()
     transport, _ = loop.run_until_complete(
