@@ -55,8 +55,10 @@ stream_buffer_append(stream_buffer *buffer, const char *data, size_t size)
     if (make_room(buffer, size) < 0) {
         return -1;
     }
-    memcpy(buffer->memory + buffer->tail, data, size);
-    buffer->tail += size;
+    if (size > 0) { /* (There may be no memory at all yet.) */
+        memcpy(buffer->memory + buffer->tail, data, size);
+        buffer->tail += size;
+    }
     return 0;
 }
 

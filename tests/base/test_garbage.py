@@ -8,7 +8,7 @@ import pytest
 PROGRAM = pathlib.Path(__file__).with_name("garbage.py")
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [*range(4), 9, 10, 13, 23, 47])
 def test_garbage(seed, python):
     done = python("-X", "faulthandler", PROGRAM, seed, timeout=200)
     assert done.returncode == 0, done.stderr[-3000:]

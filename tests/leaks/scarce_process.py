@@ -63,6 +63,6 @@ async def process_protocol(begin):
 
 
 for each in process_started, process_talks, process_protocol:
-    in_loop(each, 900)
+    in_loop(each, 270)
 for each in process_communicates, process_killed:
     in_loop(each)

@@ -59,3 +59,10 @@ def test_fd_of_transport_that_cannot_tell(loop):
     loop._transports[1000] = transport
     with pytest.raises(KeyError):
         loop.remove_reader(1000)
+
+
+def test_nothing_is_fed(loop):
+    """Something true without a byte, before there is any memory."""
+    reader = asyncio.StreamReader(loop=loop)
+    reader.feed_data(iter([]))
+    assert reader._buffer == b""
