@@ -370,7 +370,9 @@ ouro_subprocess_exited(ouro_state *st, SubprocessObject *self,
         || try_finish(st, self) < 0) {
         return wake_after_error(st, self);
     }
-    return st->has.process.exit_wakes ? wake_waiters(st, self) : 0;
+    return st->has.process.exit_wakes || self->unconnected
+               ? wake_waiters(st, self)
+               : 0;
 }
 
 int

@@ -32,6 +32,8 @@ typedef struct SubprocessObject {
     PyObject *context;      /* what the child's end is told in */
     bool closed;
     bool finished;
+    bool unconnected; /* connecting the pipes has failed: nothing will be told
+                       * of what is pending */
     ou_process process; /* who watches, if no child watcher does */
 } SubprocessObject;
 

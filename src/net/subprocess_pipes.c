@@ -320,6 +320,7 @@ connect_failed(AwaitObject *op, PyObject **ret)
     if (ouro_error_leaves_loop()) {
         return AWAIT_ERROR;
     }
+    ouro_subprocess(op->owner)->unconnected = true;
     PyObject *exception = PyErr_GetRaisedException();
     int result = st->has.process.connect_cleans ? close_all(st, op) : 0;
     if (result == 0 && op->a != NULL) {

@@ -88,6 +88,9 @@ def is_of_cpython(error):
         # getpeercert() of _ssl makes an SSLError with the MemoryError set.
         return isinstance(error.__cause__, MemoryError) and str(error) == (
             "<class 'ssl.SSLError'> returned a result with an exception set")
+    if isinstance(error, AttributeError):
+        # Looking an attribute up in a type is what had no memory.
+        return hasattr(error.obj, error.name or "")
     if isinstance(error, SystemError):
         return module in CPYTHONS and bool(re.match(
             "error return without exception set$|<.* returned "
@@ -102,12 +105,6 @@ def is_want_of_memory(error):
         return all(map(is_want_of_memory, error.exceptions))
     return (error is None or isinstance(error, MemoryError)
             or is_of_cpython(error))
-
-
-def closes_nothing(error):
-    """Popen() leaves the descriptors of the child's open if it fails early."""
-    return error is not None and raised_in(error) in ("subprocess",
-                                                      "contextlib")
 
 
 def descriptors():
@@ -129,7 +126,6 @@ def once(function, number):
         _testcapi.remove_mem_hooks()
     if not is_want_of_memory(error):
         return f"{error!r} came out of {raised_in(error)}"
-    forgetful = closes_nothing(error)
     error = None
     loop.set_debug(False)
     try:
@@ -142,7 +138,7 @@ def once(function, number):
     complaint = log.complaint()
     del loop, log
     gc.collect()
-    if descriptors() > before and not forgetful:
+    if descriptors() > before:
         complaint = complaint or "descriptors were left open"
     return complaint
 

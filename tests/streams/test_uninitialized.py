@@ -63,6 +63,6 @@ def test_fd_of_transport_that_cannot_tell(loop):
 
 def test_nothing_is_fed(loop):
     """Something true without a byte, before there is any memory."""
-    reader = asyncio.StreamReader(loop=loop)
+    reader = ouro.StreamReader(loop=loop)
     reader.feed_data(iter([]))
     assert reader._buffer == b""
