@@ -97,27 +97,37 @@ log_created(ouro_state *st, SubprocessObject *self, PyObject *args)
     return result;
 }
 
+/* The current exception ends the start: what there is of it is closed. */
+static int
+start_failed(ouro_state *st, SubprocessObject *self)
+{
+    PyObject *exception = PyErr_GetRaisedException();
+    if (ouro_subprocess_close(st, self) == 0) {
+        PyErr_SetRaisedException(exception);
+    }
+    else {
+        Py_DECREF(exception);
+    }
+    return -1;
+}
+
 static int
 start(ouro_state *st, SubprocessObject *self,
       const subprocess_options *options)
 {
     self->proc = call_popen(st, options);
     if (self->proc == NULL) {
-        PyObject *exception = PyErr_GetRaisedException();
-        if (ouro_subprocess_close(st, self) == 0) {
-            PyErr_SetRaisedException(exception);
-        }
-        else {
-            Py_DECREF(exception);
-        }
-        return -1;
+        return start_failed(st, self);
     }
     self->pid = PyObject_GetAttr(self->proc, st->str.pid);
     int result =
         self->pid == NULL
             ? -1
             : PyObject_SetItem(self->extra, st->str.subprocess, self->proc);
-    return result < 0 ? -1 : log_created(st, self, options->args);
+    if (result == 0) {
+        result = log_created(st, self, options->args);
+    }
+    return result < 0 ? start_failed(st, self) : 0;
 }
 
 int

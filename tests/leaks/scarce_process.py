@@ -19,6 +19,7 @@ async def end(process):
     with contextlib.suppress(ProcessLookupError):
         process.kill()
     await process.wait()
+    process._transport.close()      # (it may have lost what does that)
 
 
 @contextlib.contextmanager
