@@ -546,7 +546,8 @@ ouro_pipe_setup(PyObject *module, ouro_state *st)
     if (add_pipe_type(module, st, &read_spec, "ReadTransport",
                       &st->types.ReadPipe)
             < 0
-        || add_pipe_type(module, st, &write_spec, "WriteTransport",
+        /* asyncio's is a Transport, too, by way of _FlowControlMixin. */
+        || add_pipe_type(module, st, &write_spec, "Transport",
                          &st->types.WritePipe)
                < 0) {
         return -1;

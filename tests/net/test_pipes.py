@@ -699,3 +699,20 @@ def test_stock_is_compared():
 
 async def _nothing(loop, log):
     await asyncio.sleep(0)
+
+
+def test_a_write_pipe_is_a_transport():
+    async def scenario(loop, log):
+        reader, writer = os.pipe()
+        transport, _ = await loop.connect_write_pipe(
+            asyncio.Protocol, os.fdopen(writer, "wb", 0))
+        log.append([isinstance(transport, kind) for kind in (
+            asyncio.WriteTransport, asyncio.ReadTransport,
+            asyncio.Transport)])
+        for method in "pause_reading", "resume_reading", "is_reading":
+            with pytest.raises(NotImplementedError):
+                getattr(transport, method)()
+        transport.close()
+        os.close(reader)
+        await asyncio.sleep(0)
+    same(scenario)
