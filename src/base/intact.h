@@ -34,4 +34,12 @@ ouro_intact_check(ouro_intact *intact)
                : ouro_intact_compare(intact);
 }
 
+/* Whether an object whose __dict__ this is (NULL: it has none yet) has no
+ * attributes of its own, which could hide its class's methods. */
+static inline bool
+ouro_no_attributes(PyObject *dict)
+{
+    return dict == NULL || PyDict_GET_SIZE(dict) == 0;
+}
+
 #endif

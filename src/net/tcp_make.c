@@ -28,8 +28,12 @@ ouro_tcp_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
              PyObject *Py_UNUSED(kwargs))
 {
     PyObject *object = type->tp_alloc(type, 0);
-    if (object != NULL) {
-        tcp_prepare(ouro_tcp(object));
+    if (object == NULL) {
+        return NULL;
+    }
+    tcp_prepare(ouro_tcp(object));
+    if (ouro_dict_at_birth(&ouro_transport(object)->dict) < 0) {
+        Py_CLEAR(object);
     }
     return object;
 }

@@ -302,7 +302,7 @@ const transport_ops *
 ouro_transport_ops(ouro_state *st, PyObject *transport)
 {
     if (Py_TYPE(transport) == st->types.SocketTransport) {
-        return ouro_transport(transport)->dict == NULL
+        return ouro_no_attributes(ouro_transport(transport)->dict)
                        && ouro_intact_check(&st->transports.SocketTransport)
                    ? &tcp_ops
                    : NULL;

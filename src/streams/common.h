@@ -13,7 +13,7 @@ static inline bool
 ouro_streams_untouched(PyObject *object, ouro_intact *intact, PyObject *dict)
 {
     return Py_TYPE(object) == intact->type && ouro_intact_check(intact)
-           && (dict == NULL || PyDict_GET_SIZE(dict) == 0);
+           && ouro_no_attributes(dict);
 }
 
 /* asyncio's asserts are there unless Python runs with -O. */

@@ -117,6 +117,9 @@ static int
 start(ouro_state *st, StreamReaderObject *reader, PyObject *loop)
 {
     reset(reader);
+    if (reader->dict == NULL && ouro_dict_at_birth(&reader->dict) < 0) {
+        return -1;
+    }
     PyObject *mine = loop == NULL || loop == Py_None ? ouro_event_loop(st)
                                                      : Py_NewRef(loop);
     if (mine == NULL) {

@@ -64,6 +64,9 @@ static int
 start(ouro_state *st, StreamWriterObject *self, PyObject *transport,
       PyObject *protocol, PyObject *reader, PyObject *loop)
 {
+    if (self->dict == NULL && ouro_dict_at_birth(&self->dict) < 0) {
+        return -1;
+    }
     Py_XSETREF(self->transport, Py_NewRef(transport));
     Py_XSETREF(self->protocol, Py_NewRef(protocol));
     if (check_reader(st, reader) < 0) {

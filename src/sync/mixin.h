@@ -38,8 +38,7 @@ enum {
 static inline bool
 ouro_plain(LoopBoundObject *self, ouro_intact *class)
 {
-    return Py_TYPE(self) == class->type
-           && (self->dict == NULL || PyDict_GET_SIZE(self->dict) == 0)
+    return Py_TYPE(self) == class->type && ouro_no_attributes(self->dict)
            && ouro_intact_check(class);
 }
 

@@ -115,7 +115,7 @@ has_own_wakeup(QueueObject *self)
 {
     ouro_state *st = self->base.st;
     PyObject *name = st->str._wakeup_next;
-    return (self->base.dict != NULL && PyDict_GET_SIZE(self->base.dict) != 0)
+    return !ouro_no_attributes(self->base.dict)
            || _PyType_Lookup(Py_TYPE(self), name)
                   != PyDict_GetItemWithError(st->sync.Queue.made, name);
 }
