@@ -293,6 +293,36 @@ done:
     return result;
 }
 
+/* No bytes have come for a protocol of ours, or it has failed (an exception
+ * is set): what follows may reach Python, and so is done in the context. */
+static OURO_COLD int
+tcp_native_ended(ouro_state *st, TcpObject *self, const protocol_ops *ops,
+                 ssize_t got)
+{
+    TransportObject *base = &self->base;
+    PyObject *exception = PyErr_Occurred() ? PyErr_GetRaisedException() : NULL;
+    PyObject *entered;
+    if (ouro_transport_enter(base, base->context, &entered) < 0) {
+        Py_XDECREF(exception);
+        return ouro_transport_step_failed(base, base->loop, "_read_ready",
+                                          NULL);
+    }
+    int result;
+    if (exception == NULL) {
+        result = tcp_no_bytes(st, self, got);
+    }
+    else {
+        PyErr_SetRaisedException(exception);
+        result = ouro_transport_fatal(
+            st, base,
+            ops->receive_failed != NULL
+                ? ops->receive_failed
+                : "Fatal error: protocol.data_received() call failed.");
+    }
+    ouro_transport_leave(entered);
+    return result;
+}
+
 /* A large transfer to a protocol of ours: into its own memory.  1: it has
  * been tried, and *ret_result is receive()'s. */
 static int
@@ -314,14 +344,9 @@ tcp_receive_own(ouro_state *st, TcpObject *self, const protocol_ops *ops,
         tcp_used(self, (size_t)got, (size_t)wanted);
         self->large = got >= LARGE_READ;
     }
-    if (ops->receive_done(protocol, got > 0 ? got : 0) < 0) {
-        *ret_result = ouro_transport_fatal(
-            st, &self->base,
-            "Fatal error: protocol.data_received() call failed.");
-    }
-    else {
-        *ret_result = got > 0 ? 0 : tcp_no_bytes(st, self, got);
-    }
+    bool failed = ops->receive_done(protocol, got > 0 ? got : 0) < 0;
+    *ret_result =
+        failed || got <= 0 ? tcp_native_ended(st, self, ops, got) : 0;
     Py_DECREF(protocol);
     return 1;
 }
@@ -342,21 +367,14 @@ tcp_receive_native(ouro_state *st, TcpObject *self, const protocol_ops *ops)
     }
     ssize_t got = ou_sock_recv(self->base.fd, scratch, OU_SCRATCH_SIZE);
     if (got <= 0) {
-        return tcp_no_bytes(st, self, got);
+        return tcp_native_ended(st, self, ops, got);
     }
     tcp_used(self, (size_t)got, OU_SCRATCH_SIZE);
     self->large = got >= LARGE_READ;
     PyObject *protocol = Py_NewRef(self->base.protocol);
     result = ops->data_received(protocol, scratch, got);
     Py_DECREF(protocol);
-    if (result < 0) {
-        result = ouro_transport_fatal(
-            st, &self->base,
-            ops->receive_failed != NULL
-                ? ops->receive_failed
-                : "Fatal error: protocol.data_received() call failed.");
-    }
-    return result;
+    return result < 0 ? tcp_native_ended(st, self, ops, got) : 0;
 }
 
 int

@@ -33,6 +33,24 @@ async def wrapped(loop, protocol, **options):
     return transport, peer
 
 
+async def notify(peer):
+    await peer.notify()
+
+
+async def shut_down(peer):
+    peer.sock.shutdown(socket.SHUT_WR)
+
+
+async def reset(peer):
+    peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                         b"\1\0\0\0\0\0\0\0")
+    peer.sock.close()
+
+
+async def write_rubbish(peer):
+    peer.sock.send(b"this is no record of TLS at all")
+
+
 @in_all_worlds
 async def test_a_connection(loop, log):
     protocol = Recorder(log)
@@ -278,7 +296,7 @@ def test_end_while_reading_is_paused():
 async def test_rubbish_on_the_line(loop, log):
     protocol = Recorder(log)
     transport, peer = await wrapped(loop, protocol)
-    peer.sock.send(b"this is no record of TLS at all")
+    await write_rubbish(peer)
     log.append(type(await protocol.lost).__name__)
     peer.sock.close()
 
@@ -287,9 +305,7 @@ async def test_rubbish_on_the_line(loop, log):
 async def test_a_reset(loop, log):
     protocol = Recorder(log)
     transport, peer = await wrapped(loop, protocol)
-    peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
-                         b"\1\0\0\0\0\0\0\0")
-    peer.sock.close()
+    await reset(peer)
     await protocol.lost
 
 
@@ -366,7 +382,8 @@ async def test_another_protocol(loop, log):
     peer.sock.close()
 
 
-def test_contexts():
+@pytest.mark.parametrize("end", [notify, shut_down, reset, write_rubbish])
+def test_contexts(end):
     variable = contextvars.ContextVar("variable", default="none")
 
     async def scenario(loop, log):
@@ -379,7 +396,7 @@ def test_contexts():
         variable.set("later")
         await peer.send(b"data")
         await until(lambda: protocol.received)
-        await peer.notify()
+        await end(peer)
         await protocol.lost
         peer.sock.close()
     same(scenario)
