@@ -86,6 +86,9 @@ typedef struct ouro_loop_features {
     bool forever_closes_clients;  /* serve_forever(), when it is cancelled */
     bool tls_takes_unread;        /* start_tls(): what a reader has buffered */
     bool closes_refused_sock;     /* of which no transport could be made */
+    bool connect_times_out;       /* create_connection(), with no exceptions */
+    bool write_names_types;       /* the error of a stream transport's write()
+                                     with something else */
     bool reuses_inet_ports_alone; /* create_server(reuse_port=True) */
     bool transport_context;       /* transports keep one for all calls */
     bool sendfile_always_seeks;   /* whatever the offset and the outcome */

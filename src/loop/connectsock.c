@@ -423,11 +423,14 @@ any_failed(AwaitObject *self)
     if (grouped) {
         raise_group(exceptions);
     }
-    else if (PyList_GET_SIZE(exceptions) == 0) {
-        PyErr_SetString(PyExc_IndexError, "list index out of range");
+    else if (PyList_GET_SIZE(exceptions) > 0) {
+        raise_combined(exceptions);
+    }
+    else if (ouro_state_of(self->owner)->has.loop.connect_times_out) {
+        PyErr_SetString(PyExc_TimeoutError, "create_connection failed");
     }
     else {
-        raise_combined(exceptions);
+        PyErr_SetString(PyExc_IndexError, "list index out of range");
     }
     Py_DECREF(exceptions);
     /* The exceptions' tracebacks must not hold what holds them. */

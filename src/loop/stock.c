@@ -84,6 +84,10 @@ ouro_loop_find_features(ouro_state *st)
     has->tls_takes_unread =
         mentions(method_code("start_tls"), "StreamReaderProtocol");
     has->closes_refused_sock = st->has.minor >= 14;
+    has->connect_times_out =
+        ouro_probe("asyncio.base_events", "BaseEventLoop.create_connection",
+                   "TimeoutError");
+    has->write_names_types = st->has.minor >= 14;
     has->reuses_inet_ports_alone =
         mentions(method_code("create_server"), "AF_INET");
     has->transport_context = ouro_probe(

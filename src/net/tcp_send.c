@@ -420,7 +420,10 @@ ouro_tcp_write(PyObject *object, PyObject *data)
         PyObject *name = PyType_GetName(Py_TYPE(data));
         if (name != NULL) {
             PyErr_Format(PyExc_TypeError,
-                         "data argument must be a bytes-like object, not %R",
+                         "data argument must be a %s object, not %R",
+                         st->has.loop.write_names_types
+                             ? "bytes, bytearray, or memoryview"
+                             : "bytes-like",
                          name);
             Py_DECREF(name);
         }

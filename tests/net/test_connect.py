@@ -200,6 +200,18 @@ def test_happy_eyeballs(listener):
             sock.close()
 
 
+def test_a_race_without_exceptions(monkeypatch):
+    async def race(functions, delay, **options):
+        return None, None, []
+    monkeypatch.setattr("asyncio.staggered.staggered_race", race)
+
+    def call(loop):
+        loop.getaddrinfo = resolver(info(("127.0.0.1", 1)))
+        return loop.create_connection(asyncio.Protocol, "host", 1,
+                                      happy_eyeballs_delay=0.05)
+    outcome(call)
+
+
 def test_interleave():
     """In which order addresses are tried."""
     infos = [info(("v4-1", 1)), info(("v4-2", 1)), info(("v4-3", 1)),
