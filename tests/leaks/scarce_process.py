@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import subprocess
-from unittest import mock
 
 from scarce_table import in_loop
 
@@ -35,8 +34,12 @@ def memory_for_popen(then=None):
             then()
         return started
 
-    with mock.patch.object(subprocess, "Popen", start):
+    # (mock.patch() makes a function when it ends.)
+    subprocess.Popen = start
+    try:
         yield
+    finally:
+        subprocess.Popen = popen
 
 
 async def process_before(begin):

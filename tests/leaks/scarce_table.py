@@ -1,8 +1,9 @@
 """The table of scenarios that run without memory, and what they share.
 
 A scenario is a function of a loop and of begin(), which lets allocations fail
-from then on.  Making a function is not for that part: the interpreter itself
-crashes if it cannot (3.13).  The files scarce_*.py fill the table, a room
+from then on.  Making a function is not for that part: if it cannot, the
+interpreter gives its code back twice and crashes later, when that runs again
+(MAKE_FUNCTION of 3.12 and 3.13).  The files scarce_*.py fill the table, a room
 each.
 """
 
