@@ -44,8 +44,9 @@ async def main():
         await asyncio.wait_for(asyncio.gather(forever(), asyncio.shield(
             asyncio.ensure_future(forever()))), 100)
 task = loop.create_task(main())
-loop.call_later(0.01, loop.stop)
-loop.run_forever()
+for _ in range(10):
+    loop.call_soon(loop.stop)
+    loop.run_forever()
 """,
     "timers and handles": """
 import asyncio
