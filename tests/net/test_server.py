@@ -180,7 +180,7 @@ def test_context_of_connections():
         server = await loop.create_server(factory, "127.0.0.1", 0)
         variable.set("later")
         for _ in range(2):
-            await echo_nothing(loop, server)
+            await talk(log, server.sockets[0].getsockname(), tls=False)
         server.close()
         await server.wait_closed()
     same(scenario)
@@ -269,14 +269,6 @@ def test_start_serving_in_a_context(given):
             await talk(log, sock.getsockname(), False)
         loop._stop_serving(sock)
     same(scenario)
-
-
-async def echo_nothing(loop, server):
-    with socket.create_connection(server.sockets[0].getsockname()) as client:
-        for _ in range(2):
-            client.send(b"x")
-            await asyncio.sleep(0.02)
-    await asyncio.sleep(0.02)
 
 
 def test_factory_fails():
