@@ -300,7 +300,7 @@ tcp_native_ended(ouro_state *st, TcpObject *self, const protocol_ops *ops,
                  ssize_t got)
 {
     TransportObject *base = &self->base;
-    PyObject *exception = PyErr_Occurred() ? PyErr_GetRaisedException() : NULL;
+    PyObject *exception = PyErr_GetRaisedException();
     PyObject *entered;
     if (ouro_transport_enter(base, base->context, &entered) < 0) {
         Py_XDECREF(exception);

@@ -163,19 +163,26 @@ def test_end_clients(how):
     same(scenario)
 
 
+def noting(log, variable):
+    """A factory of protocols: they and it note what is called with which
+    value of the variable, and give it another."""
+    def note(what):
+        log.append((what, variable.get()))
+        variable.set(what)
+
+    def factory():
+        note("factory")
+        return Recorder([], made=lambda _: note("made"),
+                        data=lambda _: note("data"),
+                        lost=lambda _: note("lost"))
+    return factory
+
+
 def test_context_of_connections():
     async def scenario(loop, log):
         variable = contextvars.ContextVar("variable", default="none")
 
-        def note(what):
-            log.append((what, variable.get()))
-            variable.set(what)
-
-        def factory():
-            note("factory")
-            return Recorder([], made=lambda _: note("made"),
-                            data=lambda _: note("data"),
-                            lost=lambda _: note("lost"))
+        factory = noting(log, variable)
         variable.set("server")
         server = await loop.create_server(factory, "127.0.0.1", 0)
         variable.set("later")
@@ -211,15 +218,7 @@ def test_context_of_a_server_started_later(tls):
     async def scenario(loop, log):
         variable = contextvars.ContextVar("variable", default="none")
 
-        def note(what):
-            log.append((what, variable.get()))
-            variable.set(what)
-
-        def factory():
-            note("factory")
-            return Recorder([], made=lambda _: note("made"),
-                            data=lambda _: note("data"),
-                            lost=lambda _: note("lost"))
+        factory = noting(log, variable)
         variable.set("server")
         server = await loop.create_server(
             factory, "127.0.0.1", 0, start_serving=False,
