@@ -471,15 +471,24 @@ report_failed_step(LoopCore *loop, TaskObject *task)
         return 0;
     }
     PyObject *error = PyErr_GetRaisedException();
-    PyObject *callable = ouro_task_step_callable(loop->st, task, NULL);
-    if (callable == NULL) {
-        Py_XDECREF(error);
-        return -1;
+    PyObject *callable = NULL, *args = NULL;
+    if (task->waiter == NULL) {
+        callable = ouro_task_step_callable(loop->st, task, NULL);
     }
-    PyErr_SetRaisedException(error);
-    int result = loop->ops->callback_failed((PyObject *)loop, callable, NULL,
+    else if ((args = PyTuple_Pack(1, task->waiter)) != NULL) {
+        callable = ouro_task_wakeup_callable(loop->st, task);
+    }
+    int result = -1;
+    if (callable != NULL) {
+        PyErr_SetRaisedException(error);
+        result = loop->ops->callback_failed((PyObject *)loop, callable, args,
                                             task->context);
-    Py_DECREF(callable);
+        Py_DECREF(callable);
+    }
+    else {
+        Py_XDECREF(error);
+    }
+    Py_XDECREF(args);
     return result;
 }
 

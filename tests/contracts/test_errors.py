@@ -2,6 +2,7 @@
 loop at once, all others are told the exception handler as asyncio does."""
 
 import contextvars
+import os
 import socket
 
 import pytest
@@ -214,6 +215,144 @@ def test_every_event_of_a_turn_that_was_left():
     assert len([n for n in same(program) if n[0] == "read"]) == 5
 
 
+class Incoming:
+    """Five of a kind that receive, each with something to be received; what
+    comes is noted, and the first to be told raises an error."""
+
+    def __init__(self, w, error):
+        self.w = w
+        self.error = error
+        self.got = []
+        self.kept = []
+        self.ends = []
+
+    def told(self, number, data):
+        self.got.append((number, bytes(data)))
+        if len(self.got) == 1:
+            raise self.error
+
+    def pair(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            theirs = socket.create_connection(listener.getsockname())
+            ours, _ = listener.accept()
+        self.ends.append(theirs)
+        ours.setblocking(False)
+        return ours, lambda: theirs.send(b"data\n")
+
+    async def connect(self, factory):
+        ours, send = self.pair()
+        transport, _ = await self.w.loop.create_connection(factory, sock=ours)
+        self.kept.append(transport)
+        return send
+
+    async def protocol(self, number):
+        class Protocol(self.w.k.Protocol):
+            def data_received(_, data):
+                self.told(number, data)
+        return await self.connect(Protocol)
+
+    async def buffered_protocol(self, number):
+        class Protocol(self.w.k.BufferedProtocol):
+            def get_buffer(_, hint):
+                _.buffer = bytearray(100)
+                return _.buffer
+
+            def buffer_updated(_, count):
+                self.told(number, _.buffer[:count])
+        return await self.connect(Protocol)
+
+    async def stream(self, number):
+        ours, send = self.pair()
+        reader, writer = await self.w.k.open_connection(sock=ours)
+        self.kept.append(writer)
+        self.task(self.tell(number, reader.readline()))
+        return send
+
+    async def sock_recv(self, number):
+        ours, send = self.pair()
+        self.ends.append(ours)
+        self.task(self.tell(number, self.w.loop.sock_recv(ours, 9)))
+        return send
+
+    async def sock_accept(self, number):
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.setblocking(False)
+        self.ends.append(listener)
+        address = listener.getsockname()
+
+        async def accept():
+            sock, _ = await self.w.loop.sock_accept(listener)
+            sock.close()
+            self.told(number, b"accepted")
+        self.task(accept())
+        return lambda: self.ends.append(socket.create_connection(address))
+
+    async def pipe(self, number):
+        ours, theirs = os.pipe()
+        self.ends.append(os.fdopen(theirs, "wb", 0))
+
+        class Protocol(self.w.k.Protocol):
+            def data_received(_, data):
+                self.told(number, data)
+        transport, _ = await self.w.loop.connect_read_pipe(
+            Protocol, os.fdopen(ours, "rb", 0))
+        self.kept.append(transport)
+        return lambda: os.write(theirs, b"data")
+
+    async def datagram(self, number):
+        class Protocol(self.w.k.DatagramProtocol):
+            def datagram_received(_, data, address):
+                self.told(number, data)
+        transport, _ = await self.w.loop.create_datagram_endpoint(
+            Protocol, local_addr=("127.0.0.1", 0))
+        self.kept.append(transport)
+        theirs = socket.socket(type=socket.SOCK_DGRAM)
+        self.ends.append(theirs)
+        return lambda: theirs.sendto(
+            b"data", transport.get_extra_info("sockname"))
+
+    async def tell(self, number, receiving):
+        self.told(number, await receiving)
+
+    def task(self, coroutine):
+        task = self.w.loop.create_task(coroutine)
+        task.add_done_callback(lambda task: task.exception())
+        self.kept.append(task)
+
+    def close(self):
+        for each in self.kept:
+            if hasattr(each, "close"):
+                each.close()
+        self.w.turn(3)
+        for each in self.ends:
+            each.close()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("kind", [
+    "protocol", "buffered_protocol", "stream", "sock_recv", "sock_accept",
+    "pipe", "datagram"])
+def test_what_comes_in_is_not_lost(kind, error):
+    """All become readable in one turn, which the first to be told leaves."""
+    def program(w):
+        incoming = Incoming(w, error)
+
+        async def start():
+            return [await getattr(incoming, kind)(number)
+                    for number in range(5)]
+        sends = w.loop.run_until_complete(start())
+        w.turn(2)
+        for send in sends:
+            send()
+        for _ in range(100):
+            if len(incoming.got) < 5:
+                w.turn()
+        w.note(sorted(incoming.got))
+        incoming.close()
+
+    assert len(same(program)) >= 2
+
+
 def test_a_context_that_cannot_be_entered():
     """It is an error like others, and all else runs."""
     def program(w):
@@ -234,3 +373,47 @@ def test_a_context_that_cannot_be_entered():
         w.turn(2)
 
     assert ("this",) in same(program)
+
+
+@pytest.mark.parametrize("waits_for", ["future", "sock", "stream", "queue",
+                                       "sleep"])
+def test_a_wakeup_in_a_context_that_is_entered(waits_for):
+    """It is reported as such, and the task is never woken again."""
+    def program(w):
+        context = contextvars.copy_context()
+        future, queue = w.loop.create_future(), w.k.Queue()
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+
+        async def main():
+            if waits_for == "future":
+                await future
+            elif waits_for == "sock":
+                await w.loop.sock_recv(ours, 9)
+            elif waits_for == "stream":
+                reader, w.writer = await w.k.open_connection(sock=ours)
+                await reader.readline()
+            elif waits_for == "queue":
+                await queue.get()
+            else:
+                await w.k.sleep(0.001)
+            w.note("never")
+
+        w.kept = w.loop.create_task(main(), context=context)
+        w.turn(4)
+        future.set_result(1)
+        queue.put_nowait(1)
+        theirs.send(b"line\n")
+        for _ in range(1000):
+            if not w.notes:
+                context.run(w.turn)
+        w.note(w.kept.done())
+        w.kept._log_destroy_pending = False
+        if waits_for == "stream":
+            w.writer.close()
+        w.turn(2)
+        ours.close()
+        theirs.close()
+
+    # (From 3.12 on the handler runs in that context, and fails as well.)
+    assert ("never",) not in same(program)
