@@ -42,6 +42,50 @@ def test_no_loop_runs_in_the_child(both):
         """)
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="asyncio's since 3.12")
+@pytest.mark.skipif(sys.version_info >= (3, 16), reason="no policies")
+def test_no_loop_of_the_policy_in_the_child(both):
+    both("""
+        import asyncio, os
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        if not os.fork():
+            local = asyncio.events._event_loop_policy._local
+            os._exit(9 if local._loop is None else 1)
+        print(os.waitstatus_to_exitcode(os.wait()[1]))
+        loop.close()
+        """, "-W", "ignore")
+
+
+def test_signals_of_the_child_are_its_own(python):
+    """They do not wake the parent's loop (with asyncio, since 3.12)."""
+    program = """
+import asyncio, os, signal
+
+async def main():
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR1, print, "handled")
+    if not os.fork():
+        known = signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        os._exit(9 if known == -1 else 1)
+    print(os.waitstatus_to_exitcode(os.wait()[1]))
+    loop.add_signal_handler(signal.SIGUSR2, loop.stop)
+    os.kill(os.getpid(), signal.SIGUSR2)
+    try:
+        await asyncio.sleep(60)
+    finally:
+        print("woken")
+
+try:
+    asyncio.run(main())
+except RuntimeError as error:
+    print(error)
+"""
+    result = python("-m", "ouro", "-c", program)
+    assert result.stdout.splitlines()[:2] == ["9", "woken"], result
+
+
 def test_what_the_child_does_is_not_seen_by_the_parent(both):
     """Unwatching and closing in the child must not reach the kernel's set,
     which the two share."""

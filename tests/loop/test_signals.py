@@ -4,6 +4,8 @@ import asyncio
 import ctypes
 import os
 import signal
+import stat
+import subprocess
 import threading
 
 import pytest
@@ -227,3 +229,48 @@ def test_child_processes_wake_the_loop(loop):
         return await process.wait()
 
     assert loop.run_until_complete(main()) == 3
+
+
+def test_the_descriptor_that_signals_wake(same):
+    """There while a handler is; a socket that never blocks the program."""
+    def program(loop, trace):
+        trace.append(signal.set_wakeup_fd(-1))
+        loop.add_signal_handler(USR1, print)
+        fd = signal.set_wakeup_fd(-1)
+        trace.append((stat.S_ISSOCK(os.fstat(fd).st_mode),
+                      os.get_blocking(fd), os.get_inheritable(fd)))
+        signal.set_wakeup_fd(fd)
+        loop.add_signal_handler(signal.SIGUSR2, print)
+        loop.remove_signal_handler(signal.SIGUSR2)
+        trace.append(signal.set_wakeup_fd(fd) == fd)
+        loop.remove_signal_handler(USR1)
+        trace.append(signal.set_wakeup_fd(-1))
+
+    assert same(program) == [-1, (True, False, False), True, -1]
+
+
+def blocked_signals(thread="thread-self"):
+    with open(f"/proc/{thread}/status") as status:
+        return [line for line in status if line.startswith("SigBlk")][0]
+
+
+def test_no_thread_blocks_signals(loop):
+    """Children would inherit it."""
+    others = os.listdir("/proc/self/task")      # (faulthandler has one)
+
+    async def main():
+        await loop.getaddrinfo("localhost", 80)
+        child = await asyncio.to_thread(
+            subprocess.run, ["grep", "SigBlk", "/proc/self/status"],
+            stdout=subprocess.PIPE, text=True)
+        masks = {child.stdout, await asyncio.to_thread(blocked_signals)}
+        masks.update(blocked_signals(f"self/task/{thread}")
+                     for thread in os.listdir("/proc/self/task")
+                     if thread not in others)
+        process = await asyncio.create_subprocess_exec(
+            "grep", "SigBlk", "/proc/self/status", stdout=subprocess.PIPE)
+        masks.add((await process.communicate())[0].decode())
+        await loop.shutdown_default_executor()
+        return masks
+
+    assert loop.run_until_complete(main()) == {blocked_signals()}

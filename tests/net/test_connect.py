@@ -233,6 +233,42 @@ def test_interleave():
         assert len(same(scenario)) == 6
 
 
+@pytest.mark.parametrize("delay", [None, 0, 0.001, 5])
+@pytest.mark.parametrize("interleave", [None, 0, 1, 2, 10])
+@pytest.mark.parametrize("answers", [None, 0, 3])
+def test_the_order_of_a_race(delay, interleave, answers):
+    """Which addresses are tried, in which order, until one answers."""
+    infos = [info((f"192.0.2.{i}", 1)) for i in range(3)]
+    infos += [info((f"2001:db8::{i}", 1, 0, 0), socket.AF_INET6)
+              for i in range(2)]
+
+    async def scenario(loop, log):
+        tried = []
+
+        async def sock_connect(sock, address):
+            tried.append(address[0])
+            number = len(tried)
+            log.append((address[0], sock.family))
+            await asyncio.sleep(0)
+            if number != answers:
+                raise OSError(5, address[0])
+
+        def make(sock, *args, **kwargs):
+            sock.close()
+            raise OSError(6, "this one answers")
+        loop.getaddrinfo = resolver(*infos)
+        loop.sock_connect = sock_connect
+        loop._make_socket_transport = make
+        try:
+            await loop.create_connection(
+                asyncio.Protocol, "host", 1, interleave=interleave,
+                happy_eyeballs_delay=delay)
+        except OSError as exc:
+            log.append((type(exc).__name__, str(exc)))
+        await asyncio.sleep(0)
+    same(scenario)
+
+
 def test_local_address(listener):
     port = listener.getsockname()[1]
 

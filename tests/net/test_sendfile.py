@@ -14,6 +14,7 @@ from networlds import (
     socket_pair,
     until,
 )
+from tlspeer import Peer, client_context
 
 DATA = bytes(range(256)) * 8000
 
@@ -76,6 +77,51 @@ def test_transport(family, kind, offset, count, file):
         await protocol.lost
         theirs.close()
     assert same(scenario)[0] is True
+
+
+@pytest.mark.parametrize("fallback", [True, False])
+@pytest.mark.parametrize("kind", ["tls", "pipe", "datagram", "none"])
+def test_other_transports(kind, fallback, file):
+    """Over TLS by reading and writing, or not at all."""
+    async def scenario(loop, log):
+        file.seek(7)
+        transport, peer = object(), None
+        if kind == "tls":
+            ours, theirs = socket_pair("tcp")
+            peer = Peer(loop, theirs)
+            shaking = asyncio.ensure_future(peer.handshake())
+            transport, _ = await loop.create_connection(
+                asyncio.Protocol, sock=ours, ssl=client_context(),
+                server_hostname="localhost")
+            await shaking
+            transport.write(b"before")
+        elif kind == "pipe":
+            reader, writer = os.pipe()
+            transport, _ = await loop.connect_write_pipe(
+                asyncio.BaseProtocol, os.fdopen(writer, "wb", 0))
+        elif kind == "datagram":
+            transport, _ = await loop.create_datagram_endpoint(
+                asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
+        sending = loop.create_task(loop.sendfile(
+            transport, file, 3, 200_000, fallback=fallback))
+        if kind == "tls":
+            expected = b"before"
+            if fallback:
+                expected += DATA[3:][:200_000]
+            log.append(await peer.receive(len(expected)) == expected)
+        try:
+            log.append(await sending)
+        except Exception as exc:
+            log.append((type(exc).__name__, str(exc).partition("<")[0]))
+        log.append(file.tell())
+        if kind != "none":
+            transport.abort()
+            await asyncio.sleep(0.001)
+        if kind == "tls":
+            theirs.close()
+        elif kind == "pipe":
+            os.close(reader)
+    same(scenario)
 
 
 @pytest.mark.parametrize("how", ["cancel", "close peer"])

@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import contextvars
 import random
+import shutil
 import socket
 import ssl
+import subprocess
 
 import pytest
 from networlds import (
@@ -248,6 +250,64 @@ def test_protocols_that_raise(what, error):
                 await peer.notify()
             await protocol.lost
         theirs.close()
+    same(scenario)
+
+
+@pytest.mark.parametrize("answer", [None, True])
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+@pytest.mark.parametrize("how", ["says so", "hangs up", "both", "in one"])
+def test_the_peer_half_closes(how, version, answer):
+    """It writes no more and goes on reading."""
+    async def scenario(loop, log):
+        protocol = Recorder(log, eof=answer)
+        context = client_context()
+        context.maximum_version = ssl.TLSVersion[version]
+        transport, peer = await wrapped(loop, protocol, ssl=context)
+        peer.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if how == "in one":
+            peer.ssl.write(b"last words")
+        else:
+            await peer.send(b"last words")
+            await until(lambda: protocol.received)
+        if how != "hangs up":
+            await peer.notify()
+        if how != "says so":
+            peer.sock.shutdown(socket.SHUT_WR)
+        await until(lambda: ("p", "eof") in log or protocol.lost.done())
+        transport.write(b"an answer that comes too late")
+        transport.close()
+        rest = bytearray()
+        with contextlib.suppress(ConnectionError):
+            while got := await receive_some(loop, peer.sock):
+                rest += got
+        log.append((bytes(protocol.received), rest[:1] in (b"", b"\x15"),
+                    b"answer" in rest))
+        peer.sock.close()
+        await protocol.lost
+    same(scenario)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl")
+def test_renegotiation_is_refused():
+    async def scenario(loop, log):
+        protocol = Recorder(log)
+        context = server_context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        server = await loop.create_server(lambda: protocol, "127.0.0.1", 0,
+                                          ssl=context)
+        address = "%s:%d" % server.sockets[0].getsockname()
+        client = await asyncio.to_thread(
+            subprocess.Popen, ["openssl", "s_client", "-connect", address],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, bufsize=0)
+        with client:
+            client.stdin.write(b"hello\n")
+            await until(lambda: protocol.received)
+            client.stdin.write(b"R\n")
+            log.append(str(await protocol.lost).partition(" (_ssl")[0])
+        log.append(bytes(protocol.received))
+        server.close()
     same(scenario)
 
 

@@ -109,6 +109,38 @@ async def test_options(loop, log):
 
 
 @in_all_worlds
+async def test_broadcast(loop, log):
+    """To all on the loopback net: refused, if it is not allowed."""
+    ours, protocol = await endpoint(loop, log, local_addr=("0.0.0.0", 0))
+    address = "127.255.255.255", name_of(ours)[1]
+    for options in ({}, {"allow_broadcast": True}):
+        sending, sender = await endpoint(loop, log, "sender", **options)
+        sending.sendto(b"to all", address)
+        await until(lambda: ("sender", "error", "PermissionError") in log)
+        await until(lambda wanted=options: not wanted or protocol.count)
+        sending.close()
+        await sender.lost
+    ours.close()
+    await protocol.lost
+
+
+@in_all_worlds
+async def test_a_port_for_two(loop, log):
+    first, _ = await loop.create_datagram_endpoint(
+        asyncio.DatagramProtocol, (LOCALHOST, 0), reuse_port=True)
+    second, _ = await loop.create_datagram_endpoint(
+        asyncio.DatagramProtocol, name_of(first), reuse_port=True)
+    try:
+        await loop.create_datagram_endpoint(
+            asyncio.DatagramProtocol, name_of(first))
+    except OSError as exc:
+        log.append((exc.errno, re.sub(r"\d+", "N", str(exc))))
+    first.close()
+    second.close()
+    await asyncio.sleep(0)
+
+
+@in_all_worlds
 async def test_given_socket(loop, log):
     sock = plain()
     transport, protocol = await endpoint(loop, log, local_addr=None,
