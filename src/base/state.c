@@ -72,6 +72,7 @@ static const import_entry imports[] = {
     IMPORT("asyncio.runners", "_cancel_all_tasks", cancel_all_tasks),
     IMPORT("asyncio.tasks", "all_tasks", tasks_all_tasks),
     IMPORT("asyncio.tasks", "gather", tasks_gather),
+    IMPORT_OPTIONAL("asyncio.tasks", "eager_task_factory", eager_task_factory),
     IMPORT("asyncio.events", "new_event_loop", new_event_loop),
     IMPORT("asyncio.events", "set_event_loop", set_event_loop),
     IMPORT("weakref", "WeakSet", WeakSet),

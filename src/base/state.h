@@ -46,6 +46,7 @@ typedef struct ouro_types {
     PyTypeObject *GatheringFuture;
     PyTypeObject *Timeout;
     PyTypeObject *TaskGroup;
+    PyTypeObject *EagerFactory; /* 3.12+, else NULL */
     /* task: gather, wait, shield, timeout, group */
     /* loop */
     PyTypeObject *LoopCore;
@@ -173,6 +174,7 @@ typedef struct ouro_imports {
     PyObject *cancel_all_tasks;
     PyObject *tasks_all_tasks;
     PyObject *tasks_gather;
+    PyObject *eager_task_factory; /* 3.12+, else NULL */
     PyObject *new_event_loop;
     PyObject *set_event_loop;
     PyObject *get_event_loop_policy;

@@ -1,12 +1,32 @@
 /* factory.c - task factories whose tasks start at once: eager_task_factory
  * and create_eager_task_factory() (3.12+).
  *
- * A factory is a builtin function whose self is the pair of this module and
- * the constructor of the tasks.
+ * A factory looks like the Python function that asyncio's is: libraries know
+ * an eager factory by its __code__ and take the constructor of the tasks out
+ * of its __closure__.  asyncio's own eager_task_factory lends the code and
+ * what else is the same for all of them.
  */
 #include "base/args.h"
 #include "base/rooms.h"
 #include "task/task.h"
+
+typedef struct FactoryObject {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    PyObject *constructor;
+    PyObject *closure; /* a tuple with the constructor's cell; or NULL */
+    PyObject *dict;
+    PyObject *weakrefs;
+    ouro_state *st;
+} FactoryObject;
+
+static FactoryObject *
+as_factory(PyObject *object)
+{
+    return (FactoryObject *)object;
+}
+
+/* --- calling ------------------------------------------------------------- */
 
 /* factory(loop, coro, *, ...) by version. */
 static const ouro_signature factory_3_12 = {
@@ -90,15 +110,16 @@ is_plain(ouro_state *st, PyObject *constructor, PyObject *kwnames)
 }
 
 static PyObject *
-factory_call(PyObject *pair, PyObject *const *args, Py_ssize_t nargs,
-             PyObject *kwnames)
+factory_vectorcall(PyObject *callable, PyObject *const *args, size_t nargsf,
+                   PyObject *kwnames)
 {
-    ouro_state *st = ouro_module_state(PyTuple_GET_ITEM(pair, 0));
-    PyObject *constructor = PyTuple_GET_ITEM(pair, 1);
+    ouro_state *st = as_factory(callable)->st;
+    Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
     PyObject *given[4];
     if (ouro_parse(factory_signature(st), args, nargs, kwnames, given) < 0) {
         return NULL;
     }
+    PyObject *constructor = as_factory(callable)->constructor;
     if (is_plain(st, constructor, kwnames)) {
         return ouro_task_new(st, given[1], given[0], NULL, NULL, true);
     }
@@ -106,52 +127,172 @@ factory_call(PyObject *pair, PyObject *const *args, Py_ssize_t nargs,
     if (kwargs == NULL) {
         return NULL;
     }
+    Py_INCREF(constructor);
     PyObject *task = construct(constructor, given[1], kwargs);
+    Py_DECREF(constructor);
     Py_DECREF(kwargs);
     return task;
 }
 
-#define FACTORY_DOC                                                           \
-    "--\n\n\
-Make a task that starts at once, inside of its creator."
-
-#define FACTORY(parameters)                                                   \
-    OURO_METHOD("factory", factory_call,                                      \
-                "factory(loop, coro, *, " parameters ")\n" FACTORY_DOC)
-
-static PyMethodDef *
-factory_def(ouro_state *st)
+static PyObject *
+factory_descr_get(PyObject *object, PyObject *instance,
+                  PyObject *Py_UNUSED(type))
 {
-    static PyMethodDef v_3_12 = FACTORY("name=None, context=None");
-    static PyMethodDef kwargs = FACTORY("name=None, context=None, **kwargs");
-    static PyMethodDef v_3_14 = FACTORY("eager_start=True, **kwargs");
-    if (st->has.task.factory_eager_start) {
-        return &v_3_14;
-    }
-    return st->has.task.factory_kwargs ? &kwargs : &v_3_12;
+    return instance == NULL || instance == Py_None
+               ? Py_NewRef(object)
+               : PyMethod_New(object, instance);
 }
+
+/* --- attributes ---------------------------------------------------------- */
+
+static PyObject *
+factory_get_stock(PyObject *object, void *name)
+{
+    PyObject *stock = as_factory(object)->st->stock.eager_task_factory;
+    if (stock == NULL) {
+        PyErr_SetString(PyExc_AttributeError, name);
+        return NULL;
+    }
+    return PyObject_GetAttrString(stock, name);
+}
+
+static PyObject *
+factory_get_closure(PyObject *object, void *Py_UNUSED(closure))
+{
+    FactoryObject *self = as_factory(object);
+    if (self->closure == NULL) {
+        PyObject *cell = PyCell_New(self->constructor);
+        if (cell == NULL) {
+            return NULL;
+        }
+        self->closure = PyTuple_Pack(1, cell);
+        Py_DECREF(cell);
+    }
+    return Py_XNewRef(self->closure);
+}
+
+static PyObject *
+factory_repr(PyObject *object)
+{
+    return PyUnicode_FromFormat("<function %s at %p>", factory_3_12.qualname,
+                                object);
+}
+
+/* Copied as functions are: it is its own copy. */
+static PyObject *
+factory_reduce(PyObject *Py_UNUSED(object), PyObject *Py_UNUSED(none))
+{
+    return PyUnicode_FromString(factory_3_12.qualname);
+}
+
+static PyMethodDef factory_methods[] = {
+    {"__reduce__", factory_reduce, METH_NOARGS, NULL},
+    {NULL},
+};
+
+#define STOCK(name)                                                           \
+    {                                                                         \
+        name, factory_get_stock, NULL, NULL, name                             \
+    }
+
+static PyGetSetDef factory_getset[] = {
+    STOCK("__name__"),
+    STOCK("__qualname__"),
+    STOCK("__module__"),
+    STOCK("__code__"),
+    STOCK("__defaults__"),
+    STOCK("__kwdefaults__"),
+    STOCK("__annotations__"),
+    STOCK("__globals__"),
+    STOCK("__builtins__"),
+    STOCK("__type_params__"),
+    {"__closure__", factory_get_closure, NULL, NULL, NULL},
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
+    {NULL},
+};
+
+#define OFFSET(member) offsetof(FactoryObject, member)
+
+static PyMemberDef factory_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, OFFSET(vectorcall), READONLY, NULL},
+    {"__dictoffset__", T_PYSSIZET, OFFSET(dict), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, OFFSET(weakrefs), READONLY, NULL},
+    {NULL},
+};
+
+/* --- life ---------------------------------------------------------------- */
 
 static PyObject *
 factory_new(ouro_state *st, PyObject *constructor)
 {
-    PyObject *pair = PyTuple_Pack(2, st->module, constructor);
-    if (pair == NULL) {
-        return NULL;
+    PyTypeObject *type = st->types.EagerFactory;
+    FactoryObject *self = as_factory(type->tp_alloc(type, 0));
+    if (self != NULL) {
+        self->st = st;
+        self->vectorcall = factory_vectorcall;
+        self->constructor = Py_NewRef(constructor);
     }
-    PyObject *factory = PyCFunction_New(factory_def(st), pair);
-    Py_DECREF(pair);
-    return factory;
+    return (PyObject *)self;
 }
+
+static int
+factory_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(as_factory(object)->constructor);
+    Py_VISIT(as_factory(object)->closure);
+    Py_VISIT(as_factory(object)->dict);
+    return 0;
+}
+
+static int
+factory_clear(PyObject *object)
+{
+    Py_XSETREF(as_factory(object)->constructor, Py_NewRef(Py_None));
+    Py_CLEAR(as_factory(object)->closure);
+    Py_CLEAR(as_factory(object)->dict);
+    return 0;
+}
+
+static void
+factory_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    if (as_factory(object)->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(object);
+    }
+    factory_clear(object);
+    Py_CLEAR(as_factory(object)->constructor);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+static PyType_Slot factory_slots[] = {
+    {Py_tp_traverse, factory_traverse}, {Py_tp_clear, factory_clear},
+    {Py_tp_dealloc, factory_dealloc},   {Py_tp_repr, factory_repr},
+    {Py_tp_call, PyVectorcall_Call},    {Py_tp_descr_get, factory_descr_get},
+    {Py_tp_methods, factory_methods},   {Py_tp_getset, factory_getset},
+    {Py_tp_members, factory_members},   {0, NULL},
+};
+
+static PyType_Spec factory_spec = {
+    .name = "ouro.EagerFactory",
+    .basicsize = sizeof(FactoryObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR,
+    .slots = factory_slots,
+};
 
 bool
 ouro_is_eager_factory(ouro_state *st, PyObject *factory)
 {
-    return PyCFunction_CheckExact(factory)
-           && PyCFunction_GET_FUNCTION(factory)
-                  == _PyCFunction_CAST(factory_call)
-           && PyTuple_GET_ITEM(PyCFunction_GET_SELF(factory), 1)
-                  == (PyObject *)st->types.Task;
+    return Py_IS_TYPE(factory, st->types.EagerFactory)
+           && as_factory(factory)->constructor == (PyObject *)st->types.Task;
 }
+
+/* --- the module ---------------------------------------------------------- */
 
 PyDoc_STRVAR(create_eager_task_factory_doc,
 "create_eager_task_factory(custom_task_constructor)\n--\n\n\
@@ -195,6 +336,11 @@ ouro_factory_setup(PyObject *module, ouro_state *st)
 {
     if (!st->has.eager_tasks) {
         return 0;
+    }
+    if (ouro_add_type(module, &factory_spec, NULL, false,
+                      &st->types.EagerFactory)
+        < 0) {
+        return -1;
     }
     PyObject *factory = factory_new(st, (PyObject *)st->types.Task);
     if (factory == NULL) {
