@@ -31,6 +31,7 @@ from library_suites import REQUIREMENTS, SUITES
 TOP = pathlib.Path(__file__).resolve().parent.parent
 WAYS = {"asyncio": [], "ouro": ["-m", "ouro"]}
 RERUNS = 2
+MOST = 40       # of the tests that differ are printed
 BAD = "failed", "error"
 
 
@@ -97,7 +98,7 @@ class Place:
             return
         version = self.version(package)
         subprocess.run([*pip, "download", "--no-deps", "--no-binary",
-                        ":all:", "-d", self.sources, f"{package}=={version}"],
+                        package, "-d", self.sources, f"{package}=={version}"],
                        check=False)
         for archive in self.sources.glob("*.tar.gz"):
             shutil.unpack_archive(archive, self.sources, filter="data")
@@ -152,9 +153,11 @@ def compare(place, name, ways, options):
         second = [run(place, name, folder, way, options, again)
                   for way in ways]
         differing &= different(*second)
-    for test in sorted(differing):
+    for test in sorted(differing)[:MOST]:
         print("  differs:", test, "/".join(
             str(outcomes[way].get(test)) for way in ways))
+    if len(differing) > MOST:
+        print("  and", len(differing) - MOST, "more")
     return len(differing)
 
 
@@ -166,7 +169,22 @@ def different(first, second):
 def run(place, name, folder, way, options, only=()):
     """Run a suite, or some of its tests; {test: outcome}."""
     suite = SUITES[name]
-    stem = place.results / f"{name}.{way}{'.again' if only else ''}"
+    end = f"{way}.again" if only else way
+    if only or not suite.parts:
+        return run_part(place, name, folder, way, options, only, end)
+    outcomes = {}
+    for path in sorted(path for tests in suite.tests
+                       for path in (folder / tests).rglob("test_*.py")):
+        part = str(path.relative_to(folder))
+        outcomes |= run_part(place, name, folder, way, options, (part,),
+                             f"{end}.{path.stem}")
+    return outcomes
+
+
+def run_part(place, name, folder, way, options, only, end):
+    """Run tests in a process of their own; {test: outcome}."""
+    suite = SUITES[name]
+    stem = place.results / f"{name}.{end}"
     log = stem.with_suffix(stem.suffix + ".jsonl")
     log.unlink(missing_ok=True)
     command = [place.python, *WAYS[way]]
@@ -188,12 +206,12 @@ def run(place, name, folder, way, options, only=()):
         try:
             process.wait(suite.limit)
         except subprocess.TimeoutExpired:
-            print(f"  {way}: stopped after {suite.limit} s")
+            print(f"  {end}: stopped after {suite.limit} s")
         finally:
             with_children(process)
     outcomes = read_unittest(output) if suite.unittest else read(log)
     if not outcomes:
-        print(f"  {way}: no tests were run, see {output}")
+        print(f"  {end}: no tests were run, see {output}")
     return outcomes
 
 

@@ -16,7 +16,8 @@ class Suite:
     hide: folders of the sources that the installed package stands for
     paths: folders of the sources that are put on PYTHONPATH
     installed: the tests are in the installed package (--pyargs)
-    timeout, limit: seconds, for a test and for all of them
+    parts: each file of tests runs in a process of its own
+    timeout, limit: seconds, for a test and for all of a process
     """
 
     package: str
@@ -29,6 +30,7 @@ class Suite:
     environment: dict = dataclasses.field(default_factory=dict)
     unittest: str = ""
     installed: bool = False
+    parts: bool = False
     timeout: int = 60
     limit: int = 900
 
@@ -80,7 +82,7 @@ SUITES = {
         "hypercorn", requires=("hypercorn", "httpx"),
         options=("--ignore=tests/trio",)),
     "aiohttp": Suite(
-        "aiohttp", hide=("aiohttp",), limit=1800,
+        "aiohttp", hide=("aiohttp",), parts=True, limit=600,
         requires=("aiohttp[speedups]", *AIOHTTP_TESTS),
         options=("-m", "not dev_mode and not autobahn and not internal"),
         plugins=("pytest_mock", "xdist.plugin", "aiohttp.pytest_plugin",
@@ -114,7 +116,10 @@ SUITES = {
         plugins=("pytest_asyncio.plugin", "pytest_aiohttp.plugin")),
     "asgiref": Suite("asgiref"),
     "quart": Suite("quart", requires=("quart", "python-dotenv")),
-    "sanic": Suite("sanic", requires=("sanic", "sanic-testing", "bs4")),
+    "sanic": Suite(
+        "sanic", parts=True, limit=600, options=("--ignore=tests/benchmark",),
+        requires=("sanic", "sanic-testing", "bs4", "uvicorn", "docutils"),
+        environment={"SANIC_USE_UVLOOP": "no"}),
     "nest-asyncio": Suite("nest_asyncio"),
     # The tests that uvloop's authors run on asyncio's loop, for comparison.
     "uvloop": Suite(
@@ -125,6 +130,6 @@ SUITES = {
                   "tests/test_zmqstream.py", "tests/test_ioloop.py"),
         hide=("zmq",), requires=("pyzmq", "tornado")),
     "pytest-asyncio": Suite(
-        "pytest-asyncio", options=("-p", "pytester"),
-        environment={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": ""}),
+        "pytest-asyncio", hide=("pytest_asyncio",), plugins=("pytester",),
+        environment={"PYTEST_PLUGINS": "pytest_asyncio.plugin"}),
 }
