@@ -241,6 +241,16 @@ use_workers(LoopObject *self)
     return thread_pool_intact(st);
 }
 
+/* What has been written leaves before a call begins that may count on it. */
+static int
+send_what_is_written(LoopObject *self)
+{
+    ou_loop *engine = &self->core.engine;
+    return engine->deferred.head == NULL || ouro_loop_elsewhere(self)
+               ? 0
+               : ou_loop_run_deferred(engine);
+}
+
 int
 ouro_executor_call(PyObject *loop, PyObject *func, PyObject *args,
                    PyObject *kwargs, PyObject *context, PyObject **ret)
@@ -250,7 +260,7 @@ ouro_executor_call(PyObject *loop, PyObject *func, PyObject *args,
     if (ours <= 0) {
         return ours;
     }
-    if (check_default_executor(self) < 0) {
+    if (check_default_executor(self) < 0 || send_what_is_written(self) < 0) {
         return -1;
     }
     if (self->workers == NULL) {
@@ -295,6 +305,9 @@ submit(LoopObject *self, PyObject *executor, PyObject *func,
        PyObject *const *args, Py_ssize_t nargs)
 {
     ouro_state *st = self->core.st;
+    if (send_what_is_written(self) < 0) {
+        return NULL;
+    }
     PyObject **all = PyMem_New(PyObject *, nargs + 2);
     if (all == NULL) {
         return PyErr_NoMemory();

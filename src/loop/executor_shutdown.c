@@ -201,14 +201,30 @@ join_and_check(LoopObject *self, PyObject *thread, PyObject *timeout)
     return result;
 }
 
+/* Is it a time, as asyncio.timeout() sees it? 0/-1. */
+static int
+check_timeout(LoopObject *self, PyObject *timeout)
+{
+    PyObject *now =
+        PyObject_CallMethodNoArgs((PyObject *)self, self->core.st->str.time);
+    PyObject *when = now == NULL ? NULL : PyNumber_Add(now, timeout);
+    Py_XDECREF(now);
+    Py_XDECREF(when);
+    return when == NULL ? -1 : 0;
+}
+
 /* What the shutdown waits for: the future, from 3.13 on for a time. */
 static await_status
-wait_for_shutdown(ouro_state *st, PyObject *future, PyObject *timeout,
+wait_for_shutdown(LoopObject *self, PyObject *future, PyObject *timeout,
                   PyObject **ret)
 {
+    ouro_state *st = self->core.st;
     if (timeout == Py_None || !st->has.loop.shutdown_waits_briefly) {
         *ret = Py_NewRef(future);
         return AWAIT_DELEGATE;
+    }
+    if (check_timeout(self, timeout) < 0) {
+        return AWAIT_ERROR;
     }
     PyObject *args[] = {st->stock.tasks, future, timeout};
     *ret = PyObject_VectorcallMethod(st->str.wait_for, args, 3, NULL);
@@ -244,7 +260,7 @@ shutdown_poll(AwaitObject *self, PyObject **ret)
     self->b = start_shutdown_thread(loop, future);
     if (self->b != NULL) {
         self->step = SHUTDOWN_WAITING;
-        status = wait_for_shutdown(st, future, self->a, ret);
+        status = wait_for_shutdown(loop, future, self->a, ret);
     }
     Py_DECREF(future);
     return status;

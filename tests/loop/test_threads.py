@@ -168,6 +168,8 @@ def test_shutdown_that_takes_too_long(same):
             loop.run_until_complete(loop.shutdown_default_executor(0.01))
         trace.extend(str(each.message) for each in caught)
         event.set()
+        trace.errors(lambda: loop.run_until_complete(
+            loop.shutdown_default_executor("long")))
 
     same(program)
 

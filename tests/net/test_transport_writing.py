@@ -1,6 +1,7 @@
 """What stream transports write, compared with asyncio's."""
 
 import asyncio
+import concurrent.futures
 import sys
 import threading
 import time
@@ -323,6 +324,64 @@ def test_flushed_by(what):
         await protocol.lost
         theirs.close()
     assert same(scenario) == [b"first"]
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_flushed_by_a_call_in_a_thread(given):
+    """What has been written is with the peer before the call begins."""
+    async def scenario(loop, log):
+        ours, theirs = socket_pair("tcp")
+        theirs.settimeout(20)
+        has_read = threading.Event()
+
+        def read():
+            data = theirs.recv(100)
+            has_read.set()
+            return data
+        protocol = Recorder([])
+        transport = await connect(loop, ours, protocol)
+        with concurrent.futures.ThreadPoolExecutor(1) as executor:
+            transport.write(b"first")
+            future = loop.run_in_executor(executor if given else None, read)
+            has_read.wait(10)       # the job goes on, and blocks
+            transport.write(b"second")
+            log.append(await future)
+        log.append(await asyncio.to_thread(theirs.recv, 100))
+        transport.write(b"third")
+        log.append(await asyncio.to_thread(theirs.recv, 100))
+        transport.abort()
+        await protocol.lost
+        theirs.close()
+    assert same(scenario) == [b"first", b"second", b"third"]
+
+
+def test_flushed_by_drain():
+    """But not as long as there are requests that have not been read."""
+    async def main():
+        ours, theirs = socket_pair("tcp")
+        reader, writer = await ouro.open_connection(sock=ours)
+        writer.write(b"one")
+        await writer.drain()
+        assert theirs.recv(100) == b"one"
+        theirs.send(b"line\n" * 3)
+        for answer in (b"1", b"2"):
+            await reader.readline()
+            writer.write(answer)
+            await writer.drain()
+        time.sleep(0.001)       # what is old does not wait any longer
+        writer.write(b"3")
+        await writer.drain()
+        assert theirs.recv(100) == b"123"
+        await reader.readline()
+        writer.write(b"4")
+        await writer.drain()
+        assert theirs.recv(100) == b"4"
+        writer.close()
+        await writer.wait_closed()
+        theirs.close()
+    loop = ouro.Loop()
+    loop.run_until_complete(main())
+    loop.close()
 
 
 def test_flushed_at_the_end_of_the_job():
