@@ -33,7 +33,7 @@ def run(world, scenario, debug=False):
         lambda loop, context: log.append(describe(context)))
     try:
         result = loop.run_until_complete(
-            asyncio.wait_for(scenario(log.append, streams), 20))
+            asyncio.wait_for(scenario(log.append, streams), 120))
         for _ in range(5):
             loop.run_until_complete(asyncio.sleep(0))
         log.append(("result", result))

@@ -95,12 +95,14 @@ def test_a_dropped_reader_is_collected(loop):
 
 def test_everything_goes_when_the_connection_does(loop):
     references = []
+    handled = asyncio.Event()
 
     async def handler(reader, writer):
         references.extend(weakref.ref(it) for it in (
             reader, writer, writer._protocol))
         await reader.read()
         writer.close()
+        handled.set()
 
     async def main():
         server, address = await start(handler)
@@ -109,7 +111,7 @@ def test_everything_goes_when_the_connection_does(loop):
             reader, writer, writer._protocol))
         writer.close()
         await writer.wait_closed()
-        await asyncio.sleep(0.02)
+        await handled.wait()
         server.close()
 
     loop.run_until_complete(main())
