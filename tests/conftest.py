@@ -52,7 +52,7 @@ def python(tmp_path):
                    or name == "PYTHONMALLOC"}     # (make asan sets it)
     environment["PYTHONPATH"] = folder
 
-    def run(*arguments, input="", cwd=tmp_path, timeout=60, env=()):
+    def run(*arguments, input="", cwd=tmp_path, timeout=200, env=()):
         return subprocess.run(
             [sys.executable, *map(str, arguments)], input=input, text=True,
             capture_output=True, cwd=cwd, timeout=timeout,

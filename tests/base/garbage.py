@@ -173,7 +173,7 @@ def instances(cls):
 
 def main():
     faulthandler.enable()
-    faulthandler.dump_traceback_later(100, exit=True)
+    faulthandler.dump_traceback_later(250, exit=True)
     warnings.simplefilter("ignore")
     logging.disable()
     sys.unraisablehook = lambda what: None

@@ -26,7 +26,7 @@ def both(python, tmp_path):
     and no crash or ignored exception may show.  Returns what ouro's run gave.
     """
 
-    def run(program, *options, errors=False, timeout=60):
+    def run(program, *options, errors=False, timeout=200):
         file = tmp_path / "program.py"
         file.write_text(textwrap.dedent(program))
         stock = python(*options, file, timeout=timeout)

@@ -351,7 +351,7 @@ def test_in_a_coroutine(line):
                     result = eval(line, names(world, sock=sock, udp=udp,
                                               blocking=blocking))
                     if inspect.isawaitable(result):
-                        await asyncio.wait_for(result, 5)
+                        await asyncio.wait_for(result, 60)
                 except Exception as error:
                     world.note("raised", type(error).__name__, error)
                 else:

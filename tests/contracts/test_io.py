@@ -24,7 +24,7 @@ def loop(request):
 
 
 def run(loop, coroutine):
-    return loop.run_until_complete(asyncio.wait_for(coroutine, 20))
+    return loop.run_until_complete(asyncio.wait_for(coroutine, 120))
 
 
 def tcp_pair():

@@ -242,7 +242,7 @@ def once():
     loop.call_soon(loop.stop)
     loop.run_forever()
 """
-    done = python("-c", start + script, timeout=20)
+    done = python("-c", start + script)
     assert done.returncode == 0, done
     assert "Fatal" not in done.stderr and "Error" not in done.stderr, done
 

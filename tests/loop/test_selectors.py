@@ -181,7 +181,7 @@ def test_works_by_any_selector(kind, program):
             calls.append(timeout)
             return super().select(timeout)
     loop = ouro.Loop(Counting())
-    loop.run_until_complete(asyncio.wait_for(program(loop), 30))
+    loop.run_until_complete(asyncio.wait_for(program(loop), 120))
     loop.run_until_complete(asyncio.sleep(0.001))
     selector = loop._selector
     assert type(selector) is Counting
@@ -200,7 +200,7 @@ def test_what_it_is_asked(program):
         selector = Recording()
         loop = new_loop(selector)
         del selector.log[:]
-        loop.run_until_complete(asyncio.wait_for(program(loop), 30))
+        loop.run_until_complete(asyncio.wait_for(program(loop), 120))
         logs.append(list(selector.log))
         loop.close()
     for log in logs:

@@ -198,7 +198,7 @@ def test_ctrl_c(python, body, output):
     if output is None:
         body = body.replace("wait(30) and None", "wait(0.2)")
         output = "cancelled\ninterrupted"
-    done = python("-c", SCRIPT.format(body=body), timeout=20)
+    done = python("-c", SCRIPT.format(body=body))
     assert done.stdout.startswith(output), done
     assert done.stdout.endswith("again\n"), done
 
@@ -216,7 +216,7 @@ except KeyboardInterrupt:
     print("interrupted", loop)
 loop.close()
 """
-    done = python("-c", script, timeout=20)
+    done = python("-c", script)
     assert done.stdout == ("interrupted <Loop running=False closed=False "
                            "debug=False>\n")
     assert not done.stderr

@@ -64,7 +64,7 @@ def test_many_threads_ping_pong(loop):
         for _ in range(1000):
             fut = loop.create_future()
             pool.submit(loop.call_soon_threadsafe, fut.set_result, None)
-            await asyncio.wait_for(fut, 20)
+            await asyncio.wait_for(fut, 120)
 
     async def main():
         await asyncio.gather(*(play() for _ in range(4)))

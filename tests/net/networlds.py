@@ -78,7 +78,7 @@ def run(new_loop, scenario, *args):
         warnings.simplefilter("always", ResourceWarning)
         try:
             loop.run_until_complete(
-                asyncio.wait_for(scenario(loop, log, *args), 20))
+                asyncio.wait_for(scenario(loop, log, *args), 120))
             for _ in range(4):
                 loop.run_until_complete(asyncio.sleep(0))
         finally:

@@ -254,7 +254,7 @@ def test_bad_calls(call):
     async def scenario(loop, log):
         ours, theirs = socket_pair("tcp")
         try:
-            log.append(await asyncio.wait_for(call(loop, ours), 5))
+            log.append(await asyncio.wait_for(call(loop, ours), 60))
         except Exception as exc:
             log.append((type(exc).__name__, str(exc)))
         theirs.send(b"unharmed")

@@ -32,7 +32,7 @@ def run(race, loop_class, scenario):
             await asyncio.sleep(0)
         log.append(len(asyncio.all_tasks()))
     try:
-        loop.run_until_complete(asyncio.wait_for(main(), 20))
+        loop.run_until_complete(asyncio.wait_for(main(), 120))
         gc.collect()
     finally:
         loop.close()

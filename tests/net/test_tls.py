@@ -192,7 +192,7 @@ def test_a_buffered_protocol_without_views():
         peer.sock.close()
 
     loop = ouro.Loop()
-    loop.run_until_complete(asyncio.wait_for(scenario(loop), 20))
+    loop.run_until_complete(asyncio.wait_for(scenario(loop), 120))
     loop.close()
 
 

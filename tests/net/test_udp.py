@@ -519,5 +519,5 @@ def test_random_traffic():
         await asyncio.sleep(0)
     for seed in range(3):
         loop = ouro.Loop()
-        loop.run_until_complete(asyncio.wait_for(scenario(loop, seed), 30))
+        loop.run_until_complete(asyncio.wait_for(scenario(loop, seed), 120))
         loop.close()

@@ -284,6 +284,6 @@ def test_terminal(tmp_path):
         env={**os.environ, "PYTHONPATH": folder, "TERM": "dumb"})
     os.close(terminal)
     os.write(main, b"import ouro; print(ouro.is_installed(), __name__)\n\x04")
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=200)
     os.close(main)
     assert b"True __main__" in out

@@ -49,7 +49,7 @@ def exchange(loop, reader, protocol=None, send=b"line\n"):
         await writer.wait_closed()
         return lines
 
-    return loop.run_until_complete(asyncio.wait_for(main(), 10))
+    return loop.run_until_complete(asyncio.wait_for(main(), 120))
 
 
 def test_a_reader_class_with_methods_of_its_own(loop):

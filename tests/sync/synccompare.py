@@ -44,7 +44,7 @@ def run(function):
         loop = asyncio.SelectorEventLoop() if kit is STOCK else ouro.Loop()
         try:
             return loop.run_until_complete(
-                asyncio.wait_for(function(kit), 5))
+                asyncio.wait_for(function(kit), 60))
         finally:
             loop.close()
     return same(call)
