@@ -183,3 +183,104 @@ def test_a_patched_loop(where, name, monkeypatch):
             loop.close()
 
     assert lived("ouro", program) == lived("asyncio", program) == [("True",)]
+
+
+# What a loop's work goes through in asyncio, and may be overridden.
+METHODS = """
+getaddrinfo getnameinfo sock_connect sock_recv sock_sendall sock_accept
+sock_sendfile call_exception_handler call_soon call_soon_threadsafe call_later
+call_at create_future create_task connect_read_pipe connect_write_pipe
+add_signal_handler remove_signal_handler shutdown_asyncgens
+shutdown_default_executor _sendfile_native _sock_sendfile_native
+_add_reader _remove_reader _add_writer _remove_writer
+run_in_executor time close stop run_forever is_closed is_running get_debug
+create_connection create_server create_datagram_endpoint subprocess_exec
+subprocess_shell _make_socket_transport _make_datagram_transport
+_make_read_pipe_transport _make_write_pipe_transport
+_make_subprocess_transport _process_events _write_to_self _run_once
+_connect_sock _ensure_resolved _start_serving _stop_serving
+_accept_connection default_exception_handler
+""".split()
+
+
+async def work(w, loop, path):
+    """A bit of all that a loop does."""
+    server = await w.k.start_server(
+        lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    reader, writer = await w.k.open_connection(
+        *server.sockets[0].getsockname())
+    await reader.read()
+    writer.close()
+    server.close()
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.setblocking(False)
+        theirs.send(b"x")
+        await loop.sock_recv(ours, 1)
+        await loop.sock_sendall(ours, b"y")
+        with path.open("rb") as file:
+            await loop.sock_sendfile(ours, file)
+            transport, _ = await loop.create_connection(
+                w.k.Protocol, sock=ours)
+            await loop.sendfile(transport, file)
+        # (What fills the socket is waited for.)
+        transport.write(bytes(10_000_000))
+        await w.k.sleep(0)
+        transport.abort()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        accepting = loop.create_task(loop.sock_accept(listener))
+        with socket.socket() as client:
+            client.setblocking(False)
+            await loop.sock_connect(client, listener.getsockname())
+            (await accepting)[0].close()
+    await w.k.to_thread(int)
+    await w.k.wait_for(w.k.sleep(0.001), 60)
+    await w.k.gather(w.k.sleep(0), w.k.sleep(0))
+    endpoint, _ = await loop.create_datagram_endpoint(
+        w.k.DatagramProtocol, local_addr=("127.0.0.1", 0))
+    endpoint.close()
+    for start in w.k.create_subprocess_exec, w.k.create_subprocess_shell:
+        process = await start("cat", stdin=-1, stdout=-1)
+        await process.communicate(b"x")
+    loop.add_signal_handler(signal.SIGUSR2, int)
+    loop.remove_signal_handler(signal.SIGUSR2)
+    await loop.getnameinfo(("127.0.0.1", 80))
+    await loop.getaddrinfo("127.0.0.1", 80)
+    loop.call_soon(int, "x")
+    w.k.run_coroutine_threadsafe(w.k.sleep(0), loop)
+    await w.k.sleep(0.001)
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
+
+
+@pytest.mark.parametrize("where", ["instance", "subclass"])
+def test_all_work_goes_through_methods(where, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+
+    def program(w):
+        called = set()
+
+        def noting(name, real):
+            def replacement(*args, **kwargs):
+                called.add(name)
+                return real(*args, **kwargs)
+            return replacement
+
+        kind = type(w.loop)
+        names = [name for name in METHODS if hasattr(kind, name)]
+        if where == "subclass":
+            kind = type("Sub", (kind,), {
+                name: noting(name, getattr(kind, name)) for name in names})
+        loop = kind()
+        if where == "instance":
+            for name in names:
+                setattr(loop, name, noting(name, getattr(loop, name)))
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(work(w, loop, path))
+        loop.close()
+        w.note(sorted(called))
+        w.note(sorted(set(names) - called))
+
+    assert lived("ouro", program) == lived("asyncio", program)
