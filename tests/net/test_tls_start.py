@@ -18,7 +18,7 @@ from networlds import (
     socket_pair,
     until,
 )
-from tlspeer import Peer, client_context, server_context
+from tlspeer import PEM, Peer, client_context, server_context
 
 import ouro
 from ouro import _ouro
@@ -117,6 +117,86 @@ def test_a_server_whose_clients_do_not_trust_it():
         server.close()
         await server.wait_closed()
     same(scenario)
+
+
+# ---- what is agreed on ------------------------------------------------------
+
+
+async def agreed(loop, log, server, client, note):
+    """Connect by these contexts; note(transport) is logged for both sides."""
+    accepted = []
+
+    class Protocol(Recorder):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            log.append((self.name, note(transport)))
+            if self.name == "server":
+                accepted.append(self)
+
+    listening = await loop.create_server(
+        lambda: Protocol([], "server"), "127.0.0.1", 0, ssl=server)
+    try:
+        transport, protocol = await loop.create_connection(
+            lambda: Protocol([], "client"),
+            *listening.sockets[0].getsockname(), ssl=client, **OPTIONS)
+        await until(lambda: accepted)
+        transport.close()
+        await protocol.lost
+        await accepted[0].lost
+    except OSError as exc:      # (SSLErrors are)
+        log.append((type(exc).__name__, getattr(exc, "reason", None)))
+    finally:
+        listening.close()
+    log.sort(key=str)
+
+
+def test_protocols_of_the_application():
+    async def scenario(loop, log):
+        server, client = server_context(), client_context()
+        server.set_alpn_protocols(["h2", "http/1.1"])
+        client.set_alpn_protocols(["http/1.1", "h2"])
+
+        def note(transport):
+            it = transport.get_extra_info("ssl_object")
+            return (it.selected_alpn_protocol(), it.server_side,
+                    it.server_hostname, it.version())
+        await agreed(loop, log, server, client, note)
+    assert len(same(scenario)) == 2
+
+
+@pytest.mark.parametrize("how", ["another context", "an alert", "an error"])
+def test_names_of_servers(how):
+    async def scenario(loop, log):
+        def chosen(ssl_object, name, context):
+            log.append(("asked for", type(ssl_object).__name__, name,
+                        context is server))
+            if how == "an alert":
+                return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+            if how == "an error":
+                raise KeyError(name)
+            ssl_object.context = other
+
+        server, other = server_context(), server_context()
+        other.set_alpn_protocols(["other"])
+        server.sni_callback = chosen
+        await agreed(loop, log, server, client_context(), lambda transport:
+                     transport.get_extra_info("ssl_object").context is other)
+    with mock.patch("sys.unraisablehook"):
+        assert any(each[0] == "asked for" for each in same(scenario))
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_certificates_of_clients(shown):
+    async def scenario(loop, log):
+        server, client = server_context(), client_context()
+        server.verify_mode = ssl.CERT_REQUIRED
+        server.load_verify_locations(PEM)
+        client.maximum_version = ssl.TLSVersion.TLSv1_2
+        if shown:
+            client.load_cert_chain(PEM)
+        await agreed(loop, log, server, client, lambda transport:
+                     transport.get_extra_info("peercert")["subject"])
+    assert len(same(scenario)) == (2 if shown else 1)
 
 
 # ---- start_tls() ------------------------------------------------------------
