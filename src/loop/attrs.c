@@ -13,7 +13,7 @@
     }
 
 PyMemberDef ouro_loop_members[] = {
-    MEMBER("_stopping", T_BOOL, stopping, 0),
+    MEMBER("_stopping", T_BOOL, core.stopping, 0),
     MEMBER("_executor_shutdown_called", T_BOOL, executor_shutdown, 0),
     MEMBER("_asyncgens_shutdown_called", T_BOOL, asyncgens_shutdown, 0),
     MEMBER("_coroutine_origin_tracking_enabled", T_BOOL, tracks_origins, 0),

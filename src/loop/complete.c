@@ -40,7 +40,7 @@ stop_loop_of(ouro_state *st, PyObject *fut)
     }
     int result = 0;
     if (ouro_loop_check(st, loop) && ouro_loop_plain((LoopObject *)loop)) {
-        ((LoopObject *)loop)->stopping = true;
+        ((LoopCore *)loop)->stopping = true;
     }
     else {
         result = call_no_result((LoopObject *)loop, st->str.stop);

@@ -27,7 +27,6 @@ typedef struct LoopObject {
     unsigned long thread_id; /* of the thread that runs it; 0: none does */
     unsigned fast_turns;     /* how many; it wraps around */
     bool closed;             /* also before __init__() */
-    bool stopping;
     bool patched; /* an attribute of the instance hides one of the class */
     bool exposed; /* its __dict__ was handed out: anything may be patched */
     bool executor_shutdown;

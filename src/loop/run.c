@@ -151,7 +151,7 @@ turn_fast(LoopObject *self)
 {
     ou_loop *engine = &self->core.engine;
     double timeout = ou_loop_prepare(engine);
-    if (self->stopping && timeout != OU_NO_WAIT) {
+    if (self->core.stopping && timeout != OU_NO_WAIT) {
         timeout = 0;
     }
     if (turn_is_seen(self, timeout) && ouro_leave_task_fast(&self->core) < 0) {
@@ -180,7 +180,7 @@ turn_faithful(LoopObject *self)
     if (PyErr_Occurred()) {
         return -1;
     }
-    if (self->stopping && timeout != OU_NO_WAIT) {
+    if (self->core.stopping && timeout != OU_NO_WAIT) {
         timeout = 0;
     }
     if (wait_and_collect(self, timeout) < 0 || ouro_queues_collect(self) < 0) {
@@ -304,7 +304,7 @@ run_cleanup(LoopObject *self)
     static const loop_step steps[] = {step_leave_task, step_unset_running,
                                       step_untrack_origins,
                                       ouro_asyncgens_leave};
-    self->stopping = false;
+    self->core.stopping = false;
     self->thread_id = 0;
     self->core.running = false;
     return ouro_loop_do_all(self, steps, Py_ARRAY_LENGTH(steps));
@@ -401,7 +401,7 @@ ouro_loop_run_forever(LoopObject *self)
     int result;
     do {
         result = turn_by_method(self);
-    } while (result == 0 && !self->stopping);
+    } while (result == 0 && !self->core.stopping);
     int clean = cleanup_by_method(self);
     return result < 0 ? -1 : clean;
 }
@@ -429,7 +429,7 @@ loop_stop(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     if (ouro_parse_none("BaseEventLoop.stop", args, nargs, kwnames) < 0) {
         return NULL;
     }
-    ((LoopObject *)op)->stopping = true;
+    ((LoopCore *)op)->stopping = true;
     Py_RETURN_NONE;
 }
 

@@ -225,7 +225,7 @@ udp_may_go_on(UdpObject *self)
     }
     ou_loop *engine = ouro_transport_engine(base);
     return ou_queue_empty(&engine->ready) && !ou_inbox_pending(&engine->inbox)
-           && !((LoopObject *)base->loop)->stopping;
+           && !((LoopCore *)base->loop)->stopping;
 }
 
 /* What is left of a batch is for the next turn, or for nobody. */

@@ -49,6 +49,7 @@ typedef struct LoopCore {
     bool eager_factory; /* and it is one of ours: ouro_is_eager_factory() */
     bool opened;        /* the engine is usable */
     bool running;       /* run_forever() is on the stack */
+    bool stopping;      /* it returns when this turn is over */
     /* Our task that is entered as the current one in asyncio's registry
      * though no step runs: the next step overwrites it, anything else leaves
      * it first (registry.h). Owned. */

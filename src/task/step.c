@@ -641,14 +641,16 @@ ouro_task_schedule(ouro_state *st, TaskObject *task, PyObject *exception)
 /* ---- waking in place --------------------------------------------------- */
 
 /* The one task that waits for fut, if stepping it now is a legal order: see
- * docs/architecture.md. */
+ * docs/architecture.md.  (On a loop that stops after this turn it is not:
+ * the step is for the next run.) */
 static TaskObject *
 sole_waiting_task(ouro_state *st, FutureObject *fut)
 {
     ou_job *job = ou_line_first(&fut->callbacks);
     if (job == NULL || job != fut->callbacks.last
         || job->kind != &ouro_task_waiter.job || !ouro_loop_fast(st, fut->loop)
-        || !ou_loop_idle(ouro_loop_engine(fut->loop))) {
+        || !ou_loop_idle(ouro_loop_engine(fut->loop))
+        || ((LoopCore *)fut->loop)->stopping) {
         return NULL;
     }
     return task_of(job);

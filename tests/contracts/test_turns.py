@@ -1,9 +1,11 @@
-"""How many turns of the loop it takes until what is awaited is there.
+"""How many turns of the loop it takes until what is awaited is there, and
+in which turn a task is woken.
 
 It is observable, and the same as asyncio's of the version that runs.
 """
 
 import concurrent.futures
+import socket
 
 import pytest
 from worlds import same
@@ -223,3 +225,111 @@ def test_turns(way, debug):
         w.loop.run_until_complete(main())
 
     same(program)
+
+
+class Waking:
+    """A task that waits, and a function of the program's that wakes it."""
+
+    def __init__(self, w, how):
+        self.w = w
+        self.how = how
+        self.reader = w.k.StreamReader(loop=w.loop)
+        self.future = w.loop.create_future()
+        self.queue = w.k.Queue()
+        self.event = w.k.Event()
+        self.task = w.loop.create_task(self.wait())
+
+    async def wait(self):
+        w = self.w
+        try:
+            if self.how in ("feed_data", "feed_eof", "set_exception"):
+                result = await self.reader.readline()
+            elif self.how in ("set_result", "cancel"):
+                result = await self.future
+            elif self.how == "queue":
+                result = await self.queue.get()
+            else:
+                result = await self.event.wait()
+        except BaseException as error:
+            result = repr(error)
+        w.note("woken", result)
+        w.loop.call_soon(w.note, "scheduled by the woken")
+        await w.k.sleep(0)
+        w.note("woken again")
+
+    def wake(self):
+        w = self.w
+        w.loop.call_soon(w.note, "scheduled before")
+        {"feed_data": lambda: self.reader.feed_data(b"line\n"),
+         "feed_eof": self.reader.feed_eof,
+         "set_exception": lambda: self.reader.set_exception(ValueError("x")),
+         "set_result": lambda: self.future.set_result(1),
+         "cancel": self.task.cancel,
+         "queue": lambda: self.queue.put_nowait(1),
+         "event": self.event.set}[self.how]()
+        w.loop.call_soon(w.note, "scheduled after")
+        w.note("wakes", w.k.current_task() is None)
+
+
+def from_a_callback(w, wake, sock):
+    def read():
+        w.loop.remove_reader(sock)
+        wake()
+    w.loop.add_reader(sock, read)
+
+
+def from_a_protocol(w, wake, sock):
+    class Protocol(w.k.Protocol):
+        def data_received(self, data):
+            wake()
+    w.transport, _ = w.loop.run_until_complete(
+        w.loop.create_connection(Protocol, sock=sock))
+
+
+def from_a_buffered_protocol(w, wake, sock):
+    class Protocol(w.k.BufferedProtocol):
+        def get_buffer(self, hint):
+            return bytearray(100)
+
+        def buffer_updated(self, count):
+            wake()
+    w.transport, _ = w.loop.run_until_complete(
+        w.loop.create_connection(Protocol, sock=sock))
+
+
+def from_a_task(w, wake, sock):
+    """It has been woken by data itself, and on a loop that stops."""
+    async def main():
+        await w.loop.sock_recv(sock, 9)
+        wake()
+        await w.k.sleep(0)
+        w.note("waker again")
+    w.kept = w.loop.create_task(main())
+
+
+@pytest.mark.parametrize("how", [
+    "feed_data", "feed_eof", "set_exception", "set_result", "cancel", "queue",
+    "event"])
+@pytest.mark.parametrize("origin", [
+    from_a_callback, from_a_protocol, from_a_buffered_protocol, from_a_task])
+def test_the_turn_of_who_is_woken(origin, how):
+    """What the program does takes its place behind what is ready."""
+    def program(w):
+        w.transport = None
+        waking = Waking(w, how)
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        w.turn(2)
+        origin(w, waking.wake, ours)
+        w.turn(3)
+        theirs.send(b"x")
+        for _ in range(7):
+            w.note("turn")
+            w.turn()
+        if w.transport is not None:
+            w.transport.abort()
+            w.turn(2)
+        ours.close()
+        theirs.close()
+
+    assert ("woken again",) in same(program)
