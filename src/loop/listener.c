@@ -20,6 +20,14 @@
 #include "task/registry.h"
 #include "task/task.h"
 
+/* Connections that are accepted in one turn, if more are waiting: those that
+ * wait are in the next one.  CPython lets the instances of a class share the
+ * keys of their attributes only if the first one has its attributes before
+ * about thirty have been made; protocols get theirs in connection_made(), a
+ * turn after they were made.  With a whole burst of clients accepted at once
+ * each protocol, and each later one, would need a dict of its own. */
+enum { ACCEPT_BATCH = 16 };
+
 typedef struct ListenerObject {
     PyObject_HEAD
     ou_io io;
@@ -61,13 +69,14 @@ listener_context(ouro_state *st, ListenerObject *self)
     return context == Py_None ? NULL : context;
 }
 
-/* How many connections one event may bring. */
+/* How many connections one event may bring; -1 with an exception set: an
+ * error. */
 static Py_ssize_t
 listener_backlog(ListenerObject *self)
 {
     Py_ssize_t backlog = PyNumber_AsSsize_t(
         listener_arg(self, SERVING_BACKLOG), PyExc_OverflowError);
-    return backlog;
+    return backlog < ACCEPT_BATCH ? backlog : ACCEPT_BATCH;
 }
 
 static int

@@ -13,6 +13,9 @@
 
 typedef struct TcpObject {
     TransportObject base;
+    bool eof;      /* write_eof() has been called */
+    bool blocked;  /* the socket takes no more: wait until it does */
+    uint8_t large; /* how large its reads have been of late: 0, 1, 2 */
     ou_outbuf out;
     ou_job flush;           /* queued to the end of the job that writes */
     uint64_t gathered_at;   /* ticks when what waits for it was begun */
@@ -20,10 +23,7 @@ typedef struct TcpObject {
     ou_address local;       /* what extra information is made of; length 0: */
     ou_address peer;        /* ... it has been made when the transport was */
     int family;
-    int proto;     /* the socket object's, which may be 0 */
-    bool eof;      /* write_eof() has been called */
-    bool blocked;  /* the socket takes no more: wait until it does */
-    uint8_t large; /* how large its reads have been of late: 0, 1, 2 */
+    int proto; /* the socket object's, which may be 0 */
 } TcpObject;
 
 static inline TcpObject *

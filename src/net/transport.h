@@ -45,38 +45,41 @@ typedef struct transport_kind {
     bool shared;
 } transport_kind;
 
+/* What each read and write touches stands together, at the end, where the
+ * kinds' own fields go on with the like: among thousands of connections each
+ * finds its memory cold. */
 struct TransportObject {
     PyObject_HEAD
     PyObject *extra; /* BaseTransport's slot _extra; NULL: made when asked */
     PyObject *dict;
     PyObject *weakrefs;
+    PyObject *sock;   /* the file object, or NULL: the fd is all there is */
+    PyObject *server; /* or NULL */
+    server_client client;   /* our place in the server's list */
+    PyObject *step_context; /* what it is called in by made or lost */
+    PyObject *waiter;       /* to be woken after connection_made(), or NULL */
+    PyObject *lost_with;    /* connection_lost()'s argument, or NULL */
+    ou_job made;        /* connection_made(), begin to read, wake the waiter */
+    ou_job lost;        /* connection_lost() */
+    size_t low;         /* bytes */
+    bool keeps_context; /* `context` is for all calls, and stays */
+    bool connected;     /* _protocol_connected */
+    bool protocol_paused;
+    uint8_t watched; /* OU_IN | OU_OUT, by loop._add_reader() or _writer() */
     const transport_kind *kind;
     PyObject *loop;          /* NULL: the connection is lost */
     PyObject *protocol;      /* NULL likewise */
     const protocol_ops *ops; /* the protocol's, or NULL */
-    PyObject *sock;   /* the file object, or NULL: the fd is all there is */
-    PyObject *server; /* or NULL */
-    server_client client;   /* our place in the server's list */
-    PyObject *context;      /* what the protocol is called in by I/O jobs */
-    PyObject *step_context; /* what it is called in by made or lost */
-    PyObject *waiter;       /* to be woken after connection_made(), or NULL */
-    PyObject *lost_with;    /* connection_lost()'s argument, or NULL */
+    PyObject *context;       /* what the protocol is called in by I/O jobs */
     ou_io io;
-    ou_job made; /* connection_made(), begin to read, wake the waiter */
-    ou_job lost; /* connection_lost() */
+    size_t high; /* bytes */
     int fd;
     unsigned conn_lost; /* as asyncio's _conn_lost */
-    size_t high;        /* bytes */
-    size_t low;
-    bool native;     /* watched by the engine, not by loop._add_reader() */
-    uint8_t watched; /* OU_IN | OU_OUT, by loop._add_reader() or _writer() */
-    bool open;       /* the descriptor has not been closed by us */
+    bool native;        /* watched by the engine, not by loop._add_reader() */
+    bool open;          /* the descriptor has not been closed by us */
     bool closing;
-    bool keeps_context; /* `context` is for all calls, and stays */
-    bool paused;        /* reading is */
-    bool buffered;      /* the protocol is a BufferedProtocol */
-    bool connected;     /* _protocol_connected */
-    bool protocol_paused;
+    bool paused;   /* reading is */
+    bool buffered; /* the protocol is a BufferedProtocol */
 };
 
 static inline TransportObject *

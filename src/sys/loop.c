@@ -204,19 +204,14 @@ events_queue(ou_loop *loop, ou_queue *queue)
     }
 }
 
-static int
-event_run(ou_loop *loop, ou_event *event, unsigned direction)
+/* The next direction of an event that has not been run: asyncio's order is
+ * the reader, then the writer.  0: none. */
+static unsigned
+event_take(ou_event *event)
 {
-    if ((event->ready & direction) == 0) {
-        return 0;
-    }
-    ou_job *job = event_job(loop, event, direction);
+    unsigned direction = event->ready & OU_IN ? OU_IN : event->ready & OU_OUT;
     event->ready &= ~direction;
-    if (job == NULL) {
-        return 0;
-    }
-    job->kind->hold(job);
-    return job_run(loop, job);
+    return direction;
 }
 
 /* Run the jobs of the events straight from the array.  Any job may stop and
@@ -226,11 +221,17 @@ events_run(ou_loop *loop)
 {
     while (loop->event_next < loop->event_count) {
         ou_event *event = &loop->poller.events[loop->event_next];
-        int result = event_run(loop, event, OU_IN);
-        if (result == 0) {
-            result = event_run(loop, event, OU_OUT);
+        unsigned direction = event_take(event);
+        if (direction == 0) {
             loop->event_next++;
+            continue;
         }
+        ou_job *job = event_job(loop, event, direction);
+        if (job == NULL) {
+            continue;
+        }
+        job->kind->hold(job);
+        int result = job_run(loop, job);
         if (result < 0) {
             return result;
         }

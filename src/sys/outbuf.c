@@ -228,21 +228,16 @@ ou_outbuf_refer(ou_outbuf *buffer, const void *data, size_t size, void *owner,
     return 0;
 }
 
-/* Send the first pieces by one system call.  Returns as sendmsg() and, in
- * ret_wanted, how much there was to be sent. */
+/* Send the first of several pieces by one system call.  Returns as sendmsg()
+ * and, in ret_wanted, how much there was to be sent. */
 static ssize_t
-outbuf_send(ou_outbuf *buffer, int fd, size_t *ret_wanted)
+outbuf_send_several(const ou_outbuf *buffer, int fd, size_t *ret_wanted)
 {
-    ou_outpiece *piece = buffer->head;
-    if (piece->next == NULL) {
-        *ret_wanted = piece->size;
-        return buffer->pipe ? ou_pipe_write(fd, piece->data, piece->size)
-                            : ou_sock_send(fd, piece->data, piece->size);
-    }
     struct iovec vector[MAX_VECTOR];
     size_t wanted = 0;
     int count = 0;
-    for (; piece != NULL && count < MAX_VECTOR; piece = piece->next) {
+    for (const ou_outpiece *piece = buffer->head;
+         piece != NULL && count < MAX_VECTOR; piece = piece->next) {
         vector[count++] = (struct iovec){piece->data, piece->size};
         wanted += piece->size;
     }
@@ -270,8 +265,13 @@ int
 ou_outbuf_flush(ou_outbuf *buffer, int fd)
 {
     while (buffer->head != NULL) {
-        size_t wanted;
-        ssize_t sent = outbuf_send(buffer, fd, &wanted);
+        const ou_outpiece *piece = buffer->head;
+        size_t wanted = piece->size;
+        /* Most often there is one piece only. */
+        ssize_t sent =
+            piece->next != NULL ? outbuf_send_several(buffer, fd, &wanted)
+            : buffer->pipe      ? ou_pipe_write(fd, piece->data, piece->size)
+                                : ou_sock_send(fd, piece->data, piece->size);
         if (sent < 0) {
             return (int)sent;
         }

@@ -324,6 +324,35 @@ def test_many_at_once():
     same(scenario)
 
 
+def test_burst_of_clients():
+    """All are served; but protocols get their attributes before so many are
+    made that CPython would no longer let them share the attributes' keys."""
+    made = []
+
+    class Counting(Echo):
+        def __init__(self):
+            made.append(self)
+            self.made_before_connected = None
+
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            self.made_before_connected = len(made)
+
+    async def scenario(loop, log):
+        server = await loop.create_server(Counting, "127.0.0.1", 0)
+        address = server.sockets[0].getsockname()
+        clients = [socket.create_connection(address) for _ in range(80)]
+        await until(lambda: len(made) == len(clients)
+                    and made[-1].made_before_connected)
+        for client in clients:
+            client.close()
+        server.close()
+        await server.wait_closed()
+
+    run(ouro.Loop, scenario)
+    assert made[0].made_before_connected < 30
+
+
 def test_out_of_descriptors():
     """accept() fails with EMFILE: reported, and tried again after a second.
     """
