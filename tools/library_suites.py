@@ -81,6 +81,13 @@ SUITES = {
     "hypercorn": Suite(
         "hypercorn", requires=("hypercorn", "httpx"),
         options=("--ignore=tests/trio",)),
+    "asyncssh": Suite("asyncssh", parts=True, limit=600, plugins=(),
+                      requires=("asyncssh", "pyOpenSSL", "bcrypt")),
+    "aioquic": Suite("aioquic", plugins=(), hide=("src",)),
+    "zeroconf": Suite(
+        "zeroconf", hide=("src",), options=("-m", "not codspeed"),
+        plugins=("pytest_asyncio.plugin", "pytest_codspeed.plugin"),
+        environment={"SKIP_IPV6": "1"}),
     "aiohttp": Suite(
         "aiohttp", hide=("aiohttp",), parts=True, limit=600,
         requires=("aiohttp[speedups]", *AIOHTTP_TESTS),

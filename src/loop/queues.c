@@ -329,7 +329,8 @@ handle_deadline(LoopObject *self, PyObject *handle)
 }
 
 /* How long the wait may block, as asyncio reckons it: 0 with anything in
- * _ready, until _scheduled's first.  -1.0 with an exception set. */
+ * _ready, until _scheduled's first; OU_NO_WAIT stays.  -1.0 with an exception
+ * set. */
 double
 ouro_queues_timeout(LoopObject *self, double timeout)
 {
@@ -344,6 +345,9 @@ ouro_queues_timeout(LoopObject *self, double timeout)
     }
     if (drop_cancelled(self) < 0) {
         return -1.0;
+    }
+    if (timeout == OU_NO_WAIT) {
+        return OU_NO_WAIT;
     }
     PyObject *handle = first_scheduled(self);
     if (handle == NULL) {

@@ -299,6 +299,22 @@ def test_scheduled_is_the_heap(same):
     same(program)
 
 
+def test_what_is_ready_does_not_wait_for_the_scheduled(same):
+    def program(loop, trace):
+        loop._scheduled                 # is Python's list from here on
+        late = loop.call_later(60, loop.stop)
+        loop.call_later(30, trace.append, "late")
+        task = loop.create_task(asyncio.sleep(40))
+        task.add_done_callback(lambda task: loop.stop())
+        for _ in range(3):
+            loop.run_until_complete(asyncio.sleep(0))
+        task.cancel()
+        loop.run_forever()
+        trace.append((task.cancelled(), late.cancelled()))
+
+    assert same(program) == [(True, False)]
+
+
 @pytest.mark.parametrize("name, values", [
     ("_thread_id", [None, 7]),
     ("_stopping", [False, True]),
