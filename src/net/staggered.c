@@ -148,14 +148,14 @@ note_unhandled(ouro_state *st, PyObject *race, PyObject *task)
     return result;
 }
 
+/* The race ends first: the rest may fail for want of memory. */
 static PyObject *
 task_done(PyObject *race, PyObject *task)
 {
     ouro_state *st = ouro_module_state(race_get(race, RACE_MODULE));
     if (PySet_Discard(race_get(race, RACE_TASKS), task) < 0
-        || edge(st, "future_discard_from_awaited_by", task, race) < 0
-        || note_completed(st, race) < 0
-        || note_unhandled(st, race, task) < 0) {
+        || note_completed(st, race) < 0 || note_unhandled(st, race, task) < 0
+        || edge(st, "future_discard_from_awaited_by", task, race) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -176,6 +176,20 @@ enum {
 };
 
 static const await_kind entrant_kind;
+
+/* The race would wait for ever for a task that it does not hear of; one that
+ * it does not know must not run.  The exception that is set stays. */
+static void
+abandon_entrant(ouro_state *st, PyObject *race, PyObject *task)
+{
+    PyObject *exception = PyErr_GetRaisedException();
+    PyObject *tasks = race_get(race, RACE_TASKS);
+    if ((PySet_Check(tasks) && PySet_Discard(tasks, task) < 0)
+        || cancel_task(st, task, NULL) < 0) {
+        PyErr_Clear();
+    }
+    PyErr_SetRaisedException(exception);
+}
 
 /* Make the task of the next entrant. 0 or -1. */
 static int
@@ -216,6 +230,9 @@ start_entrant(ouro_state *st, PyObject *race, PyObject *previous_failed)
     Py_XDECREF(added);
     result = added == NULL ? -1 : set_event(registered);
 done:
+    if (result < 0 && task != NULL) {
+        abandon_entrant(st, race, task);
+    }
     Py_XDECREF(registered);
     Py_XDECREF(task);
     Py_XDECREF(callback);

@@ -234,11 +234,10 @@ protocol_connection_made(PyObject *object, PyObject *const *args,
         return NULL;
     }
     Py_XSETREF(self->transport, Py_NewRef(value));
-    return ouro_none_or_error(make_reader(st, self, value, 1) < 0
-                                      || make_reader(st, self, value, 2) < 0
-                                      || make_writer(st, self, value) < 0
-                                  ? -1
-                                  : 0);
+    self->half_made = make_reader(st, self, value, 1) < 0
+                      || make_reader(st, self, value, 2) < 0
+                      || make_writer(st, self, value) < 0;
+    return ouro_none_or_error(self->half_made ? -1 : 0);
 }
 
 /* ---- what the pipes bring ----------------------------------------------- */
@@ -313,6 +312,9 @@ maybe_close(PyObject *object)
     Py_DECREF(fds);
     if (open != 0 || !self->process_exited) {
         return open < 0 ? -1 : 0;
+    }
+    if (self->transport == NULL && self->half_made) {
+        return 0; /* closed, before the end of a pipe that is not noted */
     }
     PyObject *transport =
         Py_NewRef(self->transport == NULL ? Py_None : self->transport);

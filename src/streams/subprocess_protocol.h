@@ -14,6 +14,7 @@ typedef struct SubprocessProtocolObject {
     PyObject *pipe_fds;     /* a list: the outputs that are open */
     PyObject *stdin_closed; /* a future */
     char process_exited;
+    char half_made; /* connection_made() has failed */
 } SubprocessProtocolObject;
 
 /* SubprocessStreamProtocol(limit, loop) */

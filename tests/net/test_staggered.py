@@ -192,6 +192,45 @@ def test_eager_tasks():
             2, 2, ["ValueError(0)", "KeyError(1)", "None"])
 
 
+by_callbacks = pytest.mark.skipif(
+    "on_completed_fut" not in stock_race.__code__.co_cellvars,
+    reason="races without wait()")
+
+
+@by_callbacks
+def test_a_task_that_cannot_be_heard_of():
+    """The race ends (asyncio's waits for ever)."""
+    class Deaf(asyncio.Task):
+        def add_done_callback(self, *args, **kwargs):
+            raise MemoryError
+
+    async def scenario(race, log):
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(
+            lambda loop, coro, **options: Deaf(coro, loop=loop, **options))
+        try:
+            return await race([entrant(log, 0, 0)], None)
+        finally:
+            loop.set_task_factory(None)
+    assert run(_ouro.staggered_race, ouro.Loop, scenario) == [
+        (MemoryError, "MemoryError()"), 1]
+
+
+@by_callbacks
+def test_an_edge_that_cannot_be_removed(monkeypatch):
+    """The race ends (asyncio's waits for ever)."""
+    def fails(*args):
+        raise MemoryError
+
+    async def scenario(race, log):
+        with monkeypatch.context() as patch:
+            if hasattr(asyncio.futures, "future_discard_from_awaited_by"):
+                patch.setattr(asyncio.futures,
+                              "future_discard_from_awaited_by", fails)
+            return await race([entrant(log, 0, 0, 5)], None)
+    assert (5, 0, [None]) in run(_ouro.staggered_race, ouro.Loop, scenario)
+
+
 def test_interface():
     assert str(inspect.signature(_ouro.staggered_race)) == str(
         inspect.signature(stock_race))

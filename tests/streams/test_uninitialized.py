@@ -39,6 +39,21 @@ def test_pipe_without_limit(loop):
         protocol.connection_made(Child())
 
 
+def test_a_child_that_could_not_be_connected(loop):
+    """It may end before its pipes do (asyncio's transport is None then)."""
+    class Child(Connected):
+        def get_pipe_transport(self, fd):
+            return self
+
+    protocol = subprocess_protocol(loop)
+    protocol._limit = None
+    with pytest.raises(TypeError):
+        protocol.connection_made(Child())
+    protocol.process_exited()
+    assert protocol._transport is None
+    assert protocol.pipe_connection_lost(1, None) is None
+
+
 def test_pipe_lost_without_future(loop):
     protocol = subprocess_protocol(loop)
     del protocol._stdin_closed
