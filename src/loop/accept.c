@@ -12,16 +12,8 @@
 
 /* ---- arguments --------------------------------------------------------- */
 
+/* That of 3.15; before, there is no `context`. */
 static const ouro_signature serving_signature = {
-    .qualname = "BaseSelectorEventLoop._start_serving",
-    .skip_self = 1,
-    .positional = SERVING_CONTEXT,
-    .required = 2,
-    .names = {"protocol_factory", "sock", "sslcontext", "server", "backlog",
-              "ssl_handshake_timeout", "ssl_shutdown_timeout"},
-};
-
-static const ouro_signature serving_signature_3_15 = {
     .qualname = "BaseSelectorEventLoop._start_serving",
     .skip_self = 1,
     .positional = SERVING_ARGS,
@@ -41,11 +33,11 @@ ouro_serving_args(ouro_state *st, PyObject *const *given, Py_ssize_t nargs,
                   PyObject *kwnames)
 {
     int count = ouro_serving_count(st);
+    ouro_signature signature = serving_signature;
+    signature.positional = count;
+    signature.names[count] = NULL;
     PyObject *a[SERVING_ARGS];
-    if (ouro_parse(count == SERVING_ARGS ? &serving_signature_3_15
-                                         : &serving_signature,
-                   given, nargs, kwnames, a)
-        < 0) {
+    if (ouro_parse(&signature, given, nargs, kwnames, a) < 0) {
         return NULL;
     }
     PyObject *args = PyTuple_New(count);
