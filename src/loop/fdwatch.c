@@ -355,7 +355,7 @@ ouro_fdwatch_add(LoopObject *self, PyObject *fileobj, unsigned direction,
                  PyObject *callback, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *context)
 {
-    if (ouro_loop_check_closed(self) < 0) {
+    if (ouro_loop_check_closed(self) < 0 || ouro_loop_adopt(self) < 0) {
         return NULL;
     }
     PyObject *handle = ouro_handle_new(self->core.st, (PyObject *)self,

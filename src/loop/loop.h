@@ -151,6 +151,9 @@ int ouro_queues_drop(LoopObject *self);
 
 /* RuntimeError if this or another loop runs in the thread (-1), or 0. */
 int ouro_loop_check_running(LoopObject *self);
+/* In the child of a fork: make a loop that was the parent's, and does not
+ * run, the child's own. 0/-1. */
+int ouro_loop_adopt(LoopObject *self);
 
 /* run_forever(). 0/-1. */
 int ouro_loop_run_forever(LoopObject *self);

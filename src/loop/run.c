@@ -264,6 +264,19 @@ set_running_loop(ouro_state *st, PyObject *loop)
         PyObject_CallOneArg(st->stock._set_running_loop, loop));
 }
 
+int
+ouro_loop_adopt(LoopObject *self)
+{
+    ou_loop *engine = &self->core.engine;
+    if (self->core.running || !self->core.opened || !ou_loop_forked(engine)
+        || ou_loop_adopt(engine) == 0) {
+        return 0;
+    }
+    PyErr_SetString(PyExc_RuntimeError,
+                    "The event loop belongs to the parent process");
+    return -1;
+}
+
 static int
 check_can_run(LoopObject *self)
 {
@@ -271,12 +284,7 @@ check_can_run(LoopObject *self)
         || ouro_loop_check_running(self) < 0) {
         return -1;
     }
-    if (ou_loop_forked(&self->core.engine)) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "The event loop belongs to the parent process");
-        return -1;
-    }
-    return 0;
+    return ouro_loop_adopt(self);
 }
 
 static int

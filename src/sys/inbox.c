@@ -8,9 +8,13 @@
  * `waiting`, which the poster takes back when the job is there; whether it
  * has seen that or not, it looks at `pending` before it sleeps.
  */
+#ifndef _GNU_SOURCE
+#    define _GNU_SOURCE /* dup3 */
+#endif
 #include "sys/inbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
@@ -177,13 +181,37 @@ ou_inbox_after_fork_parent(ou_inbox *inbox)
     pthread_mutex_unlock(&inbox->lock);
 }
 
-void
-ou_inbox_after_fork(ou_inbox *inbox)
+/* The thread that held the lock may not exist here. */
+static void
+inbox_begin_anew(ou_inbox *inbox)
 {
-    /* The thread that held the lock may not exist here: begin anew. */
     pthread_mutex_init(&inbox->lock, NULL);
     atomic_store(&inbox->waiting, OU_INBOX_AWAKE);
     atomic_store(&inbox->posters, 0);
+}
+
+int
+ou_inbox_renew(ou_inbox *inbox)
+{
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    int result = 0;
+    if (dup3(fd, inbox->event_fd, O_CLOEXEC) < 0) {
+        result = -errno;
+    }
+    else {
+        inbox_begin_anew(inbox);
+    }
+    close(fd);
+    return result;
+}
+
+void
+ou_inbox_after_fork(ou_inbox *inbox)
+{
+    inbox_begin_anew(inbox);
     if (inbox->event_fd >= 0) {
         close(inbox->event_fd);
         inbox->event_fd = -1;

@@ -86,4 +86,8 @@ void ou_inbox_before_fork(ou_inbox *inbox);
 void ou_inbox_after_fork_parent(ou_inbox *inbox);
 void ou_inbox_after_fork(ou_inbox *inbox);
 
+/* In the child: begin anew, with an eventfd of its own under the same number.
+ * 0, or -errno and nothing has changed. */
+int ou_inbox_renew(ou_inbox *inbox);
+
 #endif

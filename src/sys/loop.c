@@ -239,10 +239,8 @@ events_run(ou_loop *loop)
     return 0;
 }
 
-/* A registration that outlived its watch goes on reporting, because a
- * duplicate of the closed fd keeps it alive, and no fd is left to name it by:
- * begin a new set without it. */
-static void
+/* Begin a new set of what is watched. 0 or -errno. */
+static int
 poller_rebuild(ou_loop *loop)
 {
     const ou_poller_backend *backend = loop->poller.backend;
@@ -252,8 +250,9 @@ poller_rebuild(ou_loop *loop)
         .coarse_wait = loop->poller.coarse_wait,
         .extension = loop->poller.extension,
     };
-    if (backend->foreign || backend->open(&fresh) < 0) {
-        return; /* we shall be here again */
+    int result = backend->foreign ? -EBADF : backend->open(&fresh);
+    if (result < 0) {
+        return result;
     }
     for (size_t fd = 0; fd < loop->io_capacity; fd++) {
         const ou_io *io = loop->ios[fd].io;
@@ -265,6 +264,28 @@ poller_rebuild(ou_loop *loop)
     }
     backend->close(&loop->poller);
     loop->poller.fd = fresh.fd;
+    return 0;
+}
+
+int
+ou_loop_adopt(ou_loop *loop)
+{
+    assert(ou_loop_forked(loop));
+    if (loop->poller.backend->foreign) {
+        return -EBADF;
+    }
+    while (loop->processes != NULL) {
+        ou_process_stop(loop, loop->processes);
+    }
+    int result = ou_inbox_renew(&loop->inbox);
+    if (result == 0) {
+        result = poller_rebuild(loop);
+    }
+    if (result == 0) {
+        ou_fork_mark_free(&loop->mark);
+        ou_fork_mark_set(&loop->mark);
+    }
+    return result;
 }
 
 void
@@ -329,9 +350,12 @@ events_latch(ou_loop *loop, int n)
             event->ready = wanted;
         }
     }
-    /* An edge of nobody's comes once, a level in every poll. */
+    /* An edge of nobody's comes once, a level in every poll: a registration
+     * that has outlived its watch, because a duplicate of the closed fd keeps
+     * it alive, and no fd is left to name it by.  (If there can be no new set
+     * we shall be here again.) */
     if (strays > 0 && ++loop->stray_polls > 1) {
-        poller_rebuild(loop);
+        (void)poller_rebuild(loop);
         loop->stray_polls = 0;
     }
     else if (strays == 0 && n > 0) {

@@ -169,6 +169,12 @@ void ou_loop_drop_jobs(ou_loop *loop);
 /* Whether this process is a fork's child of the one that opened the loop. */
 bool ou_loop_forked(const ou_loop *loop);
 
+/* In such a child: go on with all that is watched, queued and timed, apart
+ * from the parent.  Threads have stayed there: children that they wait for
+ * are forgotten.  0, or -errno and the loop is still the parent's: -EBADF for
+ * a poller of the binding's. */
+int ou_loop_adopt(ou_loop *loop);
+
 /* The loop-wide read buffer of OU_SCRATCH_SIZE bytes, allocated when first
  * asked for; its content lasts until somebody else reads.  NULL: no memory. */
 char *ou_loop_scratch(ou_loop *loop);

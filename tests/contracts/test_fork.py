@@ -114,6 +114,69 @@ def test_what_the_child_does_is_not_seen_by_the_parent(both):
         """)
 
 
+def test_a_loop_of_the_parent_runs_in_the_child(both):
+    """One that does not run at the fork."""
+    both("""
+        import asyncio, os, socket
+        loop = asyncio.new_event_loop()
+        early = loop.create_task(asyncio.sleep(0.001, "early"))
+        loop.run_until_complete(asyncio.sleep(0))
+        async def main(name):
+            one, other = socket.socketpair()
+            one.setblocking(False)
+            receiving = loop.create_task(loop.sock_recv(one, 5))
+            await asyncio.sleep(0)
+            other.send(b"hello")
+            print(name, await early, await receiving)
+            done = loop.create_future()
+            loop.run_in_executor(None, lambda: loop.call_soon_threadsafe(
+                done.set_result, "woken"))
+            print(await done, flush=True)
+            one.close()
+            other.close()
+        child = os.fork()
+        if not child:
+            loop.run_until_complete(main("child"))
+            loop.close()
+            os._exit(0)
+        print(os.waitpid(child, 0)[1])
+        loop.run_until_complete(main("parent"))
+        loop.close()
+        """, "-W", "ignore")
+
+
+def test_what_the_child_runs_is_not_seen_by_the_parent(python):
+    """(With asyncio they share the kernel's set.)"""
+    result = python("-W", "ignore", "-m", "ouro", "-c", """
+import asyncio, os, socket
+loop = asyncio.new_event_loop()
+one, other = socket.socketpair()
+one.setblocking(False)
+def read():
+    print(name, one.recv(9), flush=True)
+    loop.stop()
+name = "parent"
+loop.add_reader(one, read)
+loop.call_soon(loop.stop)
+loop.run_forever()
+if not os.fork():
+    name = "child"
+    other.send(b"x")
+    loop.call_later(20, loop.stop)
+    loop.run_forever()
+    loop.remove_reader(one)
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    os._exit(0)
+os.wait()
+other.send(b"y")
+loop.call_later(20, loop.stop)
+loop.run_forever()
+loop.close()
+""")
+    assert result.stdout == "child b'x'\nparent b'y'\n", result
+
+
 def test_transports_of_the_parent_live_on(python, tmp_path):
     """(asyncio's do not: the child's clean-up silences the socket.)"""
     program = tmp_path / "program.py"

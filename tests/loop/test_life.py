@@ -177,12 +177,9 @@ def test_fork(loop):
         try:
             loop.remove_reader(a)
             loop.call_soon_threadsafe(print)
-            try:
-                loop.run_forever()
-            except RuntimeError:
-                loop.close()
-                with asyncio.Runner(loop_factory=ouro.Loop) as runner:
-                    status = runner.run(asyncio.sleep(0, 7))
+            loop.close()
+            with asyncio.Runner(loop_factory=ouro.Loop) as runner:
+                status = runner.run(asyncio.sleep(0, 7))
         finally:
             os._exit(status)
     loop._ready.clear()

@@ -220,6 +220,51 @@ TEST(a_child_disturbs_nothing)
     end();
 }
 
+TEST(a_child_goes_on_apart)
+{
+    begin();
+    int pairs[2][2];
+    probe_io ios[2];
+    for (int i = 0; i < 2; i++) {
+        make_pair(pairs[i]);
+        probe_io_init(&ios[i], (char)('a' + i), &loop);
+        ios[i].act = get;
+        ou_io_start(&loop, &ios[i].io, pairs[i][0], OU_IN,
+                    i == 1 ? OU_EDGE : OU_LEVEL);
+    }
+    CHECK_EQUAL(probe_turn(&loop), 0);
+    pid_t pid = fork();
+    REQUIRE(pid >= 0);
+    if (pid == 0) {
+        check_broken = 0;
+        CHECK_EQUAL(ou_loop_adopt(&loop), 0);
+        CHECK(!ou_loop_forked(&loop));
+        put(pairs[0][1]);
+        put(pairs[1][1]);
+        CHECK_EQUAL(probe_wait_turn(&loop), 0);
+        CHECK_EQUAL(probe_log_size, 2);
+        ou_io_stop(&loop, &ios[0].io);
+        /* Its wake-up is its own. */
+        ou_inbox_wake(&loop.inbox);
+        CHECK_EQUAL(probe_wait_turn(&loop), 0);
+        ou_loop_close(&loop);
+        _exit(check_broken);
+    }
+    int status = -1;
+    waitpid(pid, &status, 0);
+    CHECK_EQUAL(status, 0);
+    put(pairs[0][1]);
+    put(pairs[1][1]);
+    CHECK_EQUAL(probe_wait_turn(&loop), 0);
+    CHECK_EQUAL(probe_log_size, 2);
+    probe_forget();
+    for (int i = 0; i < 2; i++) {
+        ou_io_stop(&loop, &ios[i].io);
+        close_pair(pairs[i]);
+    }
+    end();
+}
+
 int
 main(void)
 {
@@ -229,5 +274,6 @@ main(void)
     RUN(a_drop_may_queue_again);
     RUN(no_memory_for_the_scratch);
     RUN(a_child_disturbs_nothing);
+    RUN(a_child_goes_on_apart);
     return check_report();
 }
