@@ -14,10 +14,10 @@
 /* --- what a body waits for ------------------------------------------- */
 
 /* A coroutine that somebody else awaits has a cr_await. */
-static OURO_COLD int
-check_not_awaited(PyObject *coroutine)
+static int
+check_not_awaited(ouro_state *st, PyObject *coroutine)
 {
-    PyObject *awaited = PyObject_GetAttrString(coroutine, "cr_await");
+    PyObject *awaited = PyObject_GetAttr(coroutine, st->str.cr_await);
     if (awaited == NULL) {
         return -1;
     }
@@ -84,7 +84,7 @@ is_coroutine(PyObject *object)
 static PyObject *
 awaitable_iterator(ouro_state *st, PyObject *object)
 {
-    if (PyCoro_CheckExact(object) && check_not_awaited(object) < 0) {
+    if (PyCoro_CheckExact(object) && check_not_awaited(st, object) < 0) {
         return NULL;
     }
     if (is_coroutine(object)) {

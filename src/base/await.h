@@ -134,6 +134,10 @@ PyObject *ouro_await_exit(const await_kind *kind, PyObject *self,
                           PyObject *const *args, Py_ssize_t nargs,
                           PyObject *kwnames);
 
+/* What tp_iternext returns at the end of an await: NULL, with the value
+ * (stolen) in a StopIteration, or if it is None with nothing. */
+PyObject *ouro_await_end(ouro_state *st, PyObject *value);
+
 /* Async methods and functions.  Adds to a type (or module) one descriptor
  * each, with METHOD_DESCRIPTOR and vectorcall, settable attributes, and the
  * mark by which asyncio.iscoroutinefunction() and inspect's know it. */
@@ -152,5 +156,6 @@ int ouro_add_async_functions(ouro_state *st, PyObject *module,
 
 int ouro_await_setup(PyObject *module, ouro_state *st);
 int ouro_asyncmethod_setup(PyObject *module, ouro_state *st);
+int ouro_await_end_setup(PyObject *module, ouro_state *st);
 
 #endif

@@ -113,17 +113,13 @@ PyList_GetItemRef(PyObject *list, Py_ssize_t index)
 
 #endif
 
-/* A number that changes whenever the dict does, and that no other dict has
- * ever had; 0: this Python has none. */
-static inline uint64_t
-ouro_dict_version(PyObject *dict)
-{
+/* Whether dicts have a number that changes with them; later they can be
+ * watched. */
 #if PY_VERSION_HEX < 0x030c0000
-    return ((PyDictObject *)dict)->ma_version_tag;
+#    define OURO_DICT_VERSIONS 1
 #else
-    return 0;
+#    define OURO_DICT_VERSIONS 0
 #endif
-}
 
 /* The dict of the thread's state, borrowed, or NULL: it has none yet. */
 static inline PyObject *
@@ -147,6 +143,36 @@ ouro_dict_at_birth(PyObject **dict)
     return *dict == NULL ? -1 : 0;
 #else
     return 0;
+#endif
+}
+
+/* The code that runs in this thread, borrowed, and in which byte of it; NULL
+ * where there is none, or somebody watches what it does: a trace function, or
+ * sys.monitoring, which leaves its mark on the code for good.  (3.11 awaits
+ * what is no generator by am_send, and need not know.) */
+static inline PyCodeObject *
+ouro_unwatched_code(int *ret_offset)
+{
+#if PY_VERSION_HEX < 0x030c0000
+    return NULL;
+#else
+    PyThreadState *thread = PyThreadState_Get();
+#    if PY_VERSION_HEX < 0x030d0000
+    struct _PyInterpreterFrame *frame = thread->cframe->current_frame;
+#    else
+    struct _PyInterpreterFrame *frame = thread->current_frame;
+#    endif
+    if (frame == NULL || thread->c_tracefunc != NULL) {
+        return NULL;
+    }
+    PyCodeObject *code =
+        (PyCodeObject *)PyUnstable_InterpreterFrame_GetCode(frame);
+    Py_DECREF(code); /* the frame has it */
+    if (!PyCode_Check(code) || code->_co_monitoring != NULL) {
+        return NULL;
+    }
+    *ret_offset = PyUnstable_InterpreterFrame_GetLasti(frame);
+    return code;
 #endif
 }
 

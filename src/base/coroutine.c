@@ -229,8 +229,7 @@ await_am_send(PyObject *object, PyObject *arg, PyObject **ret)
     return ouro_await_send(ouro_as_await(object), arg, ret);
 }
 
-/* From 3.12 the interpreter awaits through this: NULL without an exception
- * is a return of None. */
+/* From 3.12 the interpreter awaits through this. */
 PyObject *
 ouro_coroutine_iternext(PyObject *object)
 {
@@ -239,11 +238,7 @@ ouro_coroutine_iternext(PyObject *object)
     case PYGEN_NEXT:
         return result;
     case PYGEN_RETURN:
-        if (result != Py_None) {
-            ouro_raise_stop_iteration(result);
-        }
-        Py_DECREF(result);
-        return NULL;
+        return ouro_await_end(ouro_state_of(object), result);
     case PYGEN_ERROR:
         break;
     }
@@ -434,7 +429,8 @@ ouro_await_setup(PyObject *module, ouro_state *st)
                < 0
         || hide_attributes(st, st->types.Await) < 0
         || hide_attributes(st, st->types.SmallAwait) < 0
-        || ouro_await_wrapper_setup(module, st) < 0) {
+        || ouro_await_wrapper_setup(module, st) < 0
+        || ouro_await_end_setup(module, st) < 0) {
         return -1;
     }
     return ouro_asyncmethod_setup(module, st);

@@ -1,5 +1,6 @@
 /* state.c - fills, traverses and clears the module's state. */
 #include "base/ouro.h"
+#include "base/watch.h"
 
 #include <string.h>
 
@@ -211,7 +212,8 @@ find_features(ouro_features *has)
     has->eager_tasks = has->minor >= 12;
     has->lazy_task_names = has->minor >= 12;
     has->gather_finishes_at_once = has->minor >= 12;
-    has->running_loop_holder = has->minor == 11;
+    has->running_loop_holder = has->minor <= 12;
+    has->running_loop_field = has->minor >= 13;
     has->semaphore_passes_on = has->minor >= 13;
     has->condition_passes_on = has->minor >= 13;
     has->queue_shutdown = has->minor >= 13;
@@ -239,6 +241,7 @@ ouro_state_init(PyObject *module, ouro_state *st)
     if (find_features(&st->has) < 0 || intern_strings(&st->str) < 0) {
         return -1;
     }
+    ouro_watch_setup(st);
     for (size_t i = 0; i < Py_ARRAY_LENGTH(imports); i++) {
         if (import_one(&st->stock, &imports[i]) < 0) {
             return -1;
@@ -341,7 +344,7 @@ ouro_state_clear(ouro_state *st)
         &st->free_tasks,         &st->free_awaits,
         &st->free_asyncbounds,   &st->free_handles,
         &st->free_timer_handles, &st->free_safe_handles,
-        &st->free_small_awaits,
+        &st->free_small_awaits,  &st->free_await_ends,
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(lists); i++) {
         freelist_clear(lists[i]);
@@ -349,6 +352,7 @@ ouro_state_clear(ouro_state *st)
     Py_CLEAR(st->running_holder);
     Py_CLEAR(st->running_loop);
     Py_CLEAR(st->await_extras);
+    ouro_watch_clear(st);
     spares_clear(&st->spares);
     table_clear((PyObject **)&st->types, TABLE_LENGTH(st->types));
     table_clear((PyObject **)&st->stock, TABLE_LENGTH(st->stock));

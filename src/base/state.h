@@ -16,6 +16,7 @@
 #include "base/intact.h"
 #include "base/strings.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -27,6 +28,7 @@ typedef struct ouro_types {
     PyTypeObject *Await;
     PyTypeObject *SmallAwait;
     PyTypeObject *AwaitWrapper;
+    PyTypeObject *AwaitEnd; /* 3.12+, else NULL */
     PyTypeObject *AsyncMethod;
     PyTypeObject *AsyncBound;
     /* task */
@@ -234,6 +236,12 @@ typedef struct ouro_freelist {
     Py_ssize_t count;
 } ouro_freelist;
 
+/* A dict as it was when it was looked into: base/watch.h. */
+typedef struct ouro_dict_seen {
+    PyObject *dict; /* borrowed, to compare with; or NULL */
+    uint64_t changes;
+} ouro_dict_seen;
+
 /* Bytes objects that were given out, of which some may be ours alone by now:
  * a ring of the last ones. */
 enum { OURO_SPARES = 64 };
@@ -287,14 +295,18 @@ struct ouro_state {
     bool installed; /* ouro.install() is in force */
 
     ouro_spares spares; /* base/bytes.c */
+    bool watches_dicts; /* base/watch.c */
+    int dict_watcher;
     /* base: what send() does to the iterator of `await` on an exact future of
      * ours, pending or done; from the task room. */
     PySendResult (*future_send)(PyObject *future, PyObject **ret);
     /* task */
     struct TaskObject *tasks; /* registry: all live tasks of ours */
     PyObject *running_holder; /* task/running.c */
-    uint64_t running_version; /* of the dict where it was seen, or 0 */
     PyObject *running_loop;
+    ouro_dict_seen running_seen;   /* the dict where that was found */
+    size_t running_offset;         /* in a thread's state, or 0 */
+    ouro_dict_seen events_seen;    /* asyncio.events' dict, unpatched */
     unsigned long long task_names; /* the last N of "Task-N" given out */
     unsigned long long fast_steps; /* task steps run on the fast path */
     ouro_freelist free_futures;
@@ -302,6 +314,7 @@ struct ouro_state {
     ouro_freelist free_tasks;
     ouro_freelist free_awaits;
     ouro_freelist free_small_awaits;
+    ouro_freelist free_await_ends;
     PyObject *await_extras; /* dict, or NULL: see coroutine_attrs.c */
     ouro_freelist free_asyncbounds;
     /* loop */
@@ -366,7 +379,7 @@ ouro_module_state(PyObject *module)
 }
 
 /* Make a heap type of this module, add it to the module under its own name
- * when `public`, and store it in *slot.  bases: NULL, or a tuple (borrowed).
+ * when `public`, and store it in *slot.  bases: NULL, a class, or a tuple
  */
 int ouro_add_type(PyObject *module, PyType_Spec *spec, PyObject *bases,
                   bool public_name, PyTypeObject **slot);

@@ -10,6 +10,7 @@
 #define OURO_STRINGS(X)                                                       \
     /* base */                                                                \
     X(close)                                                                  \
+    X(cr_await)                                                               \
     X(send)                                                                   \
     X(value)                                                                  \
     /* task */                                                                \

@@ -4,6 +4,7 @@
 #define OURO_FUTURE_IMPL_H
 
 #include "base/args.h"
+#include "base/await.h"
 #include "task/future.h"
 
 /* The rare fields, allocated when first needed; NULL: MemoryError. */

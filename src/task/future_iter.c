@@ -81,11 +81,7 @@ iter_next(PyObject *self)
     case PYGEN_NEXT:
         return result;
     case PYGEN_RETURN:
-        if (result != Py_None) {
-            ouro_raise_stop_iteration(result);
-        }
-        Py_DECREF(result);
-        return NULL;
+        return ouro_await_end(ouro_state_of(self), result);
     default:
         return NULL;
     }

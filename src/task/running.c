@@ -1,14 +1,20 @@
 /* running.c - which loop runs in this thread.
  *
- * asyncio's own registry is the truth, and is asked each time.  On 3.11 its
- * answer costs a getpid(), a system call; there it keeps an opaque holder
- * object in the dict of the thread's state, a new one for each change.  So
- * the loop that belonged to a holder is remembered, and the same holder means
- * the same loop.
+ * asyncio's own registry is the truth, and is looked into each time.
+ *
+ * From 3.13 on it is a field of the thread's state, which we find when we are
+ * imported.  Up to 3.12 it is in the dict of the thread's state: the loop or
+ * None, on 3.11 (where asyncio's answer costs a getpid(), a system call) an
+ * opaque holder object, a new one for each change.  So the loop that belonged
+ * to what was found there is remembered, and the same thing means the same
+ * loop.
  */
 #include "base/args.h"
 #include "base/rooms.h"
+#include "base/watch.h"
 #include "task/host.h"
+
+/* ---- what is remembered ------------------------------------------------- */
 
 static PyObject *
 current_holder(ouro_state *st)
@@ -25,14 +31,13 @@ static bool
 holder_is_current(ouro_state *st)
 {
     PyObject *dict = ouro_thread_dict();
-    if (dict != NULL && ouro_dict_version(dict) != 0
-        && ouro_dict_version(dict) == st->running_version) {
+    if (ouro_dict_unchanged(&st->running_seen, dict)) {
         return true;
     }
     if (dict == NULL || current_holder(st) != st->running_holder) {
         return false;
     }
-    st->running_version = ouro_dict_version(dict);
+    ouro_dict_see(st, &st->running_seen, dict);
     return true;
 }
 
@@ -50,7 +55,7 @@ remembered(ouro_state *st)
 void
 ouro_forget_running_loop(ouro_state *st)
 {
-    st->running_version = 0;
+    ouro_dict_forget(&st->running_seen);
     Py_CLEAR(st->running_holder);
     Py_CLEAR(st->running_loop);
 }
@@ -64,16 +69,81 @@ remember(ouro_state *st, PyObject *loop)
                            ? current_holder(st)
                            : NULL;
     if (holder != NULL) {
-        st->running_version = 0;
+        ouro_dict_forget(&st->running_seen);
         Py_XSETREF(st->running_holder, Py_NewRef(holder));
         Py_XSETREF(st->running_loop, Py_NewRef(loop));
     }
 }
 
+/* ---- the field of the thread's state ------------------------------------ */
+
+enum { FIELDS_MAX = 16 }; /* behind those that Python.h shows */
+
+static PyObject *
+field_value(size_t offset)
+{
+    return *(PyObject **)((char *)PyThreadState_Get() + offset);
+}
+
+/* Where `loop`, which is the running one, is kept: an offset, or 0. */
+static size_t
+find_field(PyObject *loop)
+{
+    size_t offset = sizeof(PyThreadState);
+    for (int i = 0; i < FIELDS_MAX; i++) {
+        if (field_value(offset) == loop) {
+            return offset;
+        }
+        offset += sizeof(PyObject *);
+    }
+    return 0;
+}
+
+/* The same with that as the running loop for a moment; -1: an exception. */
+static int
+try_field(ouro_state *st, PyObject *loop, size_t *ret_offset)
+{
+    if (ouro_drop_result(
+            PyObject_CallOneArg(st->stock._set_running_loop, loop))
+        < 0) {
+        return -1;
+    }
+    *ret_offset = find_field(loop);
+    return 0;
+}
+
+/* Any object will do for a loop. */
+static int
+locate_field(ouro_state *st)
+{
+    size_t first, second;
+    PyObject *before = PyObject_CallNoArgs(st->stock._get_running_loop);
+    if (before == NULL
+        || try_field(st, (PyObject *)st->types.Future, &first) < 0
+        || try_field(st, (PyObject *)st->types.Task, &second) < 0
+        || ouro_drop_result(
+               PyObject_CallOneArg(st->stock._set_running_loop, before))
+               < 0) {
+        Py_XDECREF(before);
+        return -1;
+    }
+    Py_DECREF(before);
+    st->running_offset = first == second ? first : 0;
+    return 0;
+}
+
+/* ---- asking ------------------------------------------------------------- */
+
 int
 ouro_running_loop_or_null(ouro_state *st, PyObject **ret_loop)
 {
-    PyObject *loop = remembered(st);
+    PyObject *loop;
+    if (st->running_offset != 0) {
+        loop = field_value(st->running_offset);
+        *ret_loop = loop != Py_None ? Py_XNewRef(loop) : NULL;
+        return 0;
+    }
+    loop = remembered(st);
     if (loop != NULL) {
         *ret_loop = Py_NewRef(loop);
         return 0;
@@ -97,9 +167,13 @@ static PyObject *get_running_loop_or_none(PyObject *, PyObject *);
 int
 ouro_events_running_loop(ouro_state *st, PyObject **ret_loop)
 {
+    PyObject *dict = PyModule_GetDict(st->stock.events);
+    if (ouro_dict_unchanged(&st->events_seen, dict)) {
+        return ouro_running_loop_or_null(st, ret_loop);
+    }
     *ret_loop = NULL;
-    PyObject *function = PyDict_GetItemWithError(
-        PyModule_GetDict(st->stock.events), st->str._get_running_loop);
+    PyObject *function =
+        PyDict_GetItemWithError(dict, st->str._get_running_loop);
     if (function == NULL) {
         if (!PyErr_Occurred()) {
             PyErr_SetString(PyExc_AttributeError, "_get_running_loop");
@@ -110,6 +184,7 @@ ouro_events_running_loop(ouro_state *st, PyObject **ret_loop)
         || (PyCFunction_Check(function)
             && PyCFunction_GET_FUNCTION(function)
                    == get_running_loop_or_none)) {
+        ouro_dict_see(st, &st->events_seen, dict);
         return ouro_running_loop_or_null(st, ret_loop);
     }
     Py_INCREF(function);
@@ -192,5 +267,8 @@ static PyMethodDef running_functions[] = {
 int
 ouro_running_setup(PyObject *module, ouro_state *st)
 {
+    if (st->has.running_loop_field && locate_field(st) < 0) {
+        return -1;
+    }
     return PyModule_AddFunctions(module, running_functions);
 }

@@ -33,6 +33,7 @@ INHERITED = "its base has both"
 BROKEN_ELSEWHERE = "in every cycle is something that clears: "
 WITHOUT_TRAVERSE = {
     "context_slots": "has no state",
+    "end_slots": "the base's are inherited; it is never tracked",
     "deadline_slots": "the engine shows what it holds (docs/lifetimes.md)",
     "loop_slots": INHERITED,
     "loop_runner_slots": INHERITED,
