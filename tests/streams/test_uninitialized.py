@@ -28,7 +28,7 @@ def subprocess_protocol(loop):
     return ouro._ouro.SubprocessStreamProtocol(2**16, loop)
 
 
-def test_pipe_without_limit(loop):
+def refused_by_its_pipes(loop):
     class Child(Connected):
         def get_pipe_transport(self, fd):
             return self
@@ -37,18 +37,16 @@ def test_pipe_without_limit(loop):
     protocol._limit = None
     with pytest.raises(TypeError):
         protocol.connection_made(Child())
+    return protocol
+
+
+def test_pipe_without_limit(loop):
+    refused_by_its_pipes(loop)
 
 
 def test_a_child_that_could_not_be_connected(loop):
     """It may end before its pipes do (asyncio's transport is None then)."""
-    class Child(Connected):
-        def get_pipe_transport(self, fd):
-            return self
-
-    protocol = subprocess_protocol(loop)
-    protocol._limit = None
-    with pytest.raises(TypeError):
-        protocol.connection_made(Child())
+    protocol = refused_by_its_pipes(loop)
     protocol.process_exited()
     assert protocol._transport is None
     assert protocol.pipe_connection_lost(1, None) is None
