@@ -138,8 +138,8 @@ typedef struct ouro_features {
     bool group_uncancels_late;       /* 3.13+: nested cancellation */
     bool group_closes_refused;       /* 3.13+: coroutines */
     bool waitfor_is_timeout;         /* 3.12+: wait_for() makes no task */
-    bool running_loop_holder;        /* <= 3.12: see task/running.c */
-    bool running_loop_field;         /* 3.13+: the same */
+    bool running_loop_holder;        /* <= 3.12: in a dict, then in a field:
+                                        task/running.c */
     bool sleep_refuses_nan;          /* 3.13+ */
     bool uncancel_clears; /* 3.13+: uncancel() to 0 undoes a request */
     /* 3.13+: a permit that comes back wakes all that it can, and what a

@@ -213,7 +213,6 @@ find_features(ouro_features *has)
     has->lazy_task_names = has->minor >= 12;
     has->gather_finishes_at_once = has->minor >= 12;
     has->running_loop_holder = has->minor <= 12;
-    has->running_loop_field = has->minor >= 13;
     has->semaphore_passes_on = has->minor >= 13;
     has->condition_passes_on = has->minor >= 13;
     has->queue_shutdown = has->minor >= 13;

@@ -16,7 +16,6 @@
 #include "base/intact.h"
 #include "base/strings.h"
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -380,7 +379,7 @@ ouro_module_state(PyObject *module)
 
 /* Make a heap type of this module, add it to the module under its own name
  * when `public`, and store it in *slot.  bases: NULL, a class, or a tuple
- */
+ * (borrowed). */
 int ouro_add_type(PyObject *module, PyType_Spec *spec, PyObject *bases,
                   bool public_name, PyTypeObject **slot);
 

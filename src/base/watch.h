@@ -8,6 +8,8 @@
 
 #include "base/state.h"
 
+#include <stdatomic.h>
+
 #if OURO_DICT_VERSIONS
 /* It changes whenever the dict does, and no other has ever had it. */
 #    define OURO_DICT_CHANGES(dict) (((PyDictObject *)(dict))->ma_version_tag)

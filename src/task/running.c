@@ -112,24 +112,34 @@ try_field(ouro_state *st, PyObject *loop, size_t *ret_offset)
     return 0;
 }
 
-/* Any object will do for a loop. */
+/* Any object will do for a loop.  The one that runs does so again, also after
+ * a failure. */
 static int
 locate_field(ouro_state *st)
 {
-    size_t first, second;
     PyObject *before = PyObject_CallNoArgs(st->stock._get_running_loop);
-    if (before == NULL
-        || try_field(st, (PyObject *)st->types.Future, &first) < 0
-        || try_field(st, (PyObject *)st->types.Task, &second) < 0
-        || ouro_drop_result(
-               PyObject_CallOneArg(st->stock._set_running_loop, before))
-               < 0) {
-        Py_XDECREF(before);
+    if (before == NULL) {
         return -1;
+    }
+    size_t first = 0, second = 0;
+    int result =
+        try_field(st, (PyObject *)st->types.Future, &first) < 0
+                || try_field(st, (PyObject *)st->types.Task, &second) < 0
+            ? -1
+            : 0;
+    PyObject *error = PyErr_GetRaisedException();
+    if (ouro_drop_result(
+            PyObject_CallOneArg(st->stock._set_running_loop, before))
+        < 0) {
+        result = -1;
+        Py_XDECREF(error);
+    }
+    else {
+        PyErr_SetRaisedException(error);
     }
     Py_DECREF(before);
     st->running_offset = first == second ? first : 0;
-    return 0;
+    return result;
 }
 
 /* ---- asking ------------------------------------------------------------- */
@@ -267,7 +277,7 @@ static PyMethodDef running_functions[] = {
 int
 ouro_running_setup(PyObject *module, ouro_state *st)
 {
-    if (st->has.running_loop_field && locate_field(st) < 0) {
+    if (!st->has.running_loop_holder && locate_field(st) < 0) {
         return -1;
     }
     return PyModule_AddFunctions(module, running_functions);
