@@ -97,7 +97,10 @@ steps = st.one_of(
 
 
 def awaitable(world, what, name):
-    """A future, a task or a coroutine for what was drawn."""
+    """A future, a task or a coroutine for what was drawn.
+
+    No two tasks have one name: World.end() cancels them in that order.
+    """
     kind, arg = what
     if kind == "future":
         return world.future(arg)
@@ -228,11 +231,12 @@ async def wait(world, name, children, mode, limit):
 
 async def wait_for(world, name, child, limit):
     timeout = None if limit is None else world.delay(limit)
-    return await world.kit.wait_for(awaitable(world, child, name), timeout)
+    return await world.kit.wait_for(awaitable(world, child, f"{name}.w"),
+                                    timeout)
 
 
 async def shield(world, name, child):
-    return await world.kit.shield(awaitable(world, child, name))
+    return await world.kit.shield(awaitable(world, child, f"{name}.s"))
 
 
 async def completed(world, name, children, limit, asynchronous):
