@@ -76,17 +76,18 @@ standin_connection_lost(PyObject *object, PyObject *exc)
 {
     SendfileProtocol *self = (SendfileProtocol *)object;
     ouro_state *st = ouro_state_of(object);
-    if (self->ready != NULL) {
+    PyObject *ready = Py_XNewRef(self->ready);
+    if (ready != NULL) {
         PyObject *error =
             exc != Py_None
                 ? Py_NewRef(exc)
                 : PyObject_CallFunction(PyExc_ConnectionError, "s",
                                         "Connection is closed by peer");
-        int result =
-            error == NULL
-                ? -1
-                : ouro_anyfuture_set_exception(st, self->ready, error);
+        int result = error == NULL
+                         ? -1
+                         : ouro_anyfuture_set_exception(st, ready, error);
         Py_XDECREF(error);
+        Py_DECREF(ready);
         if (result < 0) {
             return NULL;
         }

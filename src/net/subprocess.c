@@ -170,18 +170,19 @@ wake_waiters(ouro_state *st, SubprocessObject *self)
 {
     PyObject *waiters = self->exit_waiters;
     self->exit_waiters = NULL;
+    PyObject *returncode = Py_NewRef(ouro_or_none(self->returncode));
     int result = 0;
-    Py_ssize_t count = waiters == NULL ? 0 : PyList_GET_SIZE(waiters);
-    for (Py_ssize_t i = 0; i < count && result == 0; i++) {
-        PyObject *waiter = PyList_GET_ITEM(waiters, i);
-        int done = ouro_anyfuture_done(st, waiter);
-        result = done != 0 ? done
-                           : ouro_anyfuture_set_result(st, waiter,
-                                                       self->returncode == NULL
-                                                           ? Py_None
-                                                           : self->returncode);
+    for (Py_ssize_t i = 0;
+         result == 0 && waiters != NULL && i < PyList_GET_SIZE(waiters); i++) {
+        PyObject *waiter = Py_NewRef(PyList_GET_ITEM(waiters, i));
+        result = ouro_anyfuture_done(st, waiter);
+        if (result == 0) {
+            result = ouro_anyfuture_set_result(st, waiter, returncode);
+        }
         result = result < 0 ? -1 : 0;
+        Py_DECREF(waiter);
     }
+    Py_DECREF(returncode);
     Py_XDECREF(waiters);
     return result;
 }

@@ -32,11 +32,13 @@ pipe_connection_lost(PyObject *object, PyObject *exc)
     if (proc == NULL) {
         Py_RETURN_NONE;
     }
+    Py_INCREF(proc);
     int result =
         ouro_subprocess_pipe_lost(ouro_state_of(object), proc, self->fd, exc);
     if (result == 0) {
         Py_CLEAR(self->proc);
     }
+    Py_DECREF(proc);
     return ouro_none_or_error(result);
 }
 
@@ -44,11 +46,15 @@ static PyObject *
 pipe_data_received(PyObject *object, PyObject *data)
 {
     SubprocessPipe *self = as_pipe(object);
-    if (self->proc == NULL) {
+    SubprocessObject *proc = self->proc;
+    if (proc == NULL) {
         Py_RETURN_NONE;
     }
-    return ouro_none_or_error(ouro_subprocess_pipe_data(
-        ouro_state_of(object), self->proc, self->fd, data));
+    Py_INCREF(proc);
+    int result =
+        ouro_subprocess_pipe_data(ouro_state_of(object), proc, self->fd, data);
+    Py_DECREF(proc);
+    return ouro_none_or_error(result);
 }
 
 /* self.proc._protocol.name() */

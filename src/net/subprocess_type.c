@@ -263,7 +263,10 @@ subprocess_get_pipe_transport(PyObject *self, PyObject *const *args,
         return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
     }
     /* (None before it is connected: AttributeError.) */
-    return PyObject_GetAttr(entry, ouro_state_of(self)->str.pipe);
+    Py_INCREF(entry);
+    PyObject *pipe = PyObject_GetAttr(entry, ouro_state_of(self)->str.pipe);
+    Py_DECREF(entry);
+    return pipe;
 }
 
 /* _check_proc(): 0, or ProcessLookupError and -1. */
@@ -549,6 +552,8 @@ subprocess_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->pending);
     Py_VISIT(self->pipes);
     Py_VISIT(self->context);
+    Py_VISIT(self->pid);
+    Py_VISIT(self->returncode);
     return 0;
 }
 

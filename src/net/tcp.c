@@ -481,21 +481,16 @@ tcp_lost(TransportObject *base)
 {
     TcpObject *self = (TcpObject *)base;
     tcp_drop_output(base);
-    PyObject *waiter = self->empty_waiter;
-    if (waiter == NULL) {
+    if (self->empty_waiter == NULL) {
         return 0;
-    }
-    ouro_state *st = ouro_state_of((PyObject *)self);
-    int done = ouro_anyfuture_done(st, waiter);
-    if (done != 0) {
-        return done < 0 ? -1 : 0;
     }
     PyObject *exception = PyObject_CallFunction(
         PyExc_ConnectionError, "s", "Connection is closed by peer");
     if (exception == NULL) {
         return -1;
     }
-    int result = ouro_anyfuture_set_exception(st, waiter, exception);
+    int result = ouro_tcp_end_empty_waiter(ouro_state_of((PyObject *)self),
+                                           self, exception);
     Py_DECREF(exception);
     return result;
 }

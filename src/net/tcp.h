@@ -81,5 +81,9 @@ int ouro_tcp_send_more(ouro_state *st, TcpObject *self);
 
 /* _make_empty_waiter(): a future (owned) that is done when all is sent. */
 PyObject *ouro_tcp_make_empty_waiter(TcpObject *self);
+/* Its end, if there is one: all is sent (exception NULL), or never will be.
+ * 0 or -1. */
+int ouro_tcp_end_empty_waiter(ouro_state *st, TcpObject *self,
+                              PyObject *exception);
 
 #endif

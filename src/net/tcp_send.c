@@ -117,19 +117,31 @@ const ou_job_kind ouro_tcp_flush_kind = {
     .visit = tcp_flush_visit,
 };
 
+int
+ouro_tcp_end_empty_waiter(ouro_state *st, TcpObject *self, PyObject *exception)
+{
+    PyObject *waiter = self->empty_waiter;
+    if (waiter == NULL) {
+        return 0;
+    }
+    Py_INCREF(waiter); /* (It may be anybody's future.) */
+    int result = ouro_anyfuture_done(st, waiter);
+    if (result == 0) {
+        result = exception == NULL
+                     ? ouro_anyfuture_set_result(st, waiter, Py_None)
+                     : ouro_anyfuture_set_exception(st, waiter, exception);
+    }
+    Py_DECREF(waiter);
+    return result < 0 ? -1 : 0;
+}
+
 /* All has been sent: whoever waits for that is next. */
 static int
 tcp_all_sent(ouro_state *st, TcpObject *self)
 {
     TransportObject *base = &self->base;
-    if (self->empty_waiter != NULL) {
-        int done = ouro_anyfuture_done(st, self->empty_waiter);
-        if (done < 0
-            || (done == 0
-                && ouro_anyfuture_set_result(st, self->empty_waiter, Py_None)
-                       < 0)) {
-            return -1;
-        }
+    if (ouro_tcp_end_empty_waiter(st, self, NULL) < 0) {
+        return -1;
     }
     if (base->closing) {
         return ouro_transport_call_lost(st, base, NULL);
@@ -155,11 +167,8 @@ tcp_send_failed(ouro_state *st, TcpObject *self, int error)
     ouro_raise(exception);
     int result = ouro_transport_fatal(st, base,
                                       "Fatal write error on socket transport");
-    if (result == 0 && self->empty_waiter != NULL) {
-        int done = ouro_anyfuture_done(st, self->empty_waiter);
-        result = done != 0 ? (done < 0 ? -1 : 0)
-                           : ouro_anyfuture_set_exception(
-                               st, self->empty_waiter, exception);
+    if (result == 0) {
+        result = ouro_tcp_end_empty_waiter(st, self, exception);
     }
     Py_DECREF(exception);
     return result;

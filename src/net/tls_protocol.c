@@ -463,6 +463,7 @@ tls_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->shutdown_timeout);
     Py_VISIT(self->handshake_timer);
     Py_VISIT(self->shutdown_timer);
+    Py_VISIT(self->handshake_start);
     return 0;
 }
 

@@ -13,7 +13,8 @@ as_transport(PyObject *object)
     return (TlsTransportObject *)object;
 }
 
-/* Its protocol, borrowed; or NULL: asyncio looks the method up in None. */
+/* Its protocol: a new reference, for closing twice lets it go at any moment;
+ * or NULL: asyncio looks the method up in None. */
 static TlsObject *
 protocol_of(PyObject *object, const char *method)
 {
@@ -31,7 +32,7 @@ protocol_of(PyObject *object, const char *method)
                         "'SSLProtocol' object has no attribute '_sslobj'");
         return NULL;
     }
-    return ouro_tls(protocol);
+    return ouro_tls(Py_NewRef(protocol));
 }
 
 /* protocol.step(), where asyncio calls `method`. */
@@ -43,23 +44,21 @@ call_step(PyObject *object, const char *method,
     if (protocol == NULL) {
         return -1;
     }
-    Py_INCREF(protocol); /* the step may take it from us */
     int result = step(ouro_state_of(object), protocol);
     Py_DECREF(protocol);
     return result;
 }
 
-/* protocol.write(data): one of its two ways to write. */
+/* The same with an argument. */
 static int
-call_write(PyObject *object, PyObject *data,
-           int (*write)(ouro_state *, TlsObject *, PyObject *))
+call_step_with(PyObject *object, const char *method, PyObject *argument,
+               int (*step)(ouro_state *, TlsObject *, PyObject *))
 {
-    TlsObject *protocol = protocol_of(object, "_write_appdata");
+    TlsObject *protocol = protocol_of(object, method);
     if (protocol == NULL) {
         return -1;
     }
-    Py_INCREF(protocol);
-    int result = write(ouro_state_of(object), protocol, data);
+    int result = step(ouro_state_of(object), protocol, argument);
     Py_DECREF(protocol);
     return result;
 }
@@ -102,13 +101,13 @@ transport_write(PyObject *object, PyObject *data)
     if (some <= 0) {
         return some;
     }
-    return call_write(object, data, ouro_tls_write);
+    return call_step_with(object, "_write_appdata", data, ouro_tls_write);
 }
 
 static int
 transport_writelines(PyObject *object, PyObject *list)
 {
-    return call_write(object, list, ouro_tls_writelines);
+    return call_step_with(object, "_write_appdata", list, ouro_tls_writelines);
 }
 
 static int
@@ -138,21 +137,17 @@ transport_is_closing(PyObject *object)
     if (as_transport(object)->closed || !st->has.tls.asks_transport) {
         return as_transport(object)->closed;
     }
-    if (protocol_of(object, "_is_transport_closing") == NULL) {
+    TlsObject *protocol = protocol_of(object, "_is_transport_closing");
+    if (protocol == NULL) {
         return -1;
     }
+    Py_DECREF(protocol);
     PyObject *transport;
     const transport_ops *ops = below_ops(object, &transport);
-    int closing = 0;
-    if (ops != NULL) {
-        closing = ops->is_closing(transport);
-    }
-    else if (transport != NULL) {
-        PyObject *answer =
-            PyObject_CallMethodNoArgs(transport, st->str.is_closing);
-        closing = answer == NULL ? -1 : PyObject_IsTrue(answer);
-        Py_XDECREF(answer);
-    }
+    int closing = transport == NULL ? 0
+                  : ops != NULL     ? ops->is_closing(transport)
+                                    : ouro_truth_of(PyObject_CallMethodNoArgs(
+                                        transport, st->str.is_closing));
     Py_XDECREF(transport);
     return closing;
 }
@@ -165,6 +160,7 @@ transport_pause_reading(PyObject *object)
         return -1;
     }
     protocol->app_reading_paused = true;
+    Py_DECREF(protocol);
     return 0;
 }
 
@@ -178,23 +174,27 @@ transport_resume_reading(PyObject *object)
  * written here goes there at once. */
 
 static int
-transport_flush(PyObject *object)
+flush_below(PyObject *object, bool old)
 {
     PyObject *transport;
     const transport_ops *ops = below_ops(object, &transport);
-    int result = ops == NULL ? 0 : ops->flush(transport);
+    int result = ops == NULL ? 0
+                 : old       ? ops->flush_old(transport)
+                             : ops->flush(transport);
     Py_XDECREF(transport);
     return result;
 }
 
 static int
+transport_flush(PyObject *object)
+{
+    return flush_below(object, false);
+}
+
+static int
 transport_flush_old(PyObject *object)
 {
-    PyObject *transport;
-    const transport_ops *ops = below_ops(object, &transport);
-    int result = ops == NULL ? 0 : ops->flush_old(transport);
-    Py_XDECREF(transport);
-    return result;
+    return flush_below(object, true);
 }
 
 static bool
@@ -322,8 +322,12 @@ static PyObject *
 method_is_reading(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     TlsObject *protocol = protocol_of(self, "_app_reading_paused");
-    return protocol == NULL ? NULL
-                            : PyBool_FromLong(!protocol->app_reading_paused);
+    if (protocol == NULL) {
+        return NULL;
+    }
+    bool paused = protocol->app_reading_paused;
+    Py_DECREF(protocol);
+    return PyBool_FromLong(!paused);
 }
 
 static PyObject *
@@ -357,8 +361,12 @@ static PyObject *
 method_get_protocol(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     TlsObject *protocol = protocol_of(self, "_app_protocol");
-    return protocol == NULL ? NULL
-                            : Py_NewRef(ouro_or_none(protocol->app_protocol));
+    if (protocol == NULL) {
+        return NULL;
+    }
+    PyObject *app_protocol = Py_NewRef(ouro_or_none(protocol->app_protocol));
+    Py_DECREF(protocol);
+    return app_protocol;
 }
 
 static PyObject *
@@ -368,13 +376,11 @@ method_set_protocol(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     static const ouro_signature signature =
         OURO_ONE_PARAMETER("_SSLProtocolTransport.set_protocol", "protocol");
     PyObject *wanted;
-    TlsObject *protocol;
-    if (ouro_parse_one(&signature, args, nargs, kwnames, &wanted) < 0
-        || (protocol = protocol_of(self, "_set_app_protocol")) == NULL) {
-        return NULL;
-    }
-    return ouro_none_or_error(
-        ouro_tls_set_app_protocol(ouro_state_of(self), protocol, wanted));
+    return ouro_parse_one(&signature, args, nargs, kwnames, &wanted) < 0
+               ? NULL
+               : ouro_none_or_error(call_step_with(self, "_set_app_protocol",
+                                                   wanted,
+                                                   ouro_tls_set_app_protocol));
 }
 
 PyDoc_STRVAR(get_extra_info_doc,
@@ -399,20 +405,46 @@ method_get_extra_info(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         || (protocol = protocol_of(self, "_get_extra_info")) == NULL) {
         return NULL;
     }
-    return ouro_tls_extra_info(ouro_state_of(self), protocol, a[0],
-                               ouro_or_none(a[1]));
+    PyObject *value = ouro_tls_extra_info(ouro_state_of(self), protocol, a[0],
+                                          ouro_or_none(a[1]));
+    Py_DECREF(protocol);
+    return value;
 }
 
 static PyObject *
 method_append_backlog(PyObject *self, PyObject *data)
 {
-    TlsObject *protocol = protocol_of(self, "_write_backlog");
-    return protocol == NULL ? NULL
-                            : ouro_none_or_error(ouro_tls_append(
-                                ouro_state_of(self), protocol, data));
+    return ouro_none_or_error(
+        call_step_with(self, "_write_backlog", data, ouro_tls_append));
 }
 
 /* ---- flow control ------------------------------------------------------ */
+
+/* Marks of what waits to be sent, or to be deciphered; and what follows. */
+static int
+set_limits(PyObject *self, bool sending, PyObject *high, PyObject *low)
+{
+    ouro_state *st = ouro_state_of(self);
+    TlsObject *protocol =
+        protocol_of(self, sending ? "_set_write_buffer_limits"
+                                  : "_set_read_buffer_limits");
+    if (protocol == NULL) {
+        return -1;
+    }
+    int result =
+        sending
+            ? ouro_tls_set_limits(st, "FLOW_CONTROL_HIGH_WATER_SSL_WRITE",
+                                  high, low, &protocol->out_high,
+                                  &protocol->out_low)
+            : ouro_tls_set_limits(st, "FLOW_CONTROL_HIGH_WATER_SSL_READ", high,
+                                  low, &protocol->in_high, &protocol->in_low);
+    if (result == 0) {
+        result = sending ? ouro_tls_control_writing(st, protocol)
+                         : ouro_tls_control_reading(st, protocol);
+    }
+    Py_DECREF(protocol);
+    return result;
+}
 
 static PyObject *
 method_set_write_limits(PyObject *self, PyObject *const *args,
@@ -424,17 +456,10 @@ method_set_write_limits(PyObject *self, PyObject *const *args,
         .positional = 2,
         .names = {"high", "low"},
     };
-    ouro_state *st = ouro_state_of(self);
     PyObject *a[2];
-    TlsObject *protocol;
-    if (ouro_parse(&signature, args, nargs, kwnames, a) < 0
-        || (protocol = protocol_of(self, "_set_write_buffer_limits")) == NULL
-        || ouro_tls_set_limits(st, "FLOW_CONTROL_HIGH_WATER_SSL_WRITE", a[0],
-                               a[1], &protocol->out_high, &protocol->out_low)
-               < 0) {
-        return NULL;
-    }
-    return ouro_none_or_error(ouro_tls_control_writing(st, protocol));
+    return ouro_parse(&signature, args, nargs, kwnames, a) < 0
+               ? NULL
+               : ouro_none_or_error(set_limits(self, true, a[0], a[1]));
 }
 
 static PyObject *
@@ -447,45 +472,47 @@ method_set_read_limits(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         .positional = 2,
         .names = {"high", "low"},
     };
-    ouro_state *st = ouro_state_of(self);
     PyObject *a[2];
-    TlsObject *protocol;
-    if (ouro_parse(&signature, args, nargs, kwnames, a) < 0
-        || (protocol = protocol_of(self, "_set_read_buffer_limits")) == NULL
-        || ouro_tls_set_limits(st, "FLOW_CONTROL_HIGH_WATER_SSL_READ", a[0],
-                               a[1], &protocol->in_high, &protocol->in_low)
-               < 0) {
-        return NULL;
-    }
-    return ouro_none_or_error(ouro_tls_control_reading(st, protocol));
+    return ouro_parse(&signature, args, nargs, kwnames, a) < 0
+               ? NULL
+               : ouro_none_or_error(set_limits(self, false, a[0], a[1]));
 }
 
 static PyObject *
 method_get_write_limits(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     TlsObject *protocol = protocol_of(self, "_outgoing_low_water");
-    return protocol == NULL
-               ? NULL
-               : Py_BuildValue("nn", (Py_ssize_t)protocol->out_low,
-                               (Py_ssize_t)protocol->out_high);
+    if (protocol == NULL) {
+        return NULL;
+    }
+    PyObject *marks = Py_BuildValue("nn", (Py_ssize_t)protocol->out_low,
+                                    (Py_ssize_t)protocol->out_high);
+    Py_DECREF(protocol);
+    return marks;
 }
 
 static PyObject *
 method_get_read_limits(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     TlsObject *protocol = protocol_of(self, "_incoming_low_water");
-    return protocol == NULL ? NULL
-                            : Py_BuildValue("nn", (Py_ssize_t)protocol->in_low,
-                                            (Py_ssize_t)protocol->in_high);
+    if (protocol == NULL) {
+        return NULL;
+    }
+    PyObject *marks = Py_BuildValue("nn", (Py_ssize_t)protocol->in_low,
+                                    (Py_ssize_t)protocol->in_high);
+    Py_DECREF(protocol);
+    return marks;
 }
 
 static PyObject *
 method_get_write_size(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     TlsObject *protocol = protocol_of(self, "_get_write_buffer_size");
-    Py_ssize_t size = protocol == NULL
-                          ? -1
-                          : ouro_tls_write_size(ouro_state_of(self), protocol);
+    if (protocol == NULL) {
+        return NULL;
+    }
+    Py_ssize_t size = ouro_tls_write_size(ouro_state_of(self), protocol);
+    Py_DECREF(protocol);
     return size < 0 ? NULL : PyLong_FromSsize_t(size);
 }
 
@@ -493,10 +520,13 @@ static PyObject *
 method_get_read_size(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     TlsObject *protocol = protocol_of(self, "_get_read_buffer_size");
-    return protocol == NULL
-               ? NULL
-               : PyObject_GetAttr(protocol->incoming,
-                                  ouro_state_of(self)->str.pending);
+    if (protocol == NULL) {
+        return NULL;
+    }
+    PyObject *size =
+        PyObject_GetAttr(protocol->incoming, ouro_state_of(self)->str.pending);
+    Py_DECREF(protocol);
+    return size;
 }
 
 static PyMethodDef transport_methods[] = {
@@ -572,8 +602,12 @@ static PyObject *
 get_protocol_paused(PyObject *self, void *Py_UNUSED(closure))
 {
     TlsObject *protocol = protocol_of(self, "_app_writing_paused");
-    return protocol == NULL ? NULL
-                            : PyBool_FromLong(protocol->app_writing_paused);
+    if (protocol == NULL) {
+        return NULL;
+    }
+    bool paused = protocol->app_writing_paused;
+    Py_DECREF(protocol);
+    return PyBool_FromLong(paused);
 }
 
 static PyGetSetDef transport_getset[] = {

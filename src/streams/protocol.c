@@ -98,10 +98,10 @@ ouro_stream_protocol_attach(ouro_state *st, StreamProtocolObject *self,
 /* ---- the end ------------------------------------------------------------ */
 
 static int
-settle_closed(ouro_state *st, StreamProtocolObject *self, PyObject *exc)
+settle_closed(ouro_state *st, PyObject *closed, PyObject *exc)
 {
-    return exc == NULL ? ouro_anyfuture_set_result(st, self->closed, Py_None)
-                       : ouro_anyfuture_set_exception(st, self->closed, exc);
+    return exc == NULL ? ouro_anyfuture_set_result(st, closed, Py_None)
+                       : ouro_anyfuture_set_exception(st, closed, exc);
 }
 
 PyObject *
@@ -110,20 +110,20 @@ ouro_stream_protocol_closed(ouro_state *st, StreamProtocolObject *self)
     if (self->closed != NULL || !self->started) {
         return Py_XNewRef(self->closed);
     }
-    self->closed = ouro_create_future(st, self->flow.loop);
-    if (self->closed == NULL) {
+    PyObject *closed = ouro_create_future(st, self->flow.loop);
+    if (closed == NULL) {
         return NULL;
     }
+    Py_XSETREF(self->closed, Py_NewRef(closed));
     if (self->lost) {
         PyObject *exc = self->closed_exc;
         self->closed_exc = NULL;
-        int result = settle_closed(st, self, exc);
-        Py_XDECREF(exc);
-        if (result < 0) {
-            return NULL;
+        if (settle_closed(st, closed, exc) < 0) {
+            Py_CLEAR(closed);
         }
+        Py_XDECREF(exc);
     }
-    return Py_NewRef(self->closed);
+    return closed;
 }
 
 /* exc: NULL for None. */
@@ -137,11 +137,13 @@ note_closed(ouro_state *st, StreamProtocolObject *self, PyObject *exc)
         }
         return 0;
     }
-    int done = ouro_anyfuture_done(st, self->closed);
-    if (done != 0) {
-        return done < 0 ? -1 : 0;
+    PyObject *closed = Py_NewRef(self->closed);
+    int result = ouro_anyfuture_done(st, closed);
+    if (result == 0) {
+        result = settle_closed(st, closed, exc);
     }
-    return settle_closed(st, self, exc);
+    Py_DECREF(closed);
+    return result < 0 ? -1 : 0;
 }
 
 static int

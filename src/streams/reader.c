@@ -1,7 +1,7 @@
 /* reader.c - StreamReader: what comes in, and the waiter that it wakes.
  *
- * The coroutines that read are in readops.c, what Python sees of the insides
- * in reader_attrs.c.
+ * The coroutines that read begin in readops.c; what Python sees is in
+ * reader_type.c.
  */
 #include "streams/reader.h"
 

@@ -162,6 +162,6 @@ PyObject *ouro_waiter_callable(ouro_state *st, ou_job *waiter);
 int ouro_waiter_failed(ouro_state *st, PyObject *fut, ou_job *waiter);
 
 /* futures._set_result_unless_cancelled and futures._chain_future come with
- * future_helpers.c. */
+ * anyfuture.c. */
 
 #endif
