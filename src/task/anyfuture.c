@@ -8,16 +8,6 @@
 #include "task/future_impl.h"
 #include "task/task.h"
 
-static int
-discard(PyObject *value)
-{
-    if (value == NULL) {
-        return -1;
-    }
-    Py_DECREF(value);
-    return 0;
-}
-
 PyObject *
 ouro_create_future(ouro_state *st, PyObject *loop)
 {
@@ -134,7 +124,8 @@ ouro_anyfuture_set_result(ouro_state *st, PyObject *fut, PyObject *value)
     if (Py_TYPE(fut) == st->types.Future) {
         return ouro_future_set_result((FutureObject *)fut, value);
     }
-    return discard(PyObject_CallMethodOneArg(fut, st->str.set_result, value));
+    return ouro_drop_result(
+        PyObject_CallMethodOneArg(fut, st->str.set_result, value));
 }
 
 int
@@ -144,7 +135,7 @@ ouro_anyfuture_set_exception(ouro_state *st, PyObject *fut,
     if (Py_TYPE(fut) == st->types.Future) {
         return ouro_future_set_exception((FutureObject *)fut, exception);
     }
-    return discard(
+    return ouro_drop_result(
         PyObject_CallMethodOneArg(fut, st->str.set_exception, exception));
 }
 
@@ -183,12 +174,8 @@ ouro_anyfuture_loop(ouro_state *st, PyObject *fut)
 {
     if (ouro_future_exact(st, fut)) {
         FutureObject *ours = (FutureObject *)fut;
-        if (ours->loop == NULL) {
-            PyErr_SetString(PyExc_RuntimeError,
-                            "Future object is not initialized.");
-            return NULL;
-        }
-        return Py_NewRef(ours->loop);
+        return ouro_future_check_alive(ours) < 0 ? NULL
+                                                 : Py_NewRef(ours->loop);
     }
     PyObject *get_loop;
     if (PyObject_GetOptionalAttr(fut, st->str.get_loop, &get_loop) < 0) {
@@ -211,7 +198,7 @@ ouro_watch(ouro_state *st, PyObject *fut, ou_job *waiter)
     PyObject *callable = ouro_waiter_callable(st, waiter);
     int result = -1;
     if (callable != NULL) {
-        result = discard(PyObject_CallMethodOneArg(
+        result = ouro_drop_result(PyObject_CallMethodOneArg(
             fut, st->str.add_done_callback, callable));
         Py_DECREF(callable);
     }
@@ -232,7 +219,7 @@ ouro_unwatch(ouro_state *st, PyObject *fut, ou_job *waiter)
     if (callable == NULL) {
         return -1;
     }
-    int result = discard(PyObject_CallMethodOneArg(
+    int result = ouro_drop_result(PyObject_CallMethodOneArg(
         fut, st->str.remove_done_callback, callable));
     Py_DECREF(callable);
     return result;

@@ -440,7 +440,8 @@ future_add_done_callback(PyObject *self, PyObject *const *args,
         return NULL;
     }
     FutureObject *fut = (FutureObject *)self;
-    if (ouro_future_check_alive(fut) < 0) {
+    if (fut->loop == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "uninitialized Future object");
         return NULL;
     }
     PyObject *context =

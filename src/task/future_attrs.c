@@ -7,7 +7,7 @@
 #include "task/future_impl.h"
 
 static int
-cannot_delete(PyObject *value)
+refuse_deletion(PyObject *value)
 {
     if (value == NULL) {
         PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
@@ -20,7 +20,10 @@ static PyObject *
 get_state(PyObject *self, void *unused)
 {
     static const char *const names[] = {"PENDING", "CANCELLED", "FINISHED"};
-    return PyUnicode_InternFromString(names[((FutureObject *)self)->state]);
+    FutureObject *fut = (FutureObject *)self;
+    return ouro_future_check_alive(fut) < 0
+               ? NULL
+               : PyUnicode_InternFromString(names[fut->state]);
 }
 
 static PyObject *
@@ -34,12 +37,9 @@ static int
 set_blocking(PyObject *self, PyObject *value, void *unused)
 {
     FutureObject *fut = (FutureObject *)self;
-    if (fut->loop == NULL) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "Future object is not initialized.");
-        return -1;
-    }
-    int truth = cannot_delete(value) < 0 ? -1 : PyObject_IsTrue(value);
+    int truth = ouro_future_check_alive(fut) < 0 || refuse_deletion(value) < 0
+                    ? -1
+                    : PyObject_IsTrue(value);
     if (truth < 0) {
         return -1;
     }
@@ -56,13 +56,18 @@ get_loop(PyObject *self, void *unused)
 static PyObject *
 get_callbacks(PyObject *self, void *unused)
 {
-    return ouro_future_callbacks((FutureObject *)self);
+    FutureObject *fut = (FutureObject *)self;
+    return ouro_future_check_alive(fut) < 0 ? NULL
+                                            : ouro_future_callbacks(fut);
 }
 
 static PyObject *
 get_result(PyObject *self, void *unused)
 {
     FutureObject *fut = (FutureObject *)self;
+    if (ouro_future_check_alive(fut) < 0) {
+        return NULL;
+    }
     bool has = fut->state == FUTURE_FINISHED && !fut->failed;
     return Py_NewRef(ouro_or_none(has ? fut->result : NULL));
 }
@@ -71,19 +76,25 @@ static PyObject *
 get_exception(PyObject *self, void *unused)
 {
     FutureObject *fut = (FutureObject *)self;
+    if (ouro_future_check_alive(fut) < 0) {
+        return NULL;
+    }
     return Py_NewRef(ouro_or_none(fut->failed ? fut->result : NULL));
 }
 
 static PyObject *
 get_log_traceback(PyObject *self, void *unused)
 {
-    return PyBool_FromLong(((FutureObject *)self)->log_traceback);
+    FutureObject *fut = (FutureObject *)self;
+    return ouro_future_check_alive(fut) < 0
+               ? NULL
+               : PyBool_FromLong(fut->log_traceback);
 }
 
 static int
 set_log_traceback(PyObject *self, PyObject *value, void *unused)
 {
-    int truth = cannot_delete(value) < 0 ? -1 : PyObject_IsTrue(value);
+    int truth = refuse_deletion(value) < 0 ? -1 : PyObject_IsTrue(value);
     if (truth < 0) {
         return -1;
     }
@@ -115,7 +126,7 @@ get_cancel_message(PyObject *self, void *unused)
 static int
 set_cancel_message(PyObject *self, PyObject *value, void *unused)
 {
-    if (cannot_delete(value) < 0) {
+    if (refuse_deletion(value) < 0) {
         return -1;
     }
     return ouro_future_set_cancel_message((FutureObject *)self, value);
@@ -142,13 +153,8 @@ get_class(PyObject *self, void *unused)
 static int
 set_class(PyObject *self, PyObject *value, void *unused)
 {
-    PyObject *name = PyUnicode_FromString("__class__");
-    if (name == NULL) {
-        return -1;
-    }
-    PyObject *descriptor =
-        _PyType_Lookup(&PyBaseObject_Type, name); /* borrowed */
-    Py_DECREF(name);
+    PyObject *descriptor = /* borrowed */
+        _PyType_Lookup(&PyBaseObject_Type, ouro_state_of(self)->str.__class__);
     if (descriptor == NULL) {
         PyErr_SetString(PyExc_AttributeError, "__class__");
         return -1;

@@ -11,9 +11,7 @@ typedef struct FutureIterObject {
 PyObject *
 ouro_future_await(PyObject *self)
 {
-    if (((FutureObject *)self)->loop == NULL) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "Future object is not initialized.");
+    if (ouro_future_check_alive((FutureObject *)self) < 0) {
         return NULL;
     }
     ouro_state *st = ouro_state_of(self);
@@ -41,9 +39,7 @@ future_send(PyObject *self, PyObject **ret)
         *ret = ouro_future_result(fut);
         return *ret != NULL ? PYGEN_RETURN : PYGEN_ERROR;
     }
-    if (fut->loop == NULL) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "Future object is not initialized.");
+    if (ouro_future_check_alive(fut) < 0) {
         return PYGEN_ERROR;
     }
     if (fut->blocking) {
@@ -169,7 +165,7 @@ iter_throw(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
             nargs < 1 ? "least 1" : "most 3", nargs < 1 ? "" : "s", nargs);
         return NULL;
     }
-    if (nargs > 1
+    if (nargs > 1 && ouro_state_of(self)->has.throw_of_three_warns
         && PyErr_WarnEx(PyExc_DeprecationWarning,
                         "the (type, exc, tb) signature of throw() is "
                         "deprecated, use the single-arg signature instead.",

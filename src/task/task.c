@@ -441,11 +441,14 @@ ouro_anytask_cancelling(ouro_state *st, PyObject *task)
 
 /* ---- methods ----------------------------------------------------------- */
 
-/* The name as str, made when asked for: a borrowed reference, or NULL. */
+PyDoc_STRVAR(get_name_doc, "get_name($self, /)\n--\n\n"
+                           "Return the task's name.");
+
 static PyObject *
-task_name(TaskObject *task)
+task_get_name(PyObject *self, PyObject *unused)
 {
-    if (name_object(task) == NULL) {
+    TaskObject *task = (TaskObject *)self;
+    if ((task->name & 1) != 0) {
         PyObject *name = PyUnicode_FromFormat(
             "Task-%llu", (unsigned long long)task->name >> 1);
         if (name == NULL) {
@@ -453,16 +456,7 @@ task_name(TaskObject *task)
         }
         task->name = (uintptr_t)name;
     }
-    return name_object(task);
-}
-
-PyDoc_STRVAR(get_name_doc, "get_name($self, /)\n--\n\n"
-                           "Return the task's name.");
-
-static PyObject *
-task_get_name(PyObject *self, PyObject *unused)
-{
-    return Py_XNewRef(task_name((TaskObject *)self));
+    return Py_NewRef(ouro_or_none(name_object(task)));
 }
 
 PyDoc_STRVAR(set_name_doc, "set_name($self, value, /)\n--\n\n"

@@ -26,10 +26,12 @@ timeout_fire(ouro_state *st, TimeoutObject *self)
         PyErr_SetNone(PyExc_AssertionError);
         return -1;
     }
-    int cancelled = ouro_anyfuture_cancel(st, self->task, NULL);
+    if (ouro_anyfuture_cancel(st, self->task, NULL) < 0) {
+        return -1;
+    }
     self->state = TIMEOUT_EXPIRING;
     Py_CLEAR(self->handler);
-    return cancelled < 0 ? -1 : 0;
+    return 0;
 }
 
 static TimeoutObject *
@@ -38,20 +40,36 @@ timeout_of(ou_job *job)
     return OURO_CONTAINER_OF(job, TimeoutObject, job);
 }
 
+/* Report the current exception as that of the callback self._on_timeout. */
+static int
+timeout_report(LoopCore *loop, TimeoutObject *self)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    PyObject *callback =
+        PyObject_GetAttr((PyObject *)self, loop->st->str._on_timeout);
+    if (callback == NULL) {
+        Py_XDECREF(error);
+        return -1;
+    }
+    PyErr_SetRaisedException(error);
+    int result =
+        loop->ops->callback_failed((PyObject *)loop, callback, NULL, NULL);
+    Py_DECREF(callback);
+    return result;
+}
+
 static int
 timeout_run(ou_job *job)
 {
     TimeoutObject *self = timeout_of(job);
-    PyObject *loop = self->loop;
+    LoopCore *loop = (LoopCore *)self->loop;
     self->loop = NULL;
     int result = 0;
     /* No loop: it was left between the deadline and this slot. */
     if (loop != NULL) {
-        LoopCore *core = (LoopCore *)loop;
-        result = ouro_leave_task_fast(core);
-        if (result < 0 || timeout_fire(core->st, self) < 0) {
-            result =
-                core->ops->callback_failed(loop, (PyObject *)self, NULL, NULL);
+        if (ouro_leave_task_fast(loop) < 0
+            || timeout_fire(loop->st, self) < 0) {
+            result = timeout_report(loop, self);
         }
         Py_DECREF(loop);
     }
@@ -99,10 +117,10 @@ ouro_timeout_disarm(ouro_state *st, TimeoutObject *self)
         return 0;
     }
     self->handler = NULL;
-    PyObject *result = PyObject_CallMethodNoArgs(handler, st->str.cancel);
+    int result =
+        ouro_drop_result(PyObject_CallMethodNoArgs(handler, st->str.cancel));
     Py_DECREF(handler);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return result;
 }
 
 /* The engine's timer, or its ready queue if the time is over already. */
