@@ -25,6 +25,13 @@ ouro_errno_exception(int error)
 }
 
 bool
+ouro_leaves_loop(PyObject *exception)
+{
+    return PyErr_GivenExceptionMatches(exception, PyExc_SystemExit)
+           || PyErr_GivenExceptionMatches(exception, PyExc_KeyboardInterrupt);
+}
+
+bool
 ouro_error_leaves_loop(void)
 {
     return PyErr_ExceptionMatches(PyExc_SystemExit)

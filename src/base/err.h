@@ -14,8 +14,9 @@ int ouro_raise_errno_int(int error) OURO_COLD;
 /* The same as an exception object, not raised. */
 PyObject *ouro_errno_exception(int error);
 
-/* Whether the current exception must leave the loop: SystemExit or
+/* Whether an exception, or the current one, must leave the loop: SystemExit or
  * KeyboardInterrupt. */
+bool ouro_leaves_loop(PyObject *exception);
 bool ouro_error_leaves_loop(void);
 
 /* AttributeError: 'Lock' object has no attribute 'name': __init__() has not

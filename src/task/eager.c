@@ -27,10 +27,9 @@ step_in_own_context(ouro_state *st, TaskObject *task)
     return result;
 }
 
-int
-ouro_task_start_eagerly(ouro_state *st, TaskObject *task)
+static int
+step_as_current(ouro_state *st, TaskObject *task, PyObject *loop)
 {
-    PyObject *loop = task->fut.loop;
     PyObject *previous = swap_current(st, loop, (PyObject *)task);
     if (previous == NULL) {
         return -1;
@@ -46,6 +45,15 @@ ouro_task_start_eagerly(ouro_state *st, TaskObject *task)
     }
     Py_DECREF(swapped);
     PyErr_SetRaisedException(error);
+    return result;
+}
+
+int
+ouro_task_start_eagerly(ouro_state *st, TaskObject *task)
+{
+    PyObject *loop = Py_NewRef(task->fut.loop);
+    int result = step_as_current(st, task, loop);
+    Py_DECREF(loop);
     if (task->fut.state != FUTURE_PENDING) {
         ouro_registry_remove(task);
         Py_CLEAR(task->coro);

@@ -57,27 +57,30 @@ child_drop(ou_job *job)
 
 /* ---- a child is done --------------------------------------------------- */
 
-bool
-ouro_group_is_base_error(PyObject *exception)
+/* The tasks of the children, a new list: what is done with them may run
+ * Python, which may change who the children are. */
+static PyObject *
+list_tasks(GroupObject *group)
 {
-    return PyErr_GivenExceptionMatches(exception, PyExc_SystemExit)
-           || PyErr_GivenExceptionMatches(exception, PyExc_KeyboardInterrupt);
+    PyObject *tasks = PyList_New(0);
+    for (group_child *child = group->children; tasks != NULL && child != NULL;
+         child = child->next) {
+        if (PyList_Append(tasks, child->task) < 0) {
+            Py_CLEAR(tasks);
+        }
+    }
+    return tasks;
 }
 
 int
 ouro_group_abort(ouro_state *st, GroupObject *group)
 {
     group->aborting = true;
-    /* cancel() may run Python, which may end other children. */
-    PyObject *tasks = PyList_New(0);
+    PyObject *tasks = list_tasks(group);
     if (tasks == NULL) {
         return -1;
     }
     int result = 0;
-    for (group_child *child = group->children; result == 0 && child != NULL;
-         child = child->next) {
-        result = PyList_Append(tasks, child->task);
-    }
     for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(tasks); i++) {
         PyObject *task = PyList_GET_ITEM(tasks, i);
         int done = ouro_anyfuture_done(st, task);
@@ -117,7 +120,7 @@ child_failed(ouro_state *st, GroupObject *group, PyObject *task,
     if (PyList_Append(group->errors, exception) < 0) {
         return -1;
     }
-    if (group->base_error == NULL && ouro_group_is_base_error(exception)) {
+    if (group->base_error == NULL && ouro_leaves_loop(exception)) {
         group->base_error = Py_NewRef(exception);
     }
     if (group->parent == NULL) {
@@ -140,18 +143,29 @@ child_failed(ouro_state *st, GroupObject *group, PyObject *task,
     return ouro_anyfuture_cancel(st, group->parent, NULL) < 0 ? -1 : 0;
 }
 
+/* All children are done: so is what __aexit__ waits for, if it does. */
+static int
+wake_parent(ouro_state *st, GroupObject *group)
+{
+    PyObject *completed = Py_XNewRef(group->completed);
+    if (completed == NULL) {
+        return 0;
+    }
+    int done = ouro_anyfuture_done(st, completed);
+    int result = done < 0 ? -1 : 0;
+    if (done == 0) {
+        result = ouro_anyfuture_set_result(st, completed, Py_True);
+    }
+    Py_DECREF(completed);
+    return result;
+}
+
 /* The child is out of the list already. */
 static int
 child_done(ouro_state *st, GroupObject *group, PyObject *task)
 {
-    PyObject *completed = group->completed;
-    if (completed != NULL && group->count == 0) {
-        int done = ouro_anyfuture_done(st, completed);
-        if (done < 0
-            || (!done
-                && ouro_anyfuture_set_result(st, completed, Py_True) < 0)) {
-            return -1;
-        }
+    if (group->count == 0 && wake_parent(st, group) < 0) {
+        return -1;
     }
     int cancelled = ouro_anyfuture_cancelled(st, task);
     if (cancelled != 0) {
@@ -505,13 +519,9 @@ group_repr(PyObject *self)
 static PyObject *
 get_tasks(PyObject *self, void *unused)
 {
-    PyObject *tasks = PySet_New(NULL);
-    for (group_child *child = ((GroupObject *)self)->children;
-         tasks != NULL && child != NULL; child = child->next) {
-        if (PySet_Add(tasks, child->task) < 0) {
-            Py_CLEAR(tasks);
-        }
-    }
+    PyObject *list = list_tasks((GroupObject *)self);
+    PyObject *tasks = list == NULL ? NULL : PySet_New(list);
+    Py_XDECREF(list);
     return tasks;
 }
 

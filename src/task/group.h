@@ -44,9 +44,6 @@ int ouro_group_abort(ouro_state *st, GroupObject *group);
 /* cancel() of 3.15: cancel the children and the block. 0/-1. */
 int ouro_group_cancel(ouro_state *st, GroupObject *group);
 
-/* SystemExit or KeyboardInterrupt. */
-bool ouro_group_is_base_error(PyObject *exception);
-
 extern const ouro_async_def ouro_group_async_methods[];
 
 #endif

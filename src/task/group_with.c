@@ -96,7 +96,7 @@ exit_begin(ouro_state *st, GroupObject *group, AwaitObject *coro)
 {
     group->exiting = true;
     if (coro->b != Py_None && group->base_error == NULL
-        && ouro_group_is_base_error(coro->b)) {
+        && ouro_leaves_loop(coro->b)) {
         group->base_error = Py_NewRef(coro->b);
     }
     int cancellation = is_cancellation(st, coro->a);

@@ -177,8 +177,10 @@ ouro_future_cancelled_error(ouro_state *st, FutureObject *fut)
         || extras->cancel_message == Py_None) {
         return PyObject_CallNoArgs(st->stock.CancelledError);
     }
-    return PyObject_CallOneArg(st->stock.CancelledError,
-                               extras->cancel_message);
+    PyObject *message = Py_NewRef(extras->cancel_message);
+    PyObject *error = PyObject_CallOneArg(st->stock.CancelledError, message);
+    Py_DECREF(message);
+    return error;
 }
 
 /* asyncio reports a missing __init__ here as another error than elsewhere. */

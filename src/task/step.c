@@ -52,10 +52,7 @@ finish_with_exception(ouro_state *st, TaskObject *task)
         return result;
     }
     result = ouro_future_set_exception(&task->fut, exception);
-    if (result == 0
-        && (PyErr_GivenExceptionMatches(exception, PyExc_SystemExit)
-            || PyErr_GivenExceptionMatches(exception,
-                                           PyExc_KeyboardInterrupt))) {
+    if (result == 0 && ouro_leaves_loop(exception)) {
         PyErr_SetRaisedException(exception);
         return -1;
     }
@@ -106,9 +103,10 @@ static OURO_COLD int
 pass_cancellation_on(ouro_state *st, TaskObject *task, PyObject *fut)
 {
     future_extras *extras = task->fut.extras;
-    PyObject *message = extras != NULL ? extras->cancel_message : NULL;
-    int cancelled =
-        ouro_anyfuture_cancel(st, fut, message != NULL ? message : Py_None);
+    PyObject *message = Py_NewRef(
+        ouro_or_none(extras != NULL ? extras->cancel_message : NULL));
+    int cancelled = ouro_anyfuture_cancel(st, fut, message);
+    Py_DECREF(message);
     if (cancelled > 0) {
         task->fut.must_cancel = false;
     }

@@ -29,20 +29,12 @@ submit_of(ou_job *job)
     return OURO_CONTAINER_OF(job, SubmitObject, job);
 }
 
-/* SystemExit and KeyboardInterrupt are not the caller's business. */
-static bool
-is_for_caller(PyObject *error)
-{
-    return !PyErr_GivenExceptionMatches(error, PyExc_SystemExit)
-           && !PyErr_GivenExceptionMatches(error, PyExc_KeyboardInterrupt);
-}
-
 /* Tell the caller of the current exception, which goes on. */
 static void
 submit_failed(ouro_state *st, SubmitObject *self)
 {
     PyObject *error = PyErr_GetRaisedException();
-    if (is_for_caller(error)) {
+    if (!ouro_leaves_loop(error)) {
         int starts = ouro_concurrent_starts(st, self->future);
         if (starts < 0
             || (starts
@@ -215,11 +207,10 @@ submit_by_method(ouro_state *st, SubmitObject *self)
     if (callable == NULL) {
         return -1;
     }
-    PyObject *handle = PyObject_CallMethodOneArg(
-        self->loop, st->str.call_soon_threadsafe, callable);
+    int result = ouro_drop_result(PyObject_CallMethodOneArg(
+        self->loop, st->str.call_soon_threadsafe, callable));
     Py_DECREF(callable);
-    Py_XDECREF(handle);
-    return handle == NULL ? -1 : 0;
+    return result;
 }
 
 /* The concurrent future of coro, which is sent to loop's thread. */

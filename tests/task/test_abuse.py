@@ -293,6 +293,29 @@ turn(loop, 40)
 """,
 }
 
+GROUPS = """
+class Weird(asyncio.Task):
+    def __hash__(self):
+        if hashing:
+            hashing.pop()
+            for task in tasks:
+                asyncio.Task.__init__(task, count(1), loop=loop)
+        return id(self)
+async def main():
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            tasks.append(group.create_task(wait_for(loop.create_future())))
+        await asyncio.sleep(0)
+        hashing.append(1)
+        assert group._tasks <= set(tasks)
+        assert not group._tasks
+hashing, tasks = [], []
+loop.set_task_factory(
+    lambda loop, coro, **options: Weird(coro, loop=loop, **options))
+loop.run_until_complete(main())
+loop.set_task_factory(None)
+"""
+
 
 def run(python, program):
     done = python("-X", "faulthandler", "-c", PRELUDE + program + "\nend()")
@@ -308,3 +331,8 @@ def test_initialized_again(name, python):
 @pytest.mark.parametrize("name", LISTS)
 def test_lists(name, python):
     run(python, LISTS[name])
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="it is refused")
+def test_hashing_changes_the_group(python):
+    run(python, GROUPS)
