@@ -22,6 +22,7 @@ extras_of(AwaitObject *self, PyObject *key)
     return PyDict_GetItemWithError(st->await_extras, key);
 }
 
+/* Borrowed; NULL without an exception: there is none, or no memory to look. */
 static PyObject *
 get_extra(AwaitObject *self, const char *name)
 {
@@ -30,6 +31,9 @@ get_extra(AwaitObject *self, const char *name)
     }
     PyObject *key = PyLong_FromVoidPtr(self);
     PyObject *extras = extras_of(self, key);
+    if (key == NULL) {
+        PyErr_Clear();
+    }
     Py_XDECREF(key);
     return extras == NULL ? NULL : PyDict_GetItemString(extras, name);
 }

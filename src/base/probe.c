@@ -6,20 +6,15 @@
 static PyObject *
 find(const char *module, const char *path)
 {
-    PyObject *object = PyImport_ImportModule(module);
     PyObject *names = PyUnicode_FromString(path);
     PyObject *parts =
         names == NULL ? NULL : PyObject_CallMethod(names, "split", "s", ".");
     Py_XDECREF(names);
-    if (object == NULL || parts == NULL) {
-        Py_XDECREF(object);
-        Py_XDECREF(parts);
-        return NULL;
-    }
+    PyObject *object = parts == NULL ? NULL : PyImport_ImportModule(module);
     for (Py_ssize_t i = 0; object != NULL && i < PyList_GET_SIZE(parts); i++) {
         Py_SETREF(object, PyObject_GetAttr(object, PyList_GET_ITEM(parts, i)));
     }
-    Py_DECREF(parts);
+    Py_XDECREF(parts);
     return object;
 }
 
@@ -64,8 +59,8 @@ ouro_probe(const char *module, const char *path, const char *word)
     PyObject *function = find(module, path);
     PyObject *code =
         function == NULL ? NULL : PyObject_GetAttrString(function, "__code__");
-    PyObject *text = PyUnicode_FromString(word);
-    bool found = code != NULL && text != NULL && mentions(code, text);
+    PyObject *text = code == NULL ? NULL : PyUnicode_FromString(word);
+    bool found = text != NULL && mentions(code, text);
     Py_XDECREF(function);
     Py_XDECREF(code);
     Py_XDECREF(text);

@@ -1,98 +1,68 @@
-/* stock.c - what the running asyncio's event loop does.
- *
- * Some of it changed within one minor version, so the code is looked at, not
- * the version.
- */
+/* stock.c - what the running asyncio's event loop does. */
 #include "base/probe.h"
 #include "loop/loop.h"
 
-/* function.__code__, or NULL (without an exception): not Python's. */
-static PyObject *
-code_of(PyObject *owner, const char *name)
-{
-    PyObject *function = PyObject_GetAttrString(owner, name);
-    PyObject *code =
-        function != NULL ? PyObject_GetAttrString(function, "__code__") : NULL;
-    Py_XDECREF(function);
-    PyErr_Clear();
-    return code;
-}
-
-static PyObject *
-method_code(const char *method)
-{
-    PyObject *module = PyImport_ImportModule("asyncio.base_events");
-    PyObject *type = module != NULL
-                         ? PyObject_GetAttrString(module, "BaseEventLoop")
-                         : NULL;
-    PyObject *code = type != NULL ? code_of(type, method) : NULL;
-    Py_XDECREF(type);
-    Py_XDECREF(module);
-    PyErr_Clear();
-    return code;
-}
-
-/* Whether the code uses a name, as a variable or beyond. Consumes code. */
 static bool
-mentions(PyObject *code, const char *name)
+base_loop(const char *method, const char *word)
 {
-    static const char *const tables[] = {"co_names", "co_varnames"};
-    bool found = false;
-    PyObject *text = PyUnicode_FromString(name);
-    for (size_t i = 0; code != NULL && text != NULL && i < 2; i++) {
-        PyObject *names = PyObject_GetAttrString(code, tables[i]);
-        found =
-            found || (names != NULL && PySequence_Contains(names, text) > 0);
-        Py_XDECREF(names);
-    }
-    Py_XDECREF(text);
-    Py_XDECREF(code);
-    PyErr_Clear();
-    return found;
+    char path[64];
+    PyOS_snprintf(path, sizeof(path), "BaseEventLoop.%s", method);
+    return ouro_probe("asyncio.base_events", path, word);
 }
 
-void
-ouro_loop_find_features(ouro_state *st)
+static void
+find_run_features(ouro_loop_features *has)
 {
-    ouro_loop_features *has = &st->has.loop;
-    has->task_kwargs = mentions(method_code("create_task"), "kwargs");
-    has->task_name = mentions(method_code("create_task"), "name");
-    has->run_setup = mentions(method_code("_run_forever_setup"), "self");
-    has->handler_context =
-        mentions(method_code("call_exception_handler"), "get_context");
-    has->shutdown_timeout =
-        mentions(method_code("shutdown_default_executor"), "timeout");
+    has->run_setup = base_loop("_run_forever_setup", "self");
+    has->shutdown_timeout = base_loop("shutdown_default_executor", "timeout");
     has->shutdown_waits_briefly =
-        mentions(method_code("shutdown_default_executor"), "timeouts");
+        base_loop("shutdown_default_executor", "timeouts");
     has->run_loop_factory =
-        mentions(code_of(st->stock.runners, "run"), "loop_factory");
+        ouro_probe("asyncio.runners", "run", "loop_factory");
     has->runner_takes_awaitables =
-        mentions(code_of(st->stock.Runner, "run"), "isawaitable");
+        ouro_probe("asyncio.runners", "Runner.run", "isawaitable");
     has->runner_bounds_shutdown =
-        mentions(code_of(st->stock.Runner, "close"), "THREAD_JOIN_TIMEOUT");
-    has->debug_formats = mentions(
-        code_of(st->stock.format_helpers, "_format_callback_source"), "debug");
+        ouro_probe("asyncio.runners", "Runner.close", "THREAD_JOIN_TIMEOUT");
+}
+
+static void
+find_callback_features(ouro_loop_features *has)
+{
+    has->task_kwargs = base_loop("create_task", "kwargs");
+    has->task_name = base_loop("create_task", "name");
+    has->handler_context = base_loop("call_exception_handler", "get_context");
     has->private_coroutine_check =
-        mentions(method_code("_check_callback"), "_iscoroutinefunction");
-    has->watcher =
-        ouro_probe_exists("asyncio.unix_events", "_PidfdChildWatcher");
+        base_loop("_check_callback", "_iscoroutinefunction");
+    has->debug_formats = ouro_probe("asyncio.format_helpers",
+                                    "_format_callback_source", "debug");
     has->watch_context =
         ouro_probe("asyncio.selector_events",
                    "BaseSelectorEventLoop._add_reader", "context");
+    has->watcher =
+        ouro_probe_exists("asyncio.unix_events", "_PidfdChildWatcher");
+}
+
+static void
+find_connection_features(ouro_loop_features *has, int minor)
+{
     has->forever_closes_clients = ouro_probe(
         "asyncio.base_events", "Server.serve_forever", "close_clients");
-    has->tls_takes_unread =
-        mentions(method_code("start_tls"), "StreamReaderProtocol");
-    has->closes_refused_sock = st->has.minor >= 14;
-    has->connect_times_out =
-        ouro_probe("asyncio.base_events", "BaseEventLoop.create_connection",
-                   "TimeoutError");
-    has->write_names_types = st->has.minor >= 14;
-    has->reuses_inet_ports_alone =
-        mentions(method_code("create_server"), "AF_INET");
+    has->tls_takes_unread = base_loop("start_tls", "StreamReaderProtocol");
+    has->closes_refused_sock = minor >= 14;
+    has->connect_times_out = base_loop("create_connection", "TimeoutError");
+    has->write_names_types = minor >= 14;
+    has->reuses_inet_ports_alone = base_loop("create_server", "AF_INET");
     has->transport_context = ouro_probe(
         "asyncio.selector_events", "_SelectorTransport.__init__", "context");
     has->sendfile_always_seeks = !ouro_probe(
         "asyncio.unix_events",
         "_UnixSelectorEventLoop._sock_sendfile_update_filepos", "total_sent");
+}
+
+void
+ouro_loop_find_features(ouro_state *st)
+{
+    find_run_features(&st->has.loop);
+    find_callback_features(&st->has.loop);
+    find_connection_features(&st->has.loop, st->has.minor);
 }
