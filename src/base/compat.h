@@ -1,7 +1,7 @@
 /* compat.h - the one place that knows which CPython this is compiled for.
  *
- * Layouts and spellings of the C API only.  What asyncio's behaviour is
- * depends on the version that runs: see features in state.h.
+ * Layouts and spellings of the C API only.  What asyncio does differently is a
+ * matter of the Python that runs, and stands in features.h.
  */
 #ifndef OURO_COMPAT_H
 #define OURO_COMPAT_H
@@ -231,9 +231,9 @@ ouro_bytes_forget_hash(PyObject *bytes)
     /* clang-format on */
 }
 
+/* Whether current tasks live in the thread's state. */
 #if PY_VERSION_HEX >= 0x030e0000
-#    define OURO_TASKS_PER_THREAD                                             \
-        1 /* current tasks live in the thread state */
+#    define OURO_TASKS_PER_THREAD 1
 #else
 #    define OURO_TASKS_PER_THREAD 0
 #endif

@@ -49,9 +49,8 @@ typedef struct ouro_task_features {
     bool chain_snapshots;         /* concurrent futures have _get_snapshot() */
     bool convert_keeps_traceback; /* futures._convert_future_exc() */
     bool convert_timeout;         /* TimeoutError too */
-    bool factory_name;         /* eager task factories: factory(loop, coro, *,
-                                name=None, context=None) */
-    bool factory_kwargs;       /* and **kwargs */
+    bool factory_kwargs;       /* eager task factories: factory(loop, coro, *,
+                                ..., **kwargs) */
     bool factory_eager_start;  /* and eager_start=True */
     bool group_kwargs;         /* TaskGroup.create_task(coro, **kwargs) */
     bool group_name;           /* it has a parameter `name` */
@@ -103,6 +102,7 @@ typedef struct ouro_tls_features {
     bool asks_transport;       /* is_closing(): of the one below, too */
     bool keeps_shutdown_timer; /* until connection_lost() */
 } ouro_tls_features;
+
 /* What the running asyncio's subprocesses do (net/subprocess_stock.c). */
 typedef struct ouro_process_features {
     bool kills_by_os;      /* send_signal() is os.kill() */
@@ -122,17 +122,16 @@ typedef struct ouro_process_features {
 typedef struct ouro_features {
     int minor; /* of the running Python: 11 for 3.11 */
     int micro;
-    bool stopiteration_ends_await; /* 3.12+: even if it was thrown in */
-    bool throw_of_three_warns;     /* 3.12+: throw(type, value, traceback) */
-    bool close_returns_value;      /* 3.13+: of a coroutine's return */
-    bool await_says_cant_be;       /* 3.14+: the new words of TypeErrors */
-    bool await_says_must_return;   /* 3.15+ */
-    bool coroutine_state;          /* 3.15+: cr_state */
-    bool eager_tasks;              /* 3.12+ */
-    bool lazy_task_names;         /* 3.12+: "Task-%d" is formatted on demand */
-    bool wraps_stopiteration;     /* 3.13+: set_exception(StopIteration) */
-    bool gather_finishes_at_once; /* 3.12+: no turns for done children */
-    bool create_task_takes_name;  /* 3.13+: loop.create_task(name=) */
+    bool stopiteration_ends_await;   /* 3.12+: even if it was thrown in */
+    bool throw_of_three_warns;       /* 3.12+: throw(type, value, traceback) */
+    bool close_returns_value;        /* 3.13+: of a coroutine's return */
+    bool await_says_cant_be;         /* 3.14+: the new words of TypeErrors */
+    bool await_says_must_return;     /* 3.15+ */
+    bool coroutine_state;            /* 3.15+: cr_state */
+    bool eager_tasks;                /* 3.12+ */
+    bool wraps_stopiteration;        /* 3.13+: set_exception(StopIteration) */
+    bool gather_finishes_at_once;    /* 3.12+: no turns for done children */
+    bool create_task_takes_name;     /* 3.13+: loop.create_task(name=) */
     bool timeout_matches_subclasses; /* 3.13+: of CancelledError */
     bool group_matches_subclasses;   /* 3.13+ */
     bool group_uncancels_late;       /* 3.13+: nested cancellation */

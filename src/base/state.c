@@ -210,7 +210,6 @@ find_features(ouro_features *has)
     has->await_says_must_return = has->minor >= 15;
     has->coroutine_state = has->minor >= 15;
     has->eager_tasks = has->minor >= 12;
-    has->lazy_task_names = has->minor >= 12;
     has->gather_finishes_at_once = has->minor >= 12;
     has->running_loop_holder = has->minor <= 12;
     has->semaphore_passes_on = has->minor >= 13;

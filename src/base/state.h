@@ -48,7 +48,6 @@ typedef struct ouro_types {
     PyTypeObject *Timeout;
     PyTypeObject *TaskGroup;
     PyTypeObject *EagerFactory; /* 3.12+, else NULL */
-    /* task: gather, wait, shield, timeout, group */
     /* loop */
     PyTypeObject *LoopCore;
     PyTypeObject *Loop;
@@ -61,6 +60,10 @@ typedef struct ouro_types {
     PyTypeObject *LoopRunner;
     PyTypeObject *Workers;
     PyTypeObject *Call;
+    PyTypeObject *ServerCore;
+    PyTypeObject *Server;
+    PyTypeObject *Listener;
+    PyTypeObject *SockWatch;
     /* sync */
     PyTypeObject *LoopBoundMixin;
     PyTypeObject *ContextManagerMixin;
@@ -74,10 +77,6 @@ typedef struct ouro_types {
     PyTypeObject *PriorityQueue;
     PyTypeObject *LifoQueue;
     /* net */
-    PyTypeObject *ServerCore;
-    PyTypeObject *Server;
-    PyTypeObject *Listener;
-    PyTypeObject *SockWatch;
     PyTypeObject *TransportSocket;
     PyTypeObject *SocketTransport;
     PyTypeObject *DatagramTransport;

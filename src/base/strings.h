@@ -16,7 +16,6 @@
     /* task */                                                                \
     X(_asyncio_future_blocking)                                               \
     X(_loop)                                                                  \
-    X(_check_future_blocking)                                                 \
     X(add_done_callback)                                                      \
     X(remove_done_callback)                                                   \
     X(call_at)                                                                \
@@ -169,7 +168,6 @@
     X(_release)                                                               \
     X(_exit)                                                                  \
     /* net */                                                                 \
-    X(BufferedProtocol)                                                       \
     X(buffer_updated)                                                         \
     X(connection_lost)                                                        \
     X(connection_made)                                                        \
@@ -217,11 +215,8 @@
     X(_make_subprocess_transport)                                             \
     X(_process_exited)                                                        \
     X(_watcher)                                                               \
-    X(connect_read_pipe)                                                      \
-    X(connect_write_pipe)                                                     \
     X(disconnected)                                                           \
     X(get_child_watcher)                                                      \
-    X(get_event_loop_policy)                                                  \
     X(get_pid)                                                                \
     X(get_pipe_transport)                                                     \
     X(get_returncode)                                                         \

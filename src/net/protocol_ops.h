@@ -94,8 +94,8 @@ typedef struct transport_ops {
     int (*flush)(PyObject *transport);
     /* Whether write() has gathered anything that flush() would send. */
     bool (*gathered)(PyObject *transport);
-    /* Flush if what is gathered is older than 100 us: what a drain() that
-     * does not flush does (CONTRACTS on writes). */
+    /* Flush if what is gathered is older than 100 us: what a drain() does
+     * that need not flush. */
     int (*flush_old)(PyObject *transport);
 } transport_ops;
 

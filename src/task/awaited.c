@@ -107,8 +107,7 @@ future_add_to_awaited_by(PyObject *module, PyObject *const *args,
     if (!are_ours(st, args)) {
         return pass_on(st->stock.add_to_awaited_by, args);
     }
-    return add((FutureObject *)args[0], args[1]) < 0 ? NULL
-                                                     : Py_NewRef(Py_None);
+    return ouro_none_or_error(add((FutureObject *)args[0], args[1]));
 }
 
 PyDoc_STRVAR(discard_doc,
@@ -126,8 +125,7 @@ future_discard_from_awaited_by(PyObject *module, PyObject *const *args,
     if (!are_ours(st, args)) {
         return pass_on(st->stock.discard_from_awaited_by, args);
     }
-    return discard((FutureObject *)args[0], args[1]) < 0 ? NULL
-                                                         : Py_NewRef(Py_None);
+    return ouro_none_or_error(discard((FutureObject *)args[0], args[1]));
 }
 
 static PyMethodDef awaited_functions[] = {

@@ -407,10 +407,7 @@ static PyObject *
 generator_throw(PyObject *object, PyObject *exception)
 {
     as_completed_object(object)->state = COMPLETED_ENDED;
-    PyErr_SetObject(PyExceptionInstance_Check(exception)
-                        ? (PyObject *)Py_TYPE(exception)
-                        : exception,
-                    PyExceptionInstance_Check(exception) ? exception : NULL);
+    ouro_raise(exception);
     return NULL;
 }
 

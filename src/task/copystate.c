@@ -71,13 +71,6 @@ ouro_concurrent_starts(ouro_state *st, PyObject *concurrent)
 }
 
 static int
-discard(PyObject *value)
-{
-    Py_XDECREF(value);
-    return value == NULL ? -1 : 0;
-}
-
-static int
 set_converted(ouro_state *st, PyObject *dest, PyObject *exception)
 {
     PyObject *converted = ouro_convert_exception(st, exception);
@@ -195,7 +188,8 @@ ouro_set_concurrent_state(ouro_state *st, PyObject *concurrent,
     int cancelled = ouro_anyfuture_cancelled(st, source);
     if (cancelled < 0
         || (cancelled
-            && discard(PyObject_CallMethodNoArgs(concurrent, st->str.cancel))
+            && ouro_drop_result(
+                   PyObject_CallMethodNoArgs(concurrent, st->str.cancel))
                    < 0)) {
         return -1;
     }

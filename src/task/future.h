@@ -114,9 +114,9 @@ int ouro_future_exception(FutureObject *fut, PyObject **ret_exception);
  * caller's. */
 bool ouro_future_remove_waiter(FutureObject *fut, ou_job *waiter);
 
-/* Complete a future from our own I/O job: like set_result(), but where
- * CONTRACTS' rule for waking in place allows it the one task that waits is
- * stepped at once.  0, or -1 if an exception leaves the loop. */
+/* Complete a future from our own I/O job: like set_result(), but where that is
+ * a legal order (docs/architecture.md, "Waking in place") the one task that
+ * waits is stepped at once.  0, or -1 if an exception leaves the loop. */
 int ouro_future_set_result_now(FutureObject *fut, PyObject *result);
 
 /* ---- anybody's futures: asyncio's, ours, subclasses, look-alikes -------- */
@@ -160,8 +160,5 @@ PyObject *ouro_waiter_callable(ouro_state *st, ou_job *waiter);
  * set if it leaves the loop (or if the loop is not ours, which then reports
  * it). */
 int ouro_waiter_failed(ouro_state *st, PyObject *fut, ou_job *waiter);
-
-/* futures._set_result_unless_cancelled and futures._chain_future come with
- * anyfuture.c. */
 
 #endif

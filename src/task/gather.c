@@ -1,7 +1,7 @@
 /* gather.c - asyncio.gather() and the future that it returns.
  *
  * The outer future has one slot for each distinct child: a waiter queued in
- * the child, 32 bytes and no closure.
+ * the child, and no closure.
  */
 #include "base/args.h"
 #include "base/rooms.h"

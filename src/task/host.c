@@ -23,13 +23,7 @@ ouro_loop_debug(ouro_state *st, PyObject *loop)
     if (ouro_loop_check_there(loop) < 0) {
         return -1;
     }
-    PyObject *debug = PyObject_CallMethodNoArgs(loop, st->str.get_debug);
-    if (debug == NULL) {
-        return -1;
-    }
-    int truth = PyObject_IsTrue(debug);
-    Py_DECREF(debug);
-    return truth;
+    return ouro_truth_of(PyObject_CallMethodNoArgs(loop, st->str.get_debug));
 }
 
 double
@@ -70,14 +64,10 @@ ouro_loop_call_soon(ouro_state *st, PyObject *loop, PyObject *callback,
             return -1;
         }
     }
-    PyObject *handle =
-        PyObject_VectorcallMethod(st->str.call_soon, args, nargs, keywords);
+    int result = ouro_drop_result(
+        PyObject_VectorcallMethod(st->str.call_soon, args, nargs, keywords));
     Py_XDECREF(keywords);
-    if (handle == NULL) {
-        return -1;
-    }
-    Py_DECREF(handle);
-    return 0;
+    return result;
 }
 
 int
@@ -88,12 +78,8 @@ ouro_loop_call_exception_handler(ouro_state *st, PyObject *loop,
         Py_XDECREF(context);
         return -1;
     }
-    PyObject *result = PyObject_CallMethodOneArg(
-        loop, st->str.call_exception_handler, context);
+    int result = ouro_drop_result(PyObject_CallMethodOneArg(
+        loop, st->str.call_exception_handler, context));
     Py_DECREF(context);
-    if (result == NULL) {
-        return -1;
-    }
-    Py_DECREF(result);
-    return 0;
+    return result;
 }

@@ -96,8 +96,5 @@ ouro_slot_hold(ou_job *job)
 int
 ouro_slot_visit(ou_job *job, void *visitor)
 {
-    visitproc visit = ((ouro_visitor *)visitor)->visit;
-    void *arg = ((ouro_visitor *)visitor)->arg;
-    Py_VISIT(ouro_slot_of(job)->owner);
-    return 0;
+    return ouro_visit_owner(visitor, ouro_slot_of(job)->owner);
 }

@@ -62,7 +62,6 @@ find_task_features(ouro_features *has)
         ouro_probe_exists("asyncio.tasks", "_AsCompletedIterator");
     task->completed_restores =
         tasks("_AsCompletedIterator._wait_for_one", "_todo_left");
-    task->factory_name = tasks("eager_task_factory", "name");
     task->factory_kwargs = tasks("eager_task_factory", "kwargs");
     task->factory_eager_start = tasks("eager_task_factory", "eager_start");
     task->race_by_callbacks =

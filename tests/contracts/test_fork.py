@@ -1,5 +1,5 @@
 """fork(): in the child the parent's loop is dead, and a new one works; the
-parent notices nothing (CONTRACTS: fork)."""
+parent notices nothing."""
 
 import sys
 

@@ -1,5 +1,5 @@
 """What can still be woken is kept; what nothing can wake is garbage, and is
-reported as asyncio reports it (CONTRACTS: armed means rooted)."""
+reported as asyncio reports it."""
 
 import contextlib
 import gc

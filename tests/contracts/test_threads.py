@@ -1,5 +1,5 @@
 """Threads: which there are, what they are called, and that what they hand
-over to a loop arrives (CONTRACTS: threads)."""
+over to a loop arrives."""
 
 import asyncio
 import sys
