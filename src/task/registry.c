@@ -58,10 +58,14 @@ append_ours(ouro_state *st, PyObject *list, PyObject *loop)
 
 /* ---- asyncio's WeakSet, extended --------------------------------------- */
 
+/* A module that is imported anew extends the set's class once more: so each
+ * method goes by the class that it was defined in, not by that of the set. */
+
 static ouro_state *
-state_of_set(PyObject *self)
+state_of_class(PyTypeObject *defining)
 {
-    PyObject *module = PyObject_GetAttrString(self, "_ouro_module");
+    PyObject *module =
+        PyObject_GetAttrString((PyObject *)defining, "_ouro_module");
     if (module == NULL) {
         return NULL;
     }
@@ -77,19 +81,16 @@ state_of_set(PyObject *self)
     return st;
 }
 
-static PyObject *
-call_super(ouro_state *st, const char *name, PyObject *self)
-{
-    PyObject *base = (PyObject *)Py_TYPE(self)->tp_base;
-    return PyObject_CallMethod(base, name, "O", self);
-}
-
 /* What the WeakSet itself holds and what the list does, as a list. */
 static PyObject *
-all_members(PyObject *self)
+all_members(PyObject *self, PyTypeObject *defining)
 {
-    ouro_state *st = state_of_set(self);
-    PyObject *own = st == NULL ? NULL : call_super(st, "__iter__", self);
+    ouro_state *st = state_of_class(defining);
+    if (st == NULL) {
+        return NULL;
+    }
+    PyObject *own = PyObject_CallMethod((PyObject *)defining->tp_base,
+                                        "__iter__", "O", self);
     if (own == NULL) {
         return NULL;
     }
@@ -102,9 +103,13 @@ all_members(PyObject *self)
 }
 
 static PyObject *
-set_iter(PyObject *self, PyObject *unused)
+set_iter(PyObject *self, PyTypeObject *defining, PyObject *const *args,
+         Py_ssize_t nargs, PyObject *kwnames)
 {
-    PyObject *list = all_members(self);
+    if (ouro_parse_none("WeakSet.__iter__", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
+    PyObject *list = all_members(self, defining);
     if (list == NULL) {
         return NULL;
     }
@@ -114,9 +119,13 @@ set_iter(PyObject *self, PyObject *unused)
 }
 
 static PyObject *
-set_len(PyObject *self, PyObject *unused)
+set_len(PyObject *self, PyTypeObject *defining, PyObject *const *args,
+        Py_ssize_t nargs, PyObject *kwnames)
 {
-    PyObject *list = all_members(self);
+    if (ouro_parse_none("WeakSet.__len__", args, nargs, kwnames) < 0) {
+        return NULL;
+    }
+    PyObject *list = all_members(self, defining);
     if (list == NULL) {
         return NULL;
     }
@@ -126,9 +135,16 @@ set_len(PyObject *self, PyObject *unused)
 }
 
 static PyObject *
-set_contains(PyObject *self, PyObject *item)
+set_contains(PyObject *self, PyTypeObject *defining, PyObject *const *args,
+             Py_ssize_t nargs, PyObject *kwnames)
 {
-    PyObject *list = all_members(self);
+    static const ouro_signature signature =
+        OURO_ONE_PARAMETER("WeakSet.__contains__", "item");
+    PyObject *item;
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &item) < 0) {
+        return NULL;
+    }
+    PyObject *list = all_members(self, defining);
     if (list == NULL) {
         return NULL;
     }
@@ -137,10 +153,16 @@ set_contains(PyObject *self, PyObject *item)
     return found < 0 ? NULL : PyBool_FromLong(found);
 }
 
+#define SET_METHOD(name, function)                                            \
+    {                                                                         \
+        name, _PyCFunction_CAST(function),                                    \
+            METH_METHOD | METH_FASTCALL | METH_KEYWORDS, NULL                 \
+    }
+
 static PyMethodDef set_methods[] = {
-    {"__iter__", set_iter, METH_NOARGS, NULL},
-    {"__len__", set_len, METH_NOARGS, NULL},
-    {"__contains__", set_contains, METH_O, NULL},
+    SET_METHOD("__iter__", set_iter),
+    SET_METHOD("__len__", set_len),
+    SET_METHOD("__contains__", set_contains),
     {NULL},
 };
 

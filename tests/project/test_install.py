@@ -235,3 +235,31 @@ loop = asyncio.new_event_loop()
 assert type(loop) is ouro.Loop
 loop.close()
 """)
+
+
+def test_imported_anew(check):
+    # As test runners and reloaders do.  (No more than 8 dicts or types can be
+    # watched in a process: the last ones have to do without.)
+    check("""
+async def main():
+    tasks = [asyncio.create_task(asyncio.sleep(0)) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task(), *tasks}
+    return type(asyncio.current_task())
+stock = asyncio.Task
+copies = set()
+for _ in range(12):
+    import ouro
+    ouro.install()
+    assert asyncio.run(main()) is ouro.Task is asyncio.Task
+    copies.add(ouro.Task)
+    ouro.uninstall()
+    assert asyncio.run(main()) is stock
+    assert ouro.run(main()) is ouro.Task
+    for name in list(sys.modules):
+        if name.partition(".")[0] == "ouro":
+            del sys.modules[name]
+    del ouro
+    gc.collect()
+assert len(copies) == 12
+""")
