@@ -156,6 +156,13 @@ ouro_transport_force_close(ouro_state *st, TransportObject *self,
     if (self->conn_lost || self->loop == NULL) {
         return 0;
     }
+    /* asyncio has sent by now what the socket took. */
+    if (self->kind->flush((PyObject *)self) < 0) {
+        return -1;
+    }
+    if (self->conn_lost || self->loop == NULL) {
+        return 0; /* the flush has failed */
+    }
     self->kind->drop_output(self);
     self->closing = true;
     self->conn_lost++;
@@ -250,8 +257,12 @@ static int
 transport_release(ouro_state *st, TransportObject *self)
 {
     PyObject *exception = PyErr_GetRaisedException();
+    /* What connection_lost() has written, if it still could. */
+    int result = self->kind->flush((PyObject *)self);
     self->kind->stop(self);
-    int result = ouro_transport_close_file(st, self);
+    if (ouro_transport_close_file(st, self) < 0) {
+        result = -1;
+    }
     Py_CLEAR(self->sock);
     Py_CLEAR(self->protocol);
     Py_CLEAR(self->context);

@@ -236,6 +236,12 @@ ouro_method_force_close(PyObject *self, PyObject *exc)
                                    exc == Py_None ? NULL : exc));
 }
 
+PyObject *
+ouro_method_abort(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return ouro_method_force_close(self, Py_None);
+}
+
 /* ---- repr() ------------------------------------------------------------ */
 
 PyObject *

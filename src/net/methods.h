@@ -37,6 +37,7 @@ PyObject *ouro_method_add_reader(PyObject *self, PyObject *const *args,
                                  Py_ssize_t nargs);
 PyObject *ouro_method_call_connection_lost(PyObject *self, PyObject *exc);
 PyObject *ouro_method_force_close(PyObject *self, PyObject *exc);
+PyObject *ouro_method_abort(PyObject *self, PyObject *ignored);
 
 /* Entries of a PyMethodDef table: of all transports, of those that send, and
  * of those of sockets. */
@@ -88,6 +89,9 @@ PyObject *ouro_method_force_close(PyObject *self, PyObject *exc);
                    "Receive nothing until resume_reading() is called.")},     \
         {"resume_reading", ouro_method_resume_reading, METH_NOARGS,           \
          PyDoc_STR("resume_reading($self)\n--\n\nReceive again.")},           \
+        {"abort", ouro_method_abort, METH_NOARGS,                             \
+         PyDoc_STR("abort($self)\n--\n\n"                                     \
+                   "Close at once; what has not been sent is lost.")},        \
     {                                                                         \
         "_force_close", ouro_method_force_close, METH_O, NULL                 \
     }

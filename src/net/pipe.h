@@ -41,7 +41,8 @@ int ouro_pipe_begin_reading(TransportObject *base);
 /* logger.info("%r was closed by peer", self) in debug mode. 0 or -1. */
 int ouro_pipe_log_closed(ouro_state *st, PipeObject *self);
 
-/* _close(exc); exc may be NULL for None. 0 or -1. */
+/* _close(exc); exc may be NULL for None. What has been gathered is written as
+ * far as that is possible at once; the rest is lost. 0 or -1. */
 int ouro_pipe_close(ouro_state *st, PipeObject *self, PyObject *exc);
 
 /* _fatal_error() with the current exception. 0, or -1 if it leaves the loop.
@@ -73,7 +74,6 @@ extern const ou_job_kind ouro_pipe_flush_kind;
 int ouro_pipe_write(PyObject *self, PyObject *data);
 int ouro_pipe_writelines(PyObject *self, PyObject *list);
 int ouro_pipe_write_eof(PyObject *self);
-int ouro_pipe_abort(PyObject *self);
 
 /* Write what has been gathered. 0, or -1: an exception leaves the loop. */
 int ouro_pipe_flush(PyObject *self);

@@ -35,6 +35,10 @@ int
 ouro_pipe_close(ouro_state *st, PipeObject *self, PyObject *exc)
 {
     TransportObject *base = &self->base;
+    /* asyncio has written by now what the pipe took. */
+    if (ouro_pipe_flush((PyObject *)self) < 0) {
+        return -1;
+    }
     if (base->loop == NULL) {
         return 0;
     }

@@ -236,7 +236,8 @@ write_can_write_eof(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
 static PyObject *
 write_abort(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return ouro_none_or_error(ouro_pipe_abort(self));
+    return ouro_none_or_error(
+        ouro_pipe_close(ouro_state_of(self), ouro_pipe(self), NULL));
 }
 
 static PyObject *

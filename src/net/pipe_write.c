@@ -463,15 +463,6 @@ ouro_pipe_write_eof(PyObject *object)
                                        : 0; /* when all is written */
 }
 
-int
-ouro_pipe_abort(PyObject *object)
-{
-    if (ouro_pipe_flush(object) < 0) {
-        return -1;
-    }
-    return ouro_pipe_close(ouro_state_of(object), ouro_pipe(object), NULL);
-}
-
 /* ---- the kind ---------------------------------------------------------- */
 
 static void

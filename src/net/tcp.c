@@ -452,16 +452,6 @@ ouro_tcp_close(PyObject *object)
     return ouro_transport_schedule_lost(st, base, NULL);
 }
 
-int
-ouro_tcp_abort(PyObject *object)
-{
-    if (ouro_tcp_flush(object) < 0) {
-        return -1;
-    }
-    return ouro_transport_force_close(ouro_state_of(object),
-                                      ouro_transport(object), NULL);
-}
-
 static void
 tcp_drop_output(TransportObject *base)
 {

@@ -60,7 +60,6 @@ int ouro_tcp_receive(ouro_state *st, TcpObject *self);
 int ouro_tcp_watch_write(ouro_state *st, TcpObject *self, bool on);
 
 int ouro_tcp_close(PyObject *self);
-int ouro_tcp_abort(PyObject *self);
 
 /* ---- tcp_send.c -------------------------------------------------------- */
 

@@ -31,6 +31,7 @@ tcp_not_sent(ouro_state *st, TcpObject *self, int result)
         }
         return ouro_transport_maybe_pause(st, base);
     }
+    base->kind->drop_output(base);
     ouro_raise_errno(result);
     return ouro_transport_fatal(st, base,
                                 "Fatal write error on socket transport");

@@ -93,12 +93,6 @@ tcp_close(PyObject *self, PyObject *Py_UNUSED(ignored))
     return ouro_none_or_error(ouro_tcp_close(self));
 }
 
-static PyObject *
-tcp_abort(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return ouro_none_or_error(ouro_tcp_abort(self));
-}
-
 /* ---- what asyncio's own parts call ------------------------------------- */
 
 static PyObject *
@@ -139,9 +133,6 @@ static PyMethodDef tcp_methods[] = {
     {"close", tcp_close, METH_NOARGS,
      PyDoc_STR("close($self)\n--\n\n"
                "Close when all has been sent; nothing more is received.")},
-    {"abort", tcp_abort, METH_NOARGS,
-     PyDoc_STR("abort($self)\n--\n\n"
-               "Close at once; what has not been sent is lost.")},
     OURO_SOCKET_METHODS,
     {"_read_ready", tcp_read_ready, METH_NOARGS, NULL},
     {"_write_ready", tcp_write_ready, METH_NOARGS, NULL},

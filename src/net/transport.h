@@ -206,7 +206,8 @@ int ouro_water_marks(PyObject *high, PyObject *low, long kib, size_t *ret_high,
 
 /* ---- the end ----------------------------------------------------------- */
 
-/* _force_close(exc); exc may be NULL for None. 0 or -1. */
+/* _force_close(exc); exc may be NULL for None. What has been gathered is sent
+ * as far as that is possible at once; the rest is lost. 0 or -1. */
 int ouro_transport_force_close(ouro_state *st, TransportObject *self,
                                PyObject *exc);
 /* Schedule _call_connection_lost(exc): what all ends come to. 0 or -1. */

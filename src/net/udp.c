@@ -429,16 +429,6 @@ ouro_udp_close(PyObject *object)
     return ouro_transport_schedule_lost(st, base, NULL);
 }
 
-int
-ouro_udp_abort(PyObject *object)
-{
-    if (ouro_udp_flush(object) < 0) {
-        return -1;
-    }
-    return ouro_transport_force_close(ouro_state_of(object),
-                                      ouro_transport(object), NULL);
-}
-
 static int
 udp_begin_reading(TransportObject *base)
 {

@@ -60,7 +60,6 @@ extern const ou_job_kind ouro_udp_in_kind;
 int ouro_udp_receive(ouro_state *st, UdpObject *self);
 
 int ouro_udp_close(PyObject *self);
-int ouro_udp_abort(PyObject *self);
 
 /* protocol.error_received() of the current exception, an OSError. 0, or -1
  * with what it raised. */

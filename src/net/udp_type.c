@@ -60,12 +60,6 @@ udp_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
-udp_abort(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return ouro_none_or_error(ouro_udp_abort(self));
-}
-
-static PyObject *
 udp_read_ready(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     return ouro_none_or_error(
@@ -84,9 +78,6 @@ static PyMethodDef udp_methods[] = {
     {"close", udp_close, METH_NOARGS,
      PyDoc_STR("close($self)\n--\n\n"
                "Close when all has been sent; nothing more is received.")},
-    {"abort", udp_abort, METH_NOARGS,
-     PyDoc_STR("abort($self)\n--\n\n"
-               "Close at once; what has not been sent is lost.")},
     OURO_SOCKET_METHODS,
     {"_read_ready", udp_read_ready, METH_NOARGS, NULL},
     {"_sendto_ready", udp_sendto_ready, METH_NOARGS, NULL},

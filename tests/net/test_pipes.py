@@ -388,6 +388,22 @@ async def test_bad_data(loop, log):
 
 
 @in_all_worlds
+async def test_written_before_an_abrupt_end(loop, log):
+    reader, writer = pipe()
+    protocol = Recorder(log)
+    transport = await write_end(loop, protocol, writer)
+
+    def say_and_end():
+        transport.write(b"last words")
+        transport._close(ZeroDivisionError())
+
+    loop.call_soon(say_and_end)
+    log.append(await read_all(reader.fileno()))
+    await protocol.lost
+    reader.close()
+
+
+@in_all_worlds
 async def test_packets(loop, log):
     """Each write() is a message, where messages are what is sent."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -383,6 +383,21 @@ async def test_writing_after_the_end(loop, log):
 
 
 @in_all_worlds
+async def test_writing_before_abort(loop, log):
+    def say_and_abort(protocol):
+        protocol.transport.write(b"last words")
+        protocol.transport.abort()
+
+    protocol = Recorder(log, data=say_and_abort)
+    transport, peer = await wrapped(loop, protocol)
+    await peer.send(b"a question")
+    words = await peer.receive(10)
+    await protocol.lost
+    log.append(words)
+    peer.sock.close()
+
+
+@in_all_worlds
 async def test_a_peer_that_does_not_answer(loop, log):
     protocol = Recorder(log)
     transport, peer = await wrapped(loop, protocol, ssl_shutdown_timeout=0.01)

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import socket
 import sys
 import threading
 import time
@@ -419,6 +420,59 @@ def test_written_while_the_loop_does_not_run():
         loop.close()
         theirs.close()
         assert log == []
+
+
+def say(protocol):
+    protocol.transport.write(b"last ")
+    protocol.transport.write(b"words")
+
+
+def say_and_fail(protocol):
+    say(protocol)
+    raise ZeroDivisionError
+
+
+def say_and_force(protocol):
+    say(protocol)
+    protocol.transport._force_close(OSError())
+
+
+def say_and_abort(protocol):
+    say(protocol)
+    protocol.transport.abort()
+
+
+@each_family
+@pytest.mark.parametrize("event", ["data", "eof"])
+@pytest.mark.parametrize("end", [say_and_fail, say_and_force, say_and_abort])
+def test_written_before_an_abrupt_end(family, event, end):
+    """What the socket took arrives, however the connection ends then."""
+    async def scenario(loop, log):
+        ours, theirs = socket_pair(family)
+        protocol = Recorder(log, **{event: end})
+        await connect(loop, ours, protocol)
+        theirs.send(b"a question")
+        if event == "eof":
+            theirs.shutdown(socket.SHUT_WR)
+        log.append(await receive(loop, theirs, 100))
+        await protocol.lost
+        theirs.close()
+    assert b"last words" in same(scenario)
+
+
+@each_family
+def test_written_in_connection_lost(family):
+    """As long as bytes were waiting when close() was called, it arrives."""
+    async def scenario(loop, log):
+        ours, theirs = socket_pair(family)
+        protocol = Recorder(log, lost=say)
+        transport = await connect(loop, ours, protocol)
+        transport.set_write_buffer_limits(1 << 30)
+        transport.write(bytes(10_000_000))
+        transport.close()
+        log.append((await receive(loop, theirs, 10_000_100))[-10:])
+        theirs.close()
+    assert b"last words" in same(scenario)
 
 
 def test_written_by_another_thread():
