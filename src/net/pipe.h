@@ -20,8 +20,7 @@ typedef struct PipeObject {
     bool gathers; /* writes may leave together */
     bool blocked; /* the pipe takes no more: wait until it does */
     ou_outbuf out;
-    ou_job flush;         /* queued to the end of the job that writes */
-    uint64_t gathered_at; /* ticks when what waits for it was begun */
+    ou_job flush; /* queued to the end of the job that writes */
 } PipeObject;
 
 static inline PipeObject *
@@ -77,7 +76,6 @@ int ouro_pipe_write_eof(PyObject *self);
 
 /* Write what has been gathered. 0, or -1: an exception leaves the loop. */
 int ouro_pipe_flush(PyObject *self);
-int ouro_pipe_flush_old(PyObject *self);
 bool ouro_pipe_gathered(PyObject *self);
 
 /* _write_ready(), and _read_ready() of the end that writes. 0 or -1. */

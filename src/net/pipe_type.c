@@ -513,7 +513,7 @@ static const transport_ops write_ops = {
     .resume_reading = ops_resume_reading,
     .flush = ouro_pipe_flush,
     .gathered = ouro_pipe_gathered,
-    .flush_old = ouro_pipe_flush_old,
+    .flush_old = ouro_transport_flush_old,
 };
 
 const transport_ops *

@@ -10,11 +10,6 @@
 
 #include <errno.h>
 
-#include "sys/clock.h"
-
-/* What has been gathered for this long, in seconds, is not kept back. */
-#define OLD 100e-6
-
 /* asyncio's LOG_THRESHOLD_FOR_CONNLOST_WRITES. */
 enum { LOG_LOST_WRITES = 5 };
 
@@ -71,19 +66,6 @@ ouro_pipe_flush(PyObject *object)
     int result = pipe_write_buffer(self);
     return result == 0 ? 0
                        : pipe_not_written(ouro_state_of(object), self, result);
-}
-
-int
-ouro_pipe_flush_old(PyObject *object)
-{
-    PipeObject *self = ouro_pipe(object);
-    if (!ouro_pipe_gathered(object) || self->base.loop == NULL) {
-        return 0;
-    }
-    ou_loop *engine = ouro_transport_engine(&self->base);
-    return ou_ticker_age(&engine->ticker, self->gathered_at) > OLD
-               ? ouro_pipe_flush(object)
-               : 0;
 }
 
 static int
@@ -343,9 +325,8 @@ pipe_gather(PipeObject *self, PyObject *data, const char *bytes, size_t size)
         return ouro_pipe_flush((PyObject *)self);
     }
     if (ou_job_queued(&self->flush)) {
-        return ouro_pipe_flush_old((PyObject *)self);
+        return ouro_transport_flush_old((PyObject *)self);
     }
-    self->gathered_at = ou_clock_ticks();
     Py_INCREF(self);
     ou_loop_defer(ouro_transport_engine(base), &self->flush);
     return 0;

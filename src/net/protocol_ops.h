@@ -94,8 +94,8 @@ typedef struct transport_ops {
     int (*flush)(PyObject *transport);
     /* Whether write() has gathered anything that flush() would send. */
     bool (*gathered)(PyObject *transport);
-    /* Flush if what is gathered is older than 100 us: what a drain() does
-     * that need not flush. */
+    /* Flush if something has been gathered for longer than OU_DEFER_LIMIT:
+     * what a drain() that does not flush does. */
     int (*flush_old)(PyObject *transport);
 } transport_ops;
 

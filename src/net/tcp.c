@@ -422,6 +422,7 @@ const ou_job_kind ouro_tcp_in_kind = {
     .drop = ouro_transport_in_drop,
     .hold = ouro_transport_in_hold,
     .visit = ouro_transport_in_visit,
+    .batched = true,
 };
 
 /* ---- the end ----------------------------------------------------------- */

@@ -18,7 +18,6 @@ typedef struct TcpObject {
     uint8_t large; /* how large its reads have been of late: 0, 1, 2 */
     ou_outbuf out;
     ou_job flush;           /* queued to the end of the job that writes */
-    uint64_t gathered_at;   /* ticks when what waits for it was begun */
     PyObject *empty_waiter; /* sendfile() waits for it, or NULL */
     ou_address local;       /* what extra information is made of; length 0: */
     ou_address peer;        /* ... it has been made when the transport was */
@@ -72,7 +71,6 @@ int ouro_tcp_write_eof(PyObject *self);
 
 /* Send what has been gathered. 0, or -1: an exception leaves the loop. */
 int ouro_tcp_flush(PyObject *self);
-int ouro_tcp_flush_old(PyObject *self);
 bool ouro_tcp_gathered(PyObject *self);
 
 /* The socket takes bytes again. */

@@ -8,11 +8,6 @@
 
 #include <errno.h>
 
-#include "sys/clock.h"
-
-/* What has been gathered for this long, in seconds, is not kept back. */
-#define OLD 100e-6
-
 /* asyncio's LOG_THRESHOLD_FOR_CONNLOST_WRITES. */
 enum { LOG_LOST_WRITES = 5 };
 
@@ -61,19 +56,6 @@ ouro_tcp_flush(PyObject *object)
     }
     int result = tcp_send_buffer(self);
     return result == 0 ? 0 : tcp_not_sent(ouro_state_of(object), self, result);
-}
-
-int
-ouro_tcp_flush_old(PyObject *object)
-{
-    TcpObject *self = ouro_tcp(object);
-    if (!ouro_tcp_gathered(object) || self->base.loop == NULL) {
-        return 0;
-    }
-    ou_loop *engine = ouro_transport_engine(&self->base);
-    return ou_ticker_age(&engine->ticker, self->gathered_at) > OLD
-               ? ouro_tcp_flush(object)
-               : 0;
 }
 
 static OURO_COLD int
@@ -352,9 +334,8 @@ tcp_gather(TcpObject *self)
         return ouro_tcp_flush((PyObject *)self);
     }
     if (ou_job_queued(&self->flush)) {
-        return ouro_tcp_flush_old((PyObject *)self);
+        return ouro_transport_flush_old((PyObject *)self);
     }
-    self->gathered_at = ou_clock_ticks();
     Py_INCREF(self);
     ou_loop_defer(ouro_transport_engine(base), &self->flush);
     return 0;

@@ -286,7 +286,7 @@ static const transport_ops tcp_ops = {
     .resume_reading = ouro_reading_resume,
     .flush = ouro_tcp_flush,
     .gathered = ouro_tcp_gathered,
-    .flush_old = ouro_tcp_flush_old,
+    .flush_old = ouro_transport_flush_old,
 };
 
 const transport_ops *

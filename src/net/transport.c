@@ -449,6 +449,16 @@ ouro_transport_leave(PyObject *entered)
     }
 }
 
+int
+ouro_transport_flush_old(PyObject *object)
+{
+    TransportObject *self = ouro_transport(object);
+    if (self->loop == NULL || !ou_loop_overdue(ouro_transport_engine(self))) {
+        return 0;
+    }
+    return ou_loop_run_deferred(ouro_transport_engine(self));
+}
+
 /* ---- connection_made() ------------------------------------------------- */
 
 /* connection_made() has raised: report it as its handle would. */

@@ -189,6 +189,11 @@ int ouro_transport_flush_failed(TransportObject *self, int error,
                                             TransportObject *self,
                                             int error)) OURO_COLD;
 
+/* What a write or drain() that does not flush does: whatever transports have
+ * gathered in this loop is sent if any of it has waited for too long.  0, or
+ * -1: an exception leaves the loop. */
+int ouro_transport_flush_old(PyObject *object);
+
 /* ---- flow control of writing ------------------------------------------- */
 
 /* -1: an exception that leaves the loop, or that call_exception_handler()

@@ -3,6 +3,9 @@
 
 #include <time.h>
 
+/* From so many seconds after its start on a ticker's frequency is kept. */
+#define SETTLED 10e-3
+
 double
 ou_clock_now(void)
 {
@@ -25,16 +28,20 @@ ou_ticker_start(ou_ticker *ticker)
 {
     ticker->ticks = ou_clock_ticks();
     ticker->time = ou_clock_now();
+    ticker->frequency = 0;
 }
 
 double
-ou_ticker_age(const ou_ticker *ticker, uint64_t ticks)
+ou_ticker_measure(ou_ticker *ticker)
 {
     double seconds = ou_clock_now() - ticker->time;
-    uint64_t now = ou_clock_ticks();
-    /* (Another processor's count may be a little behind.) */
-    if (now <= ticks || ticks < ticker->ticks) {
-        return 0.0;
+    int64_t ticks = (int64_t)(ou_clock_ticks() - ticker->ticks);
+    if (seconds <= 0 || ticks <= 0) {
+        return 1e9; /* any: nothing can be old yet */
     }
-    return seconds * (double)(now - ticks) / (double)(now - ticker->ticks);
+    double frequency = (double)ticks / seconds;
+    if (seconds >= SETTLED) {
+        ticker->frequency = frequency;
+    }
+    return frequency;
 }

@@ -2,6 +2,7 @@
 #ifndef OU_CLOCK_H
 #define OU_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Seconds since an arbitrary start; never goes back (CLOCK_MONOTONIC, the
@@ -32,12 +33,24 @@ ou_clock_ticks(void)
 typedef struct ou_ticker {
     uint64_t ticks;
     double time;
+    double frequency; /* ticks a second, or 0: not known yet */
 } ou_ticker;
 
 void ou_ticker_start(ou_ticker *ticker);
 
-/* About how many seconds ago it was that ou_clock_ticks() said `ticks`; after
- * the ticker's start. */
-double ou_ticker_age(const ou_ticker *ticker, uint64_t ticks);
+/* The frequency as far as can be told now; some time after the start it is
+ * exact enough to be kept. */
+double ou_ticker_measure(ou_ticker *ticker);
+
+/* Whether it is more than about `seconds` ago that ou_clock_ticks() said
+ * `ticks`, after the ticker's start. */
+static inline bool
+ou_ticker_older(ou_ticker *ticker, uint64_t ticks, double seconds)
+{
+    double frequency =
+        ticker->frequency > 0 ? ticker->frequency : ou_ticker_measure(ticker);
+    /* (Another processor's count may be a little behind.) */
+    return (double)(int64_t)(ou_clock_ticks() - ticks) > seconds * frequency;
+}
 
 #endif

@@ -32,6 +32,9 @@ typedef struct ou_job_kind {
     /* It will run after the next one: ask for the memory that run() will
      * touch (prefetch; no other effect).  NULL: nothing far away. */
     void (*approach)(const ou_job *job);
+    /* What it defers may wait for the next job, if that is of such a kind,
+     * too (see ou_loop_defer()). */
+    bool batched;
 } ou_job_kind;
 
 struct ou_job {

@@ -207,11 +207,9 @@ events_queue(ou_loop *loop, ou_queue *queue)
 /* The next direction of an event that has not been run: asyncio's order is
  * the reader, then the writer.  0: none. */
 static unsigned
-event_take(ou_event *event)
+event_direction(const ou_event *event)
 {
-    unsigned direction = event->ready & OU_IN ? OU_IN : event->ready & OU_OUT;
-    event->ready &= ~direction;
-    return direction;
+    return event->ready & OU_IN ? OU_IN : event->ready & OU_OUT;
 }
 
 /* Run the jobs of the events straight from the array.  Any job may stop and
@@ -219,24 +217,31 @@ event_take(ou_event *event)
 static int
 events_run(ou_loop *loop)
 {
-    while (loop->event_next < loop->event_count) {
+    int result = 0;
+    while (result == 0 && loop->event_next < loop->event_count) {
         ou_event *event = &loop->poller.events[loop->event_next];
-        unsigned direction = event_take(event);
-        if (direction == 0) {
-            loop->event_next++;
-            continue;
-        }
-        ou_job *job = event_job(loop, event, direction);
+        unsigned direction = event_direction(event);
+        ou_job *job =
+            direction != 0 ? event_job(loop, event, direction) : NULL;
         if (job == NULL) {
+            loop->event_next += direction == 0;
+            event->ready &= ~direction;
             continue;
         }
+        bool batched = job->kind->batched;
+        if (!batched && !ou_queue_empty(&loop->deferred)) {
+            result = ou_loop_run_deferred(loop);
+            continue; /* that may have changed what there is to do */
+        }
+        event->ready &= ~direction;
         job->kind->hold(job);
-        int result = job_run(loop, job);
-        if (result < 0) {
-            return result;
+        result = job->kind->run(job);
+        if (result == 0 && (!batched || ou_loop_overdue(loop))) {
+            result = ou_loop_run_deferred(loop);
         }
     }
-    return 0;
+    int after = ou_loop_run_deferred(loop);
+    return result < 0 ? result : after;
 }
 
 /* Begin a new set of what is watched. 0 or -errno. */

@@ -32,16 +32,20 @@
 
 enum { OU_SCRATCH_SIZE = 256 * 1024 };
 
+/* What has been deferred for so many seconds is not kept back. */
+#define OU_DEFER_LIMIT 100e-6
+
 typedef struct ou_io_entry {
     ou_io *io;           /* NULL: nobody watches this fd */
     uint32_t generation; /* how many have watched it */
 } ou_io_entry;
 
 struct ou_loop {
-    ou_queue ready;    /* runs next turn */
-    ou_queue turn;     /* what is left of this turn's snapshot */
-    ou_queue io_again; /* I/O jobs of the next turn that need no event */
-    ou_queue deferred; /* see ou_loop_defer() */
+    ou_queue ready;       /* runs next turn */
+    ou_queue turn;        /* what is left of this turn's snapshot */
+    ou_queue io_again;    /* I/O jobs of the next turn that need no event */
+    ou_queue deferred;    /* see ou_loop_defer() */
+    uint64_t deferred_at; /* ticks when the first of them was */
     ou_timers timers;
     ou_ticker ticker;  /* began with the loop */
     double resolution; /* timers due within this many seconds are due now */
@@ -108,16 +112,35 @@ ou_loop_push_all(ou_loop *loop, ou_queue *jobs)
 
 /* Queue a job (with the queue's reference) for the end of the job that runs
  * now: what many small steps of one job add up to, such as its writes, is
- * done there at once.  If no job runs, for the next turn. */
+ * done there at once.  If no job runs, for the next turn.
+ *
+ * Where events bring several jobs of a `batched` kind in succession, it may
+ * be done behind the last of them, or when OU_DEFER_LIMIT has passed: to
+ * receive from some connections and then to send to them costs less than the
+ * two by turns, each of which finds the processor's caches full of the
+ * other's code. */
 static inline void
 ou_loop_defer(ou_loop *loop, ou_job *job)
 {
+    if (ou_queue_empty(&loop->deferred)) {
+        loop->deferred_at = ou_clock_ticks();
+    }
     ou_queue_push(&loop->deferred, job);
 }
 
 /* Run what has been deferred now: before something that may block, or that
  * must not be overtaken.  0, or the first negative result. */
 int ou_loop_run_deferred(ou_loop *loop);
+
+/* Whether something has been deferred for so long that it must not be kept
+ * back any more. */
+static inline bool
+ou_loop_overdue(ou_loop *loop)
+{
+    return !ou_queue_empty(&loop->deferred)
+           && ou_ticker_older(&loop->ticker, loop->deferred_at,
+                              OU_DEFER_LIMIT);
+}
 
 /* Whether nothing waits to be run. */
 static inline bool

@@ -403,6 +403,66 @@ def test_flushed_at_the_end_of_the_job():
     assert same(scenario) == [b"012345678"]
 
 
+class Answering(Recorder):
+    """Answers at once; its job then lasts for some time."""
+
+    def __init__(self, before=lambda: None, after=lambda: None):
+        super().__init__([])
+        self.before, self.after = before, after
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.before()
+        self.transport.write(data)
+        self.after()
+
+
+@pytest.mark.parametrize("next_is", ["data_received", "reader", "call_soon"])
+def test_answers_to_several_connections(next_is):
+    """They may leave together, but not if that takes long, nor behind what
+    is no answer."""
+    async def scenario(loop, log):
+        ours, theirs = socket_pair("tcp")
+        others = socket_pair("tcp")
+
+        def look():
+            theirs.settimeout(20)
+            log.append(theirs.recv(100))
+
+        def read():
+            others[0].recv(100)
+            look()
+            loop.remove_reader(others[0])
+
+        def linger():
+            if next_is == "data_received":
+                time.sleep(0.01)
+            elif next_is == "call_soon":
+                loop.call_soon(look)
+        first = Answering(after=linger)
+        transports = [await connect(loop, ours, first)]
+        if next_is == "data_received":
+            second = Answering(before=look)
+            transports.append(await connect(loop, others[0], second))
+        else:
+            loop.add_reader(others[0], read if next_is == "reader" else
+                            lambda: loop.remove_reader(others[0]))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        theirs.send(b"one")
+        others[1].send(b"two")
+        time.sleep(0.02)        # so that one wait brings both
+        await until(lambda: log)
+        for transport in transports:
+            transport.abort()
+        await first.lost
+        for each in (theirs, others[0], others[1]):
+            each.close()
+    assert same(scenario) == [b"one"]
+
+
 def test_written_while_the_loop_does_not_run():
     for new_loop in (StockLoop, *WORLDS.values()):
         loop = new_loop()

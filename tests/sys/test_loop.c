@@ -329,51 +329,6 @@ TEST(a_turn_within_a_job)
     end();
 }
 
-/* Deferred jobs */
-
-static probe deferred[2];
-
-static void
-defer_two(probe *self)
-{
-    for (int i = 0; i < 2; i++) {
-        deferred[i] = probe_make((char)('x' + i), self->loop);
-        deferred[i].refs = 1;
-        ou_loop_defer(self->loop, &deferred[i].job);
-    }
-    deferred[0].result = self->result < 0 ? -9 : 0;
-}
-
-TEST(deferred_jobs_run_at_the_end_of_their_job)
-{
-    begin();
-    probe a = probe_make('a', &loop);
-    probe b = probe_make('b', &loop);
-    a.act = defer_two;
-    probe_push(&a);
-    probe_push(&b);
-    CHECK_EQUAL(probe_turn(&loop), 0);
-    CHECK(probe_said("axyb"));
-    CHECK_EQUAL(deferred[0].refs + deferred[1].refs, 0);
-    /* Also of one that fails; the first failure is told. */
-    a.result = -3;
-    probe_push(&a);
-    probe_push(&b);
-    CHECK_EQUAL(probe_turn(&loop), -3);
-    CHECK(probe_said("axy"));
-    CHECK_EQUAL(probe_turn(&loop), 0);
-    CHECK(probe_said("b"));
-    /* Outside of any job: in the next turn, or at once. */
-    defer_two(&b);
-    CHECK(ou_loop_prepare(&loop) == OU_NO_WAIT);
-    CHECK_EQUAL(probe_turn(&loop), 0);
-    CHECK(probe_said("xy"));
-    defer_two(&a);
-    CHECK_EQUAL(ou_loop_run_deferred(&loop), -9);
-    CHECK(probe_said("xy"));
-    end();
-}
-
 int
 main(void)
 {
@@ -387,6 +342,5 @@ main(void)
     RUN(a_writer_is_not_lost_to_its_failed_reader);
     RUN(a_turn_given_up_before_dispatch_is_made_up_for);
     RUN(a_turn_within_a_job);
-    RUN(deferred_jobs_run_at_the_end_of_their_job);
     return check_report();
 }
