@@ -84,7 +84,8 @@ is_coroutine(PyObject *object)
 static PyObject *
 awaitable_iterator(ouro_state *st, PyObject *object)
 {
-    if (PyCoro_CheckExact(object) && check_not_awaited(st, object) < 0) {
+    if (PyCoro_CheckExact(object) && !ouro_coroutine_is_new(object)
+        && check_not_awaited(st, object) < 0) {
         return NULL;
     }
     if (is_coroutine(object)) {

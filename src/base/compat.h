@@ -10,6 +10,8 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include <stdbool.h>
+
 #if PY_VERSION_HEX < 0x030b0000
 #    error "ouro needs CPython 3.11 or newer"
 #endif
@@ -173,6 +175,20 @@ ouro_unwatched_code(int *ret_offset)
     }
     *ret_offset = PyUnstable_InterpreterFrame_GetLasti(frame);
     return code;
+#endif
+}
+
+/* Whether a coroutine (of exactly that type) certainly has not begun; from
+ * 3.14 on its state is hidden. */
+static inline bool
+ouro_coroutine_is_new(PyObject *coroutine)
+{
+#if PY_VERSION_HEX < 0x030d0000
+    return ((PyCoroObject *)coroutine)->cr_frame_state == -2;
+#elif PY_VERSION_HEX < 0x030e0000
+    return ((PyCoroObject *)coroutine)->cr_frame_state == -3;
+#else
+    return false;
 #endif
 }
 

@@ -310,6 +310,7 @@ struct ouro_state {
     ouro_freelist free_futures;
     ouro_freelist free_future_iters;
     ouro_freelist free_tasks;
+    ouro_freelist free_timeouts;
     ouro_freelist free_awaits;
     ouro_freelist free_small_awaits;
     ouro_freelist free_await_ends;

@@ -466,6 +466,10 @@ add_loop_type(PyObject *module, ouro_state *st)
     int result =
         ouro_add_type(module, &loop_spec, bases, true, &st->types.Loop);
     Py_DECREF(bases);
+    if (result == 0) {
+        /* (As an attribute, __hash__ stays object's, which says the same.) */
+        st->types.Loop->tp_hash = ouro_loop_hash;
+    }
     return result;
 }
 

@@ -1,7 +1,12 @@
-/* current.c - which task runs: written into asyncio's own registry.
+/* current.c - which task runs: kept in asyncio's own registry.
  *
- * Up to 3.13 that is a dict {loop: task} which we may write directly; from
- * 3.14 it is a field of the thread state, reached through _asyncio.
+ * Up to 3.13 that is a dict {loop: task}.  To write into it costs more than
+ * the rest of entering a step, and hardly anybody looks; but who does looks up
+ * our loop, and so asks for its hash.  So the task is noted in the loop alone,
+ * until somebody hashes that: then it is shown, the dict is written, and is
+ * the truth until the entry is taken back.
+ *
+ * From 3.14 on it is a field of the thread's state, reached through _asyncio.
  */
 #include "task/registry.h"
 
@@ -23,10 +28,48 @@ ouro_leave_task(ouro_state *st, PyObject *loop, PyObject *task)
         PyObject_Vectorcall(st->stock._leave_task, args, 2, NULL));
 }
 
+/* ---- up to 3.13: shown when somebody looks ------------------------------- */
+
+/* Write it into the dict.  (That hashes the loop: it counts as shown.) */
+static int
+show(LoopCore *loop, TaskObject *task)
+{
+    bool before = loop->shown;
+    loop->shown = true;
+    if (PyDict_SetItem(loop->st->stock._current_tasks, (PyObject *)loop,
+                       (PyObject *)task)
+        < 0) {
+        loop->shown = before;
+        return -1;
+    }
+    return 0;
+}
+
+Py_hash_t
+ouro_loop_hash(PyObject *self)
+{
+    LoopCore *loop = (LoopCore *)self;
+    if (loop->entered != NULL && !loop->shown
+        && show(loop, (TaskObject *)loop->entered) < 0) {
+        return -1;
+    }
+    return Py_HashPointer(self);
+}
+
+/* Nobody can look without our knowing. */
+static bool
+is_discreet(LoopCore *loop)
+{
+    return !loop->shown && Py_TYPE(loop)->tp_hash == ouro_loop_hash;
+}
+
 static int
 check_nothing_entered(ouro_state *st, PyObject *loop, PyObject *task)
 {
     PyObject *other;
+    if (PyDict_GET_SIZE(st->stock._current_tasks) == 0) {
+        return 0;
+    }
     if (PyDict_GetItemRef(st->stock._current_tasks, loop, &other) < 0) {
         return -1;
     }
@@ -52,12 +95,24 @@ ouro_enter_task_fast(LoopCore *loop, TaskObject *task)
         && check_nothing_entered(st, (PyObject *)loop, (PyObject *)task) < 0) {
         return -1;
     }
-    if (PyDict_SetItem(st->stock._current_tasks, (PyObject *)loop,
-                       (PyObject *)task)
-        < 0) {
+    if (!is_discreet(loop) && show(loop, task) < 0) {
         return -1;
     }
     Py_XSETREF(loop->entered, Py_NewRef((PyObject *)task));
+    return 0;
+}
+
+/* Take it out of the dict.  Somebody may have called _leave_task() for us. */
+static int
+hide(LoopCore *loop)
+{
+    loop->shown = false;
+    if (PyDict_DelItem(loop->st->stock._current_tasks, (PyObject *)loop) < 0) {
+        if (!PyErr_ExceptionMatches(PyExc_KeyError)) {
+            return -1;
+        }
+        PyErr_Clear();
+    }
     return 0;
 }
 
@@ -66,16 +121,7 @@ ouro_leave_entered(LoopCore *loop)
 {
     PyObject *entered = loop->entered;
     loop->entered = NULL;
-    int result = 0;
-    if (PyDict_DelItem(loop->st->stock._current_tasks, (PyObject *)loop) < 0) {
-        /* Somebody has called _leave_task() for us. */
-        if (PyErr_ExceptionMatches(PyExc_KeyError)) {
-            PyErr_Clear();
-        }
-        else {
-            result = -1;
-        }
-    }
+    int result = loop->shown ? hide(loop) : 0;
     Py_DECREF(entered);
     return result;
 }
@@ -92,6 +138,39 @@ ouro_after_step_fast(LoopCore *loop, TaskObject *task)
     return ouro_leave_entered(loop);
 }
 
+static bool
+nothing_entered_yet(ouro_state *st, PyObject *loop)
+{
+    return ouro_loop_fast(st, loop)
+           && PyDict_GET_SIZE(st->stock._current_tasks) == 0;
+}
+
+/* The task of ours that is the current one of this loop and is not shown, a
+ * borrowed reference, or NULL: then the dict knows. */
+static PyObject *
+hidden_task(ouro_state *st, PyObject *loop)
+{
+    return Py_TYPE(loop) == st->types.Loop && !((LoopCore *)loop)->shown
+               ? ((LoopCore *)loop)->entered
+               : NULL;
+}
+
+PyObject *
+ouro_swap_task(ouro_state *st, PyObject *loop, PyObject *task)
+{
+    if (Py_TYPE(loop) != st->types.Loop || st->stock._current_tasks == NULL
+        || !is_discreet((LoopCore *)loop)
+        || (((LoopCore *)loop)->entered == NULL
+            && !nothing_entered_yet(st, loop))) {
+        PyObject *args[] = {loop, task};
+        return PyObject_Vectorcall(st->stock._swap_current_task, args, 2,
+                                   NULL);
+    }
+    PyObject *previous = ((LoopCore *)loop)->entered;
+    ((LoopCore *)loop)->entered = task == Py_None ? NULL : Py_NewRef(task);
+    return previous != NULL ? previous : Py_NewRef(Py_None);
+}
+
 PyObject *
 ouro_current_task(ouro_state *st, PyObject *loop)
 {
@@ -103,8 +182,10 @@ ouro_current_task(ouro_state *st, PyObject *loop)
     if (loop == NULL) {
         return NULL;
     }
-    PyObject *task;
-    int found = PyDict_GetItemRef(st->stock._current_tasks, loop, &task);
+    PyObject *task = Py_XNewRef(hidden_task(st, loop));
+    int found = task != NULL
+                    ? 1
+                    : PyDict_GetItemRef(st->stock._current_tasks, loop, &task);
     Py_DECREF(loop);
     if (found < 0) {
         return NULL;

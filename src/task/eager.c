@@ -3,14 +3,6 @@
 #include "task/registry.h"
 #include "task/task_impl.h"
 
-/* Make task (or None) the current one: the task that was, or NULL. */
-static PyObject *
-swap_current(ouro_state *st, PyObject *loop, PyObject *task)
-{
-    PyObject *args[] = {loop, task};
-    return PyObject_Vectorcall(st->stock._swap_current_task, args, 2, NULL);
-}
-
 static int
 step_in_own_context(ouro_state *st, TaskObject *task)
 {
@@ -30,14 +22,14 @@ step_in_own_context(ouro_state *st, TaskObject *task)
 static int
 step_as_current(ouro_state *st, TaskObject *task, PyObject *loop)
 {
-    PyObject *previous = swap_current(st, loop, (PyObject *)task);
+    PyObject *previous = ouro_swap_task(st, loop, (PyObject *)task);
     if (previous == NULL) {
         return -1;
     }
     ouro_registry_add(st, task);
     int result = step_in_own_context(st, task);
     PyObject *error = PyErr_GetRaisedException();
-    PyObject *swapped = swap_current(st, loop, previous);
+    PyObject *swapped = ouro_swap_task(st, loop, previous);
     Py_DECREF(previous);
     if (swapped == NULL) {
         Py_XDECREF(error);

@@ -54,6 +54,7 @@ typedef struct LoopCore {
      * though no step runs: the next step overwrites it, anything else leaves
      * it first (registry.h). Owned. */
     PyObject *entered;
+    bool shown; /* it is in the registry; else in `entered` alone */
 } LoopCore;
 
 /* Whether loop is an instance of our Loop or of a subclass. */

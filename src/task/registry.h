@@ -14,6 +14,10 @@
 void ouro_registry_add(ouro_state *st, TaskObject *task);
 void ouro_registry_remove(TaskObject *task);
 
+/* tp_hash of our Loop: shows the current task to who looks it up (current.c).
+ */
+Py_hash_t ouro_loop_hash(PyObject *loop);
+
 /* Make task the current one of its loop for the length of a step.  On a
  * fast loop the entry is left standing afterwards: between two steps it is
  * overwritten.  -1: RuntimeError, another task is being executed. */
@@ -35,6 +39,10 @@ int ouro_after_step_fast(LoopCore *loop, TaskObject *task);
 /* The documented pair, for every other loop. */
 int ouro_enter_task(ouro_state *st, PyObject *loop, PyObject *task);
 int ouro_leave_task(ouro_state *st, PyObject *loop, PyObject *task);
+
+/* _swap_current_task(loop, task), 3.12+: the task that was current, or None;
+ * task may be None. */
+PyObject *ouro_swap_task(ouro_state *st, PyObject *loop, PyObject *task);
 
 /* current_task(loop): new reference to the task or None. loop may be NULL:
  * the running one. */

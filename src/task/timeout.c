@@ -10,6 +10,8 @@
 #include "task/registry.h"
 #include "task/timeout.h"
 
+enum { FREE_TIMEOUTS_MAX = 64 };
+
 static const char *const state_values[] = {
     "created", "active", "expiring", "expired", "finished",
 };
@@ -348,6 +350,18 @@ timeout_clear(PyObject *self)
     return 0;
 }
 
+static void timeout_dealloc(PyObject *self);
+
+/* Keep the memory of a Timeout (of no subclass) for the next. */
+static bool
+timeout_keep(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    return type->tp_dealloc == timeout_dealloc && ouro_type_alive(type)
+           && ouro_freelist_push(&ouro_state_of_type(type)->free_timeouts,
+                                 self, FREE_TIMEOUTS_MAX);
+}
+
 static void
 timeout_dealloc(PyObject *self)
 {
@@ -360,7 +374,9 @@ timeout_dealloc(PyObject *self)
     timeout_clear(self);
     Py_CLEAR(timeout->loop);
     Py_CLEAR(timeout->when);
-    type->tp_free(self);
+    if (!timeout_keep(self)) {
+        type->tp_free(self);
+    }
     Py_DECREF(type);
 }
 
@@ -436,9 +452,17 @@ static PyType_Spec timeout_spec = {
 static PyObject *
 timeout_until(ouro_state *st, PyObject *when)
 {
-    PyObject *self = timeout_new(st->types.Timeout, NULL, NULL);
+    PyTypeObject *type = st->types.Timeout;
+    PyObject *self =
+        ouro_freelist_pop(&st->free_timeouts, type, sizeof(TimeoutObject));
     if (self != NULL) {
-        Py_SETREF(((TimeoutObject *)self)->when, Py_NewRef(when));
+        PyObject_GC_Track(self);
+    }
+    else {
+        self = type->tp_alloc(type, 0);
+    }
+    if (self != NULL) {
+        ((TimeoutObject *)self)->when = Py_NewRef(when);
     }
     return self;
 }
@@ -447,9 +471,12 @@ timeout_until(ouro_state *st, PyObject *when)
 static PyObject *
 deadline_after(ouro_state *st, PyObject *loop, PyObject *delay)
 {
-    if (ouro_loop_fast(st, loop) && PyFloat_CheckExact(delay)) {
-        return PyFloat_FromDouble(ou_loop_now(ouro_loop_engine(loop))
-                                  + PyFloat_AS_DOUBLE(delay));
+    if (ouro_loop_fast(st, loop) && plain_number(delay)) {
+        double seconds = PyFloat_AsDouble(delay);
+        return seconds == -1.0 && PyErr_Occurred()
+                   ? NULL
+                   : PyFloat_FromDouble(ou_loop_now(ouro_loop_engine(loop))
+                                        + seconds);
     }
     PyObject *now = PyObject_CallMethodNoArgs(loop, st->str.time);
     if (now == NULL) {

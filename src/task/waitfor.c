@@ -292,6 +292,14 @@ expired_at_once(PyObject *timeout)
     if (timeout == Py_None) {
         return 0;
     }
+    if (PyFloat_CheckExact(timeout)) {
+        return PyFloat_AS_DOUBLE(timeout) <= 0;
+    }
+    if (PyLong_CheckExact(timeout)) {
+        int overflow;
+        long seconds = PyLong_AsLongAndOverflow(timeout, &overflow);
+        return overflow < 0 || (overflow == 0 && seconds <= 0);
+    }
     PyObject *zero = PyLong_FromLong(0);
     int truth =
         zero == NULL ? -1 : PyObject_RichCompareBool(timeout, zero, Py_LE);
