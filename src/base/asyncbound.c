@@ -6,6 +6,7 @@
  * exact type.
  */
 #include "base/asyncbound.h"
+#include "base/track.h"
 
 enum { FREE_ASYNCBOUNDS_MAX = 16 };
 
@@ -40,7 +41,7 @@ ouro_asyncbound_new(ouro_state *st, PyObject *method,
     PyTypeObject *type = st->types.AsyncBound;
     PyObject *object = ouro_freelist_take(&st->free_asyncbounds, type);
     if (object != NULL) {
-        PyObject_GC_Track(object);
+        ouro_track(st, object);
     }
     else {
         object = type->tp_alloc(type, 0);
@@ -79,7 +80,7 @@ asyncbound_dealloc(PyObject *object)
 {
     AsyncBoundObject *bound = as_bound(object);
     PyTypeObject *type = Py_TYPE(object);
-    PyObject_GC_UnTrack(object);
+    ouro_untrack(object);
     if (bound->weakrefs != NULL) {
         PyObject_ClearWeakRefs(object);
     }

@@ -3,6 +3,7 @@
  * await.c, their attributes are in coroutine_attrs.c.
  */
 #include "base/awaitdrive.h"
+#include "base/track.h"
 
 enum { FREE_AWAITS_MAX = 256 };
 
@@ -29,7 +30,7 @@ ouro_await_new(ouro_state *st, const await_kind *kind, PyObject *owner)
     PyTypeObject *type = kind->small ? st->types.SmallAwait : st->types.Await;
     PyObject *object = ouro_freelist_take(freelist_of(st, kind->small), type);
     if (object != NULL) {
-        PyObject_GC_Track(object);
+        ouro_track(st, object);
     }
     else {
         object = type->tp_alloc(type, 0);
@@ -198,7 +199,7 @@ await_dealloc(PyObject *object)
         && PyObject_CallFinalizerFromDealloc(object) < 0) {
         return;
     }
-    PyObject_GC_UnTrack(object);
+    ouro_untrack(object);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(object);
     }

@@ -292,8 +292,9 @@ struct ouro_state {
     ouro_features has;
     bool installed; /* ouro.install() is in force */
 
-    ouro_spares spares; /* base/bytes.c */
-    bool watches_dicts; /* base/watch.c */
+    struct ouro_gc_head *young; /* base/track.h; or NULL */
+    ouro_spares spares;         /* base/bytes.c */
+    bool watches_dicts;         /* base/watch.c */
     int dict_watcher;
     /* base: what send() does to the iterator of `await` on an exact future of
      * ours, pending or done; from the task room. */
@@ -304,6 +305,7 @@ struct ouro_state {
     PyObject *running_loop;
     ouro_dict_seen running_seen;   /* the dict where that was found */
     size_t running_offset;         /* in a thread's state, or 0 */
+    size_t task_offset;            /* the same */
     ouro_dict_seen events_seen;    /* asyncio.events' dict, unpatched */
     unsigned long long task_names; /* the last N of "Task-N" given out */
     unsigned long long fast_steps; /* task steps run on the fast path */

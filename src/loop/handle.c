@@ -6,6 +6,7 @@
 #include "loop/handle.h"
 
 #include "base/args.h"
+#include "base/track.h"
 #include "task/host.h"
 #include "task/registry.h"
 
@@ -153,8 +154,8 @@ plain_handle(ouro_state *st, PyTypeObject *type, ouro_freelist *freelist,
     }
     HandleObject *handle = (HandleObject *)self;
     handle_fill(handle, loop, callback, args, nargs, context);
-    if (!PyObject_GC_IsTracked(self)) {
-        PyObject_GC_Track(self);
+    if (!ouro_is_tracked(self)) {
+        ouro_track(st, self);
     }
     if (handle_finish(st, handle, args, nargs) < 0) {
         Py_DECREF(self);
@@ -209,8 +210,8 @@ ouro_timer_handle_new(ouro_state *st, PyObject *loop, double deadline,
     ou_timer_init(&timer->timer, &timer->handle.job);
     timer->deadline = deadline;
     timer->when = Py_XNewRef(when);
-    if (!PyObject_GC_IsTracked(self)) {
-        PyObject_GC_Track(self);
+    if (!ouro_is_tracked(self)) {
+        ouro_track(st, self);
     }
     if (handle_finish(st, &timer->handle, args, nargs) < 0) {
         Py_DECREF(self);

@@ -8,6 +8,7 @@
 #define OURO_HANDLE_H
 
 #include "base/ouro.h"
+#include "base/track.h"
 #include "sys/timer.h"
 
 typedef struct HandleObject {
@@ -104,7 +105,7 @@ ouro_handle_dealloc(PyObject *self, inquiry clear, PyTypeObject *exact,
 {
     HandleObject *handle = (HandleObject *)self;
     PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
+    ouro_untrack(self);
     if (handle->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }

@@ -6,7 +6,7 @@
  * until somebody hashes that: then it is shown, the dict is written, and is
  * the truth until the entry is taken back.
  *
- * From 3.14 on it is a field of the thread's state, reached through _asyncio.
+ * From 3.14 on it is a field of the thread's state.
  */
 #include "task/registry.h"
 
@@ -26,6 +26,40 @@ ouro_leave_task(ouro_state *st, PyObject *loop, PyObject *task)
     PyObject *args[] = {loop, task};
     return ouro_drop_result(
         PyObject_Vectorcall(st->stock._leave_task, args, 2, NULL));
+}
+
+/* ---- from 3.14 on -------------------------------------------------------- */
+
+/* Whatever is not as it should be is asyncio's to refuse. */
+static int
+enter_thread(ouro_state *st, PyObject *loop, PyObject *task)
+{
+    PyObject **field = ouro_current_task_field(st, loop);
+    if (field == NULL || *field != NULL) {
+        return ouro_enter_task(st, loop, task);
+    }
+    *field = Py_NewRef(task);
+    return 0;
+}
+
+static PyObject *
+current_of_thread(ouro_state *st, PyObject *loop)
+{
+    PyObject **field = ouro_current_task_field(st, loop);
+    return field == NULL ? PyObject_CallOneArg(st->stock.current_task, loop)
+                         : Py_NewRef(ouro_or_none(*field));
+}
+
+static int
+leave_thread(ouro_state *st, PyObject *loop, PyObject *task)
+{
+    PyObject **field = ouro_current_task_field(st, loop);
+    if (field == NULL || *field != task) {
+        return ouro_leave_task(st, loop, task);
+    }
+    *field = NULL;
+    Py_DECREF(task);
+    return 0;
 }
 
 /* ---- up to 3.13: shown when somebody looks ------------------------------- */
@@ -89,7 +123,7 @@ ouro_enter_task_fast(LoopCore *loop, TaskObject *task)
 {
     ouro_state *st = loop->st;
     if (st->stock._current_tasks == NULL) {
-        return ouro_enter_task(st, (PyObject *)loop, (PyObject *)task);
+        return enter_thread(st, (PyObject *)loop, (PyObject *)task);
     }
     if (loop->entered == NULL
         && check_nothing_entered(st, (PyObject *)loop, (PyObject *)task) < 0) {
@@ -130,7 +164,7 @@ int
 ouro_after_step_fast(LoopCore *loop, TaskObject *task)
 {
     if (loop->st->stock._current_tasks == NULL) {
-        return ouro_leave_task(loop->st, (PyObject *)loop, (PyObject *)task);
+        return leave_thread(loop->st, (PyObject *)loop, (PyObject *)task);
     }
     if (task->fut.state == FUTURE_PENDING || loop->entered == NULL) {
         return 0;
@@ -171,26 +205,31 @@ ouro_swap_task(ouro_state *st, PyObject *loop, PyObject *task)
     return previous != NULL ? previous : Py_NewRef(Py_None);
 }
 
+static PyObject *
+current_of_dict(ouro_state *st, PyObject *loop)
+{
+    PyObject *task = hidden_task(st, loop);
+    if (task != NULL) {
+        return Py_NewRef(task);
+    }
+    if (PyDict_GetItemRef(st->stock._current_tasks, loop, &task) < 0) {
+        return NULL;
+    }
+    return task != NULL ? task : Py_NewRef(Py_None);
+}
+
 PyObject *
 ouro_current_task(ouro_state *st, PyObject *loop)
 {
-    if (st->stock._current_tasks == NULL) {
-        return PyObject_CallFunctionObjArgs(st->stock.current_task, loop,
-                                            NULL);
-    }
     loop = loop == NULL ? ouro_running_loop(st) : Py_NewRef(loop);
     if (loop == NULL) {
         return NULL;
     }
-    PyObject *task = Py_XNewRef(hidden_task(st, loop));
-    int found = task != NULL
-                    ? 1
-                    : PyDict_GetItemRef(st->stock._current_tasks, loop, &task);
+    PyObject *task = st->stock._current_tasks == NULL
+                         ? current_of_thread(st, loop)
+                         : current_of_dict(st, loop);
     Py_DECREF(loop);
-    if (found < 0) {
-        return NULL;
-    }
-    return task != NULL ? task : Py_NewRef(Py_None);
+    return task;
 }
 
 int

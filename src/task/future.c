@@ -7,6 +7,7 @@
 #include "task/future_impl.h"
 
 #include "base/rooms.h"
+#include "base/track.h"
 #include "task/callbacks.h"
 #include "task/task.h"
 
@@ -166,7 +167,7 @@ ouro_future_new(ouro_state *st, PyObject *loop)
     PyObject *self = ouro_freelist_pop(&st->free_futures, st->types.Future,
                                        sizeof(FutureObject));
     if (self != NULL) {
-        PyObject_GC_Track(self);
+        ouro_track(st, self);
     }
     else {
         self = st->types.Future->tp_alloc(st->types.Future, 0);
@@ -303,7 +304,7 @@ future_dealloc(PyObject *self)
         && PyObject_CallFinalizerFromDealloc(self) < 0) {
         return;
     }
-    PyObject_GC_UnTrack(self);
+    ouro_untrack(self);
     if (fut->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }

@@ -1,4 +1,5 @@
 /* future_iter.c - `await fut`: yields the future once, then its result. */
+#include "base/track.h"
 #include "task/future_impl.h"
 
 enum { FREE_ITERS_MAX = 1024 };
@@ -25,7 +26,7 @@ ouro_future_await(PyObject *self)
         }
     }
     ((FutureIterObject *)iter)->future = (FutureObject *)Py_NewRef(self);
-    PyObject_GC_Track(iter);
+    ouro_track(st, iter);
     return iter;
 }
 
@@ -214,7 +215,7 @@ iter_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     ouro_state *st = ouro_state_of_type(type);
-    PyObject_GC_UnTrack(self);
+    ouro_untrack(self);
     Py_CLEAR(((FutureIterObject *)self)->future);
     if (!ouro_freelist_push(&st->free_future_iters, self, FREE_ITERS_MAX)) {
         type->tp_free(self);

@@ -36,6 +36,10 @@ ouro_leave_task_fast(LoopCore *loop)
  * must not be kept alive by it). */
 int ouro_after_step_fast(LoopCore *loop, TaskObject *task);
 
+/* Where asyncio keeps the current task of this thread (owned, or NULL) from
+ * 3.14 on, if `loop` is the one that runs in it; else NULL. */
+PyObject **ouro_current_task_field(ouro_state *st, PyObject *loop);
+
 /* The documented pair, for every other loop. */
 int ouro_enter_task(ouro_state *st, PyObject *loop, PyObject *task);
 int ouro_leave_task(ouro_state *st, PyObject *loop, PyObject *task);

@@ -3,7 +3,7 @@
  * asyncio's own registry is the truth, and is looked into each time.
  *
  * From 3.13 on it is a field of the thread's state, which we find when we are
- * imported.  Up to 3.12 it is in the dict of the thread's state: the loop or
+ * imported; from 3.14 on the current task is another.  Up to 3.12 it is in the dict of the thread's state: the loop or
  * None, on 3.11 (where asyncio's answer costs a getpid(), a system call) an
  * opaque holder object, a new one for each change.  So the loop that belonged
  * to what was found there is remembered, and the same thing means the same
@@ -12,7 +12,7 @@
 #include "base/args.h"
 #include "base/rooms.h"
 #include "base/watch.h"
-#include "task/host.h"
+#include "task/registry.h"
 
 /* ---- what is remembered ------------------------------------------------- */
 
@@ -112,10 +112,43 @@ try_field(ouro_state *st, PyObject *loop, size_t *ret_offset)
     return 0;
 }
 
-/* Any object will do for a loop.  The one that runs does so again, also after
- * a failure. */
+/* The same for the current task of `loop`, the running one. */
 static int
-locate_field(ouro_state *st)
+try_task_field(ouro_state *st, PyObject *loop, PyObject *task,
+               size_t *ret_offset)
+{
+    PyObject *args[] = {loop, task};
+    PyObject *swap = st->stock._swap_current_task;
+    args[1] = PyObject_Vectorcall(swap, args, 2, NULL);
+    if (args[1] == NULL) {
+        return -1;
+    }
+    *ret_offset = find_field(task);
+    PyObject *swapped = PyObject_Vectorcall(swap, args, 2, NULL);
+    Py_DECREF(args[1]);
+    return ouro_drop_result(swapped);
+}
+
+static int
+locate_task_field(ouro_state *st, PyObject *loop)
+{
+    size_t first, second;
+    if (st->stock._current_tasks != NULL) {
+        return 0;
+    }
+    if (try_task_field(st, loop, (PyObject *)st->types.Future, &first) < 0
+        || try_task_field(st, loop, (PyObject *)st->types.Await, &second)
+               < 0) {
+        return -1;
+    }
+    st->task_offset = first == second ? first : 0;
+    return 0;
+}
+
+/* Any object will do for a loop or a task.  The loop that runs does so again,
+ * also after a failure. */
+static int
+locate_fields(ouro_state *st)
 {
     PyObject *before = PyObject_CallNoArgs(st->stock._get_running_loop);
     if (before == NULL) {
@@ -125,6 +158,7 @@ locate_field(ouro_state *st)
     int result =
         try_field(st, (PyObject *)st->types.Future, &first) < 0
                 || try_field(st, (PyObject *)st->types.Task, &second) < 0
+                || locate_task_field(st, (PyObject *)st->types.Task) < 0
             ? -1
             : 0;
     PyObject *error = PyErr_GetRaisedException();
@@ -140,6 +174,16 @@ locate_field(ouro_state *st)
     Py_DECREF(before);
     st->running_offset = first == second ? first : 0;
     return result;
+}
+
+PyObject **
+ouro_current_task_field(ouro_state *st, PyObject *loop)
+{
+    char *thread = (char *)PyThreadState_Get();
+    return st->task_offset != 0 && st->running_offset != 0
+                   && *(PyObject **)(thread + st->running_offset) == loop
+               ? (PyObject **)(thread + st->task_offset)
+               : NULL;
 }
 
 /* ---- asking ------------------------------------------------------------- */
@@ -277,7 +321,7 @@ static PyMethodDef running_functions[] = {
 int
 ouro_running_setup(PyObject *module, ouro_state *st)
 {
-    if (!st->has.running_loop_holder && locate_field(st) < 0) {
+    if (!st->has.running_loop_holder && locate_fields(st) < 0) {
         return -1;
     }
     return PyModule_AddFunctions(module, running_functions);

@@ -4,6 +4,7 @@
  */
 #include "base/await.h"
 #include "base/rooms.h"
+#include "base/track.h"
 #include "task/coroutines.h"
 #include "task/registry.h"
 #include "task/task_impl.h"
@@ -180,7 +181,7 @@ task_alloc(ouro_state *st)
         return task_tp_new(st->types.Task, NULL, NULL);
     }
     ou_job_init(&((TaskObject *)self)->job, &ouro_task_waiter.job);
-    PyObject_GC_Track(self);
+    ouro_track(st, self);
     return self;
 }
 
@@ -270,7 +271,7 @@ task_dealloc(PyObject *self)
         && PyObject_CallFinalizerFromDealloc(self) < 0) {
         return;
     }
-    PyObject_GC_UnTrack(self);
+    ouro_untrack(self);
     Py_TRASHCAN_BEGIN(self, task_dealloc);
     ouro_registry_remove(task);
     if (task->fut.weakrefs != NULL) {

@@ -7,6 +7,7 @@
 #include "base/args.h"
 #include "base/await.h"
 #include "base/rooms.h"
+#include "base/track.h"
 #include "task/registry.h"
 #include "task/timeout.h"
 
@@ -180,6 +181,18 @@ plain_number(PyObject *when)
     return PyFloat_CheckExact(when) || PyLong_CheckExact(when);
 }
 
+/* Of a plain number, as if a float were added to it. 0 or -1. */
+static int
+number_as_double(PyObject *number, double *ret)
+{
+    if (PyFloat_CheckExact(number)) {
+        *ret = PyFloat_AS_DOUBLE(number);
+        return 0;
+    }
+    *ret = PyLong_AsDouble(number);
+    return *ret == -1.0 && PyErr_Occurred() ? -1 : 0;
+}
+
 int
 ouro_timeout_reschedule(ouro_state *st, TimeoutObject *self, PyObject *when)
 {
@@ -208,8 +221,8 @@ ouro_timeout_reschedule(ouro_state *st, TimeoutObject *self, PyObject *when)
     /* A deadline that was due but not yet run still has its job queued. */
     if (ouro_loop_fast(st, loop) && plain_number(when)
         && !ou_job_queued(&self->job)) {
-        double deadline = PyFloat_AsDouble(when);
-        result = deadline == -1.0 && PyErr_Occurred()
+        double deadline;
+        result = number_as_double(when, &deadline) < 0
                      ? -1
                      : timeout_arm(self, loop, deadline);
     }
@@ -367,7 +380,7 @@ timeout_dealloc(PyObject *self)
 {
     TimeoutObject *timeout = (TimeoutObject *)self;
     PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
+    ouro_untrack(self);
     if (timeout->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
@@ -456,7 +469,7 @@ timeout_until(ouro_state *st, PyObject *when)
     PyObject *self =
         ouro_freelist_pop(&st->free_timeouts, type, sizeof(TimeoutObject));
     if (self != NULL) {
-        PyObject_GC_Track(self);
+        ouro_track(st, self);
     }
     else {
         self = type->tp_alloc(type, 0);
@@ -472,11 +485,10 @@ static PyObject *
 deadline_after(ouro_state *st, PyObject *loop, PyObject *delay)
 {
     if (ouro_loop_fast(st, loop) && plain_number(delay)) {
-        double seconds = PyFloat_AsDouble(delay);
-        return seconds == -1.0 && PyErr_Occurred()
+        double now = ou_loop_now(ouro_loop_engine(loop)), seconds;
+        return number_as_double(delay, &seconds) < 0
                    ? NULL
-                   : PyFloat_FromDouble(ou_loop_now(ouro_loop_engine(loop))
-                                        + seconds);
+                   : PyFloat_FromDouble(now + seconds);
     }
     PyObject *now = PyObject_CallMethodNoArgs(loop, st->str.time);
     if (now == NULL) {
