@@ -18,9 +18,7 @@ call_flow(ouro_state *st, TransportObject *self, bool pause)
     else {
         PyObject *name =
             pause ? st->str.pause_writing : st->str.resume_writing;
-        PyObject *value = PyObject_CallMethodNoArgs(protocol, name);
-        result = value == NULL ? -1 : 0;
-        Py_XDECREF(value);
+        result = ouro_drop_result(PyObject_CallMethodNoArgs(protocol, name));
     }
     Py_DECREF(protocol);
     if (result < 0 && !ouro_error_leaves_loop() && self->loop != NULL) {

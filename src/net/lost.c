@@ -22,23 +22,25 @@ ouro_transport_report(ouro_state *st, TransportObject *self,
                       exception, "transport", self, "protocol", protocol));
 }
 
-/* logger.debug("%r: %s", self, message, exc_info=exception) */
-static int
-log_error(ouro_state *st, TransportObject *self, const char *message,
-          PyObject *exception)
+int
+ouro_log_fatal(ouro_state *st, PyObject *loop, PyObject *object,
+               const char *message, PyObject *exception)
 {
-    PyObject *method = PyObject_GetAttrString(st->stock.logger, "debug");
-    PyObject *args = Py_BuildValue("(sOs)", "%r: %s", self, message);
+    int debug = ouro_loop_debug(st, loop);
+    if (debug <= 0) {
+        return debug;
+    }
+    PyObject *method = PyObject_GetAttr(st->stock.logger, st->str.debug);
+    PyObject *args = Py_BuildValue("(sOs)", "%r: %s", object, message);
     PyObject *kwargs = Py_BuildValue("{s:O}", "exc_info", exception);
-    PyObject *result = NULL;
+    PyObject *none = NULL;
     if (method != NULL && args != NULL && kwargs != NULL) {
-        result = PyObject_Call(method, args, kwargs);
+        none = PyObject_Call(method, args, kwargs);
     }
     Py_XDECREF(method);
     Py_XDECREF(args);
     Py_XDECREF(kwargs);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(none);
 }
 
 int
@@ -58,8 +60,8 @@ ouro_transport_tell_fatal(ouro_state *st, TransportObject *self,
         result = ouro_transport_report(st, self, message, exception);
     }
     else {
-        int debug = ouro_loop_debug(st, self->loop);
-        result = debug > 0 ? log_error(st, self, message, exception) : debug;
+        result = ouro_log_fatal(st, self->loop, (PyObject *)self, message,
+                                exception);
     }
     if (result < 0) {
         Py_DECREF(exception);
@@ -145,6 +147,23 @@ ouro_transport_flush_failed(TransportObject *self, int error,
         PyErr_SetRaisedException(exception);
     }
     return result;
+}
+
+/* ---- writing when it is too late --------------------------------------- */
+
+/* asyncio's LOG_THRESHOLD_FOR_CONNLOST_WRITES. */
+enum { LOG_LOST_WRITES = 5 };
+
+int
+ouro_transport_write_lost(ouro_state *st, TransportObject *self,
+                          const char *message)
+{
+    if (self->conn_lost >= LOG_LOST_WRITES
+        && ouro_loop_log(st, "warning", "(s)", message) < 0) {
+        return -1;
+    }
+    self->conn_lost++;
+    return 0;
 }
 
 /* ---- the end ----------------------------------------------------------- */
@@ -242,10 +261,8 @@ call_protocol_lost(ouro_state *st, TransportObject *self, PyObject *exc)
         result = ops->connection_lost(protocol, exc);
     }
     else {
-        PyObject *value = PyObject_CallMethodOneArg(
-            protocol, st->str.connection_lost, exc == NULL ? Py_None : exc);
-        result = value == NULL ? -1 : 0;
-        Py_XDECREF(value);
+        result = ouro_drop_result(PyObject_CallMethodOneArg(
+            protocol, st->str.connection_lost, ouro_or_none(exc)));
     }
     Py_DECREF(protocol);
     return result;

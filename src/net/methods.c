@@ -9,11 +9,8 @@ int
 ouro_transport_debug(ouro_state *st, TransportObject *self, const char *format)
 {
     int debug = self->loop == NULL ? 0 : ouro_loop_debug(st, self->loop);
-    if (debug <= 0) {
-        return debug;
-    }
-    return ouro_drop_result(
-        PyObject_CallMethod(st->stock.logger, "debug", "sO", format, self));
+    return debug <= 0 ? debug
+                      : ouro_loop_log(st, "debug", "(sO)", format, self);
 }
 
 int

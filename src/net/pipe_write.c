@@ -10,9 +10,6 @@
 
 #include <errno.h>
 
-/* asyncio's LOG_THRESHOLD_FOR_CONNLOST_WRITES. */
-enum { LOG_LOST_WRITES = 5 };
-
 static const char write_error[] = "Fatal write error on pipe transport";
 
 static int
@@ -235,20 +232,14 @@ const ou_job_kind ouro_pipe_out_kind = {
 
 /* ---- into the buffer --------------------------------------------------- */
 
-static void
-release_object(void *owner)
-{
-    Py_DECREF((PyObject *)owner);
-}
-
 /* Keep `size` bytes at `bytes`, which are data's, for later. 0 or -1. */
 static int
 pipe_keep(PipeObject *self, PyObject *data, const char *bytes, size_t size)
 {
     bool refer = size >= OU_OUT_REFER_SIZE && PyBytes_CheckExact(data);
-    int result =
-        refer ? ou_outbuf_refer(&self->out, bytes, size, data, release_object)
-              : ou_outbuf_copy(&self->out, bytes, size);
+    int result = refer ? ou_outbuf_refer(&self->out, bytes, size, data,
+                                         ouro_release_object)
+                       : ou_outbuf_copy(&self->out, bytes, size);
     if (result < 0) {
         PyErr_NoMemory();
         return -1;
@@ -336,15 +327,16 @@ pipe_gather(PipeObject *self, PyObject *data, const char *bytes, size_t size)
 static int
 pipe_write_lost(ouro_state *st, PipeObject *self)
 {
-    if (self->base.conn_lost >= LOG_LOST_WRITES
-        && ouro_loop_log(st, "warning", "(s)",
-                         "pipe closed by peer or os.write(pipe, data) raised "
-                         "exception.")
-               < 0) {
-        return -1;
-    }
-    self->base.conn_lost++;
-    return 0;
+    return ouro_transport_write_lost(
+        st, &self->base,
+        "pipe closed by peer or os.write(pipe, data) raised exception.");
+}
+
+static bool
+pipe_is_lost(PipeObject *self)
+{
+    return self->base.conn_lost || self->base.closing
+           || self->base.loop == NULL;
 }
 
 static int
@@ -354,8 +346,7 @@ pipe_write_bytes(ouro_state *st, PipeObject *self, PyObject *data,
     if (size == 0) {
         return 0;
     }
-    if (self->base.conn_lost || self->base.closing
-        || self->base.loop == NULL) {
+    if (pipe_is_lost(self)) {
         return pipe_write_lost(st, self);
     }
     return pipe_may_gather(st, self, size)
@@ -398,6 +389,10 @@ ouro_pipe_write(PyObject *object, PyObject *data)
     }
     Py_buffer view;
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        if (pipe_is_lost(self)) {
+            PyErr_Clear();
+            return pipe_write_lost(st, self);
+        }
         self->base.conn_lost++;
         return ouro_pipe_fatal(st, self, write_error, false);
     }

@@ -92,8 +92,7 @@ cancel_task(ouro_state *st, PyObject *task, PyObject *args)
                        : args == NULL ? PyObject_CallNoArgs(cancel)
                                       : PyObject_CallObject(cancel, args);
     Py_XDECREF(cancel);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(result);
 }
 
 /* Cancel all tasks of the race but one (or NULL).  0 or -1. */

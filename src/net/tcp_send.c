@@ -8,9 +8,6 @@
 
 #include <errno.h>
 
-/* asyncio's LOG_THRESHOLD_FOR_CONNLOST_WRITES. */
-enum { LOG_LOST_WRITES = 5 };
-
 /* ---- out of the buffer ------------------------------------------------- */
 
 /* send() has said so much, which is not that everything is gone. */
@@ -227,16 +224,11 @@ const ou_job_kind ouro_tcp_out_kind = {
 
 /* ---- into the buffer --------------------------------------------------- */
 
-static void
-release_object(void *owner)
-{
-    Py_DECREF((PyObject *)owner);
-}
-
 static int
 tcp_refer(TcpObject *self, PyObject *owner, const char *bytes, size_t size)
 {
-    if (ou_outbuf_refer(&self->out, bytes, size, owner, release_object) < 0) {
+    if (ou_outbuf_refer(&self->out, bytes, size, owner, ouro_release_object)
+        < 0) {
         PyErr_NoMemory();
         return -1;
     }
@@ -347,16 +339,20 @@ tcp_gather(TcpObject *self)
 static OURO_COLD int
 tcp_write_lost(ouro_state *st, TcpObject *self)
 {
-    if (self->base.conn_lost >= LOG_LOST_WRITES) {
-        if (ouro_drop_result(
-                PyObject_CallMethod(st->stock.logger, "warning", "s",
-                                    "socket.send() raised exception."))
-            < 0) {
-            return -1;
-        }
+    return ouro_transport_write_lost(st, &self->base,
+                                     "socket.send() raised exception.");
+}
+
+/* write() of what has no contiguous bytes (an exception is set). */
+static OURO_COLD int
+tcp_write_unfit(ouro_state *st, TcpObject *self)
+{
+    if (self->base.conn_lost || self->base.loop == NULL) {
+        PyErr_Clear();
+        return tcp_write_lost(st, self);
     }
-    self->base.conn_lost++;
-    return 0;
+    return ouro_transport_fatal(st, &self->base,
+                                "Fatal write error on socket transport");
 }
 
 static int
@@ -431,8 +427,7 @@ ouro_tcp_write(PyObject *object, PyObject *data)
     }
     Py_buffer view;
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
-        return ouro_transport_fatal(st, &self->base,
-                                    "Fatal write error on socket transport");
+        return tcp_write_unfit(st, self);
     }
     int result = tcp_write_bytes(st, self, data, view.buf, (size_t)view.len);
     PyBuffer_Release(&view);

@@ -38,10 +38,10 @@ ouro_tls_stop_timer(ouro_state *st, PyObject **timer)
         return 0;
     }
     *timer = NULL;
-    PyObject *cancelled = PyObject_CallMethodNoArgs(handle, st->str.cancel);
+    int result =
+        ouro_drop_result(PyObject_CallMethodNoArgs(handle, st->str.cancel));
     Py_DECREF(handle);
-    Py_XDECREF(cancelled);
-    return cancelled == NULL ? -1 : 0;
+    return result;
 }
 
 /* ---- the beginning ----------------------------------------------------- */
@@ -256,10 +256,8 @@ app_connection_made(ouro_state *st, TlsObject *self)
         result = ops->connection_made(protocol, transport);
     }
     else {
-        PyObject *none = PyObject_CallMethodOneArg(
-            protocol, st->str.connection_made, transport);
-        Py_XDECREF(none);
-        result = none == NULL ? -1 : 0;
+        result = ouro_drop_result(PyObject_CallMethodOneArg(
+            protocol, st->str.connection_made, transport));
     }
     Py_DECREF(protocol);
     Py_DECREF(transport);

@@ -195,14 +195,8 @@ may_read(ouro_state *st, TlsObject *self)
     if (pending != 0) {
         return pending < 0 ? -1 : 1;
     }
-    PyObject *inside =
-        PyObject_CallMethodNoArgs(self->direct, st->str.pending);
-    if (inside == NULL) {
-        return -1;
-    }
-    int truth = PyObject_IsTrue(inside);
-    Py_DECREF(inside);
-    return truth;
+    return ouro_truth_of(
+        PyObject_CallMethodNoArgs(self->direct, st->str.pending));
 }
 
 tls_result
@@ -261,11 +255,10 @@ ouro_tls_feed(ouro_state *st, TlsObject *self, const char *data,
               Py_ssize_t size)
 {
     PyObject *span = span_lend(self, data, size, true);
-    PyObject *written =
-        PyObject_CallMethodOneArg(self->incoming, st->str.write, span);
+    int result = ouro_drop_result(
+        PyObject_CallMethodOneArg(self->incoming, st->str.write, span));
     span_return(span);
-    Py_XDECREF(written);
-    return written == NULL ? -1 : 0;
+    return result;
 }
 
 Py_ssize_t

@@ -41,12 +41,11 @@ deliver_bytes(ouro_state *st, TlsObject *self, PyObject *data)
         return -1;
     }
     PyObject *args[] = {Py_NewRef(ouro_or_none(self->app_protocol)), data};
-    PyObject *none =
-        PyObject_VectorcallMethod(st->str.data_received, args, 2, NULL);
+    int result = ouro_drop_result(
+        PyObject_VectorcallMethod(st->str.data_received, args, 2, NULL));
     Py_DECREF(args[0]);
     Py_DECREF(data);
-    Py_XDECREF(none);
-    return none == NULL ? -1 : 0;
+    return result;
 }
 
 static int
@@ -223,13 +222,13 @@ static int
 app_buffer_updated(ouro_state *st, PyObject *protocol, Py_ssize_t size)
 {
     PyObject *number = PyLong_FromSsize_t(size);
-    PyObject *none = number == NULL
-                         ? NULL
-                         : PyObject_CallMethodOneArg(
-                             protocol, st->str.buffer_updated, number);
-    Py_XDECREF(number);
-    Py_XDECREF(none);
-    return none == NULL ? -1 : 0;
+    if (number == NULL) {
+        return -1;
+    }
+    int result = ouro_drop_result(
+        PyObject_CallMethodOneArg(protocol, st->str.buffer_updated, number));
+    Py_DECREF(number);
+    return result;
 }
 
 /* loop.call_soon(self.<method>) */
@@ -374,10 +373,9 @@ pause_below(ouro_state *st, TlsObject *self, bool pause)
                        : ops->resume_reading(transport);
     }
     else {
-        PyObject *none = PyObject_CallMethodNoArgs(
-            transport, pause ? st->str.pause_reading : st->str.resume_reading);
-        Py_XDECREF(none);
-        result = none == NULL ? -1 : 0;
+        result = ouro_drop_result(PyObject_CallMethodNoArgs(
+            transport,
+            pause ? st->str.pause_reading : st->str.resume_reading));
     }
     Py_DECREF(transport);
     return result;

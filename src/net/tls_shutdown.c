@@ -8,6 +8,7 @@
 #include "net/tls.h"
 
 #include "loop/loop.h"
+#include "net/transport.h"
 
 /* ---- the state --------------------------------------------------------- */
 
@@ -69,29 +70,6 @@ ouro_tls_force_close(ouro_state *st, TlsObject *self, PyObject *exc)
     return result;
 }
 
-/* logger.debug("%r: %s", self, message, exc_info=exc) in debug mode. */
-static int
-log_fatal(ouro_state *st, TlsObject *self, PyObject *exc, const char *message)
-{
-    int debug = ouro_loop_debug(st, self->loop);
-    if (debug <= 0) {
-        return debug;
-    }
-    PyObject *method = PyObject_GetAttr(st->stock.logger, st->str.debug);
-    PyObject *args = method == NULL
-                         ? NULL
-                         : Py_BuildValue("(sOs)", "%r: %s", self, message);
-    PyObject *kwargs =
-        args == NULL ? NULL : Py_BuildValue("{s:O}", "exc_info", exc);
-    PyObject *none =
-        kwargs == NULL ? NULL : PyObject_Call(method, args, kwargs);
-    Py_XDECREF(method);
-    Py_XDECREF(args);
-    Py_XDECREF(kwargs);
-    Py_XDECREF(none);
-    return none == NULL ? -1 : 0;
-}
-
 int
 ouro_tls_fatal(ouro_state *st, TlsObject *self, PyObject *exc,
                const char *message)
@@ -100,7 +78,7 @@ ouro_tls_fatal(ouro_state *st, TlsObject *self, PyObject *exc,
         return -1;
     }
     if (PyObject_TypeCheck(exc, (PyTypeObject *)PyExc_OSError)) {
-        return log_fatal(st, self, exc, message);
+        return ouro_log_fatal(st, self->loop, (PyObject *)self, message, exc);
     }
     if (PyErr_GivenExceptionMatches(exc, st->stock.CancelledError)
         && PyExceptionInstance_Check(exc)) {
@@ -139,9 +117,8 @@ ouro_tls_abort(ouro_state *st, TlsObject *self, PyObject *exc)
         result = force_close_below(st, transport, ouro_or_none(exc));
     }
     else {
-        PyObject *none = PyObject_CallMethodNoArgs(transport, st->str.abort);
-        Py_XDECREF(none);
-        result = none == NULL ? -1 : 0;
+        result = ouro_drop_result(
+            PyObject_CallMethodNoArgs(transport, st->str.abort));
     }
     Py_DECREF(transport);
     return result;

@@ -35,10 +35,8 @@ transport_write(ouro_state *st, TlsObject *self, PyObject *data)
         result = ops->write(transport, data);
     }
     else {
-        PyObject *none =
-            PyObject_CallMethodOneArg(transport, st->str.write, data);
-        Py_XDECREF(none);
-        result = none == NULL ? -1 : 0;
+        result = ouro_drop_result(
+            PyObject_CallMethodOneArg(transport, st->str.write, data));
     }
     Py_DECREF(transport);
     return result;
@@ -95,10 +93,8 @@ pause_app(ouro_state *st, TlsObject *self, bool pause)
                        : ops->resume_writing(protocol);
     }
     else {
-        PyObject *none = PyObject_CallMethodNoArgs(
-            protocol, pause ? st->str.pause_writing : st->str.resume_writing);
-        Py_XDECREF(none);
-        result = none == NULL ? -1 : 0;
+        result = ouro_drop_result(PyObject_CallMethodNoArgs(
+            protocol, pause ? st->str.pause_writing : st->str.resume_writing));
     }
     Py_DECREF(protocol);
     return result == 0 ? 0
@@ -193,11 +189,9 @@ backlog_advance(ouro_state *st, TlsObject *self, PyObject *data,
         return -1;
     }
     if (count >= size) {
-        PyObject *first =
-            PyObject_CallMethodNoArgs(self->backlog, st->str.popleft);
-        Py_XDECREF(first);
         self->backlog_size -= size;
-        return first == NULL ? -1 : 0;
+        return ouro_drop_result(
+            PyObject_CallMethodNoArgs(self->backlog, st->str.popleft));
     }
     PyObject *rest = PySequence_GetSlice(data, count, PY_SSIZE_T_MAX);
     int result =

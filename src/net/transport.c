@@ -187,10 +187,10 @@ ouro_transport_call_soon(ouro_state *st, TransportObject *self,
     if (callback == NULL) {
         return -1;
     }
-    PyObject *handle = call_loop(self, st->str.call_soon, callback, a, b);
+    int result =
+        ouro_drop_result(call_loop(self, st->str.call_soon, callback, a, b));
     Py_DECREF(callback);
-    Py_XDECREF(handle);
-    return handle == NULL ? -1 : 0;
+    return result;
 }
 
 static int
@@ -390,6 +390,12 @@ ouro_transport_out_visit(ou_job *job, void *visitor)
     return ouro_visit_owner(visitor, transport_of_out(job));
 }
 
+void
+ouro_release_object(void *owner)
+{
+    Py_DECREF((PyObject *)owner);
+}
+
 /* ---- the protocol ------------------------------------------------------ */
 
 int
@@ -492,10 +498,8 @@ call_made(ouro_state *st, TransportObject *self)
         result = ops->connection_made(protocol, (PyObject *)self);
     }
     else {
-        PyObject *none = PyObject_CallMethodOneArg(
-            protocol, st->str.connection_made, (PyObject *)self);
-        Py_XDECREF(none);
-        result = none == NULL ? -1 : 0;
+        result = ouro_drop_result(PyObject_CallMethodOneArg(
+            protocol, st->str.connection_made, (PyObject *)self));
     }
     if (result < 0) {
         result = made_failed(st, self, protocol);

@@ -176,6 +176,11 @@ int ouro_transport_tell_fatal(ouro_state *st, TransportObject *self,
                               const char *message, bool quiet,
                               PyObject **ret_exception) OURO_COLD;
 
+/* In debug mode: logger.debug("%r: %s", object, message, exc_info=exception).
+ * 0 or -1. */
+int ouro_log_fatal(ouro_state *st, PyObject *loop, PyObject *object,
+                   const char *message, PyObject *exception) OURO_COLD;
+
 /* The current exception has left a step of the transport: self.method(arg)
  * as asyncio's handle calls it ("Exception in callback"). arg may be NULL.
  * 0, or -1 if it leaves the loop. */
@@ -208,6 +213,13 @@ int ouro_transport_set_limits(TransportObject *self, PyObject *high,
  * asyncio's ValueError. */
 int ouro_water_marks(PyObject *high, PyObject *low, long kib, size_t *ret_high,
                      size_t *ret_low);
+
+/* write() on a connection that is lost: counted, and from the fifth time on
+ * logged. 0 or -1. */
+int ouro_transport_write_lost(ouro_state *st, TransportObject *self,
+                              const char *message) OURO_COLD;
+/* How buffers of the engine let Python objects go. */
+void ouro_release_object(void *owner);
 
 /* ---- the end ----------------------------------------------------------- */
 

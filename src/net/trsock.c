@@ -2,6 +2,7 @@
  * its user may touch.  Every method goes on to the socket's own.
  */
 #include "base/args.h"
+#include "base/ouro.h"
 #include "base/rooms.h"
 
 typedef struct TransportSocketObject {
@@ -71,17 +72,6 @@ PLAIN_METHOD(getpeername)
 PLAIN_METHOD(getsockname)
 PLAIN_METHOD(getsockbyname)
 
-/* None, or NULL for the error; consumes result. */
-static PyObject *
-none_for(PyObject *result)
-{
-    if (result == NULL) {
-        return NULL;
-    }
-    Py_DECREF(result);
-    Py_RETURN_NONE;
-}
-
 static PyObject *
 trsock_shutdown(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                 PyObject *kwnames)
@@ -91,7 +81,8 @@ trsock_shutdown(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     PyObject *how;
     return ouro_parse(&signature, args, nargs, kwnames, &how) < 0
                ? NULL
-               : none_for(pass_on(self, "shutdown", &how, 1, NULL));
+               : ouro_none_or_error(
+                   ouro_drop_result(pass_on(self, "shutdown", &how, 1, NULL)));
 }
 
 /* name(*args, **kwargs), where only a keyword `self` is wrong. */
@@ -123,9 +114,9 @@ static PyObject *
 trsock_setsockopt(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames)
 {
-    return none_for(pass_all_on(self, "setsockopt",
-                                "TransportSocket.setsockopt", args, nargs,
-                                kwnames));
+    return ouro_none_or_error(ouro_drop_result(
+        pass_all_on(self, "setsockopt", "TransportSocket.setsockopt", args,
+                    nargs, kwnames)));
 }
 
 /* ---- what transports rely on ------------------------------------------- */

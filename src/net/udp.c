@@ -26,7 +26,7 @@ ouro_udp_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
     }
     UdpObject *self = ouro_udp(object);
     ou_io_init(&self->base.io, &ouro_udp_in_kind, &ouro_udp_out_kind);
-    self->out.release = ouro_udp_release;
+    self->out.release = ouro_release_object;
     self->base.kind = &ouro_udp_kind;
     self->base.fd = -1;
     return object;
@@ -120,12 +120,11 @@ ouro_udp_error_raised(ouro_state *st, UdpObject *self)
         return 0;
     }
     Py_INCREF(protocol);
-    PyObject *result =
-        PyObject_CallMethodOneArg(protocol, st->str.error_received, exception);
+    int result = ouro_drop_result(PyObject_CallMethodOneArg(
+        protocol, st->str.error_received, exception));
     Py_DECREF(protocol);
     Py_DECREF(exception);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return result;
 }
 
 static int
@@ -205,13 +204,12 @@ udp_deliver(ouro_state *st, UdpObject *self, udp_received received)
 {
     PyObject *args[3] = {Py_NewRef(self->base.protocol), received.data,
                          received.from};
-    PyObject *result =
-        PyObject_VectorcallMethod(st->str.datagram_received, args, 3, NULL);
+    int result = ouro_drop_result(
+        PyObject_VectorcallMethod(st->str.datagram_received, args, 3, NULL));
     for (int i = 0; i < 3; i++) {
         Py_DECREF(args[i]);
     }
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return result;
 }
 
 /* Whether the next one of a batch may follow in this turn. */

@@ -69,7 +69,6 @@ int ouro_udp_error_raised(ouro_state *st, UdpObject *self);
 
 extern const ou_job_kind ouro_udp_out_kind;
 
-void ouro_udp_release(void *owner);
 /* sendto(); addr may be None. */
 int ouro_udp_sendto(PyObject *self, PyObject *data, PyObject *addr);
 /* Send what has been gathered. 0 or -1. */

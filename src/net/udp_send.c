@@ -8,17 +8,6 @@
 
 #include <errno.h>
 
-#include "net/methods.h"
-
-/* asyncio's LOG_THRESHOLD_FOR_CONNLOST_WRITES. */
-enum { LOG_LOST_WRITES = 5 };
-
-void
-ouro_udp_release(void *owner)
-{
-    Py_DECREF((PyObject *)owner);
-}
-
 static int
 udp_write_failed(ouro_state *st, UdpObject *self)
 {
@@ -337,19 +326,6 @@ check_address(UdpObject *self, PyObject *addr)
     return same > 0 ? 0 : -1;
 }
 
-/* It was lost, and this is not the first datagram since. */
-static int
-udp_warn_lost(ouro_state *st, UdpObject *self)
-{
-    int result = 0;
-    if (self->base.conn_lost >= LOG_LOST_WRITES) {
-        result = ouro_loop_log(st, "warning", "(s)",
-                               "socket.send() raised exception.");
-    }
-    self->base.conn_lost++;
-    return result;
-}
-
 /* What asyncio comes to after connection_lost(). */
 static int
 udp_sent_when_lost(void)
@@ -375,7 +351,8 @@ ouro_udp_sendto(PyObject *object, PyObject *data, PyObject *addr)
         }
         addr = self->address;
         if (base->conn_lost) {
-            return udp_warn_lost(st, self);
+            return ouro_transport_write_lost(
+                st, base, "socket.send() raised exception.");
         }
     }
     if (base->loop == NULL) {

@@ -18,21 +18,12 @@ ouro_streams_assert(ouro_state *st, bool condition, const char *message)
     return -1;
 }
 
-static int
-discard(PyObject *value)
-{
-    if (value == NULL) {
-        return -1;
-    }
-    Py_DECREF(value);
-    return 0;
-}
-
 int
 ouro_streams_call(PyObject *object, PyObject *name, PyObject *arg)
 {
-    return discard(arg == NULL ? PyObject_CallMethodNoArgs(object, name)
-                               : PyObject_CallMethodOneArg(object, name, arg));
+    return ouro_drop_result(
+        arg == NULL ? PyObject_CallMethodNoArgs(object, name)
+                    : PyObject_CallMethodOneArg(object, name, arg));
 }
 
 int
@@ -122,12 +113,6 @@ ouro_transport_is_closing(ouro_state *st, PyObject *transport)
     if (ops != NULL) {
         return ops->is_closing(transport);
     }
-    PyObject *closing =
-        PyObject_CallMethodNoArgs(transport, st->str.is_closing);
-    if (closing == NULL) {
-        return -1;
-    }
-    int truth = PyObject_IsTrue(closing);
-    Py_DECREF(closing);
-    return truth;
+    return ouro_truth_of(
+        PyObject_CallMethodNoArgs(transport, st->str.is_closing));
 }

@@ -7,6 +7,7 @@
 #include "streams/flow.h"
 
 #include "base/rooms.h"
+#include "loop/loop.h"
 #include "task/future.h"
 
 /* ---- the waiters -------------------------------------------------------- */
@@ -66,11 +67,8 @@ static int
 log_debug(ouro_state *st, FlowObject *flow, const char *format)
 {
     int debug = ouro_loop_debug(st, flow->loop);
-    if (debug <= 0) {
-        return debug;
-    }
-    return ouro_drop_result(
-        PyObject_CallMethod(st->stock.logger, "debug", "sO", format, flow));
+    return debug <= 0 ? debug
+                      : ouro_loop_log(st, "debug", "(sO)", format, flow);
 }
 
 int

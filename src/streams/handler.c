@@ -166,13 +166,7 @@ is_coroutine(ouro_state *st, PyObject *object)
     if (PyCoro_CheckExact(object) || ouro_await_check(st, object)) {
         return 1;
     }
-    PyObject *answer = PyObject_CallOneArg(st->stock.iscoroutine, object);
-    if (answer == NULL) {
-        return -1;
-    }
-    int truth = PyObject_IsTrue(answer);
-    Py_DECREF(answer);
-    return truth;
+    return ouro_truth_of(PyObject_CallOneArg(st->stock.iscoroutine, object));
 }
 
 static int

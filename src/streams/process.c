@@ -163,8 +163,7 @@ tell_transport(PyObject *self, const char *name, PyObject *argument)
     PyObject *result =
         method == NULL ? NULL : ask_transport(self, method, argument);
     Py_XDECREF(method);
-    Py_XDECREF(result);
-    return ouro_none_or_error(result == NULL ? -1 : 0);
+    return ouro_none_or_error(ouro_drop_result(result));
 }
 
 static PyObject *

@@ -103,9 +103,7 @@ static int
 append_object(StreamReaderObject *reader, PyObject *data)
 {
     if (reader->storage != NULL) {
-        PyObject *none = extended(reader->storage, data);
-        Py_XDECREF(none);
-        return none == NULL ? -1 : 0;
+        return ouro_drop_result(extended(reader->storage, data));
     }
     if (PyBytes_CheckExact(data)) {
         return reader_append(reader, PyBytes_AS_STRING(data),

@@ -140,19 +140,6 @@ writer_clear(PyObject *self)
     return 0;
 }
 
-/* loop.is_closed(): 1, 0, -1. */
-static int
-loop_is_closed(ouro_state *st, PyObject *loop)
-{
-    PyObject *closed = PyObject_CallMethodNoArgs(loop, st->str.is_closed);
-    if (closed == NULL) {
-        return -1;
-    }
-    int truth = PyObject_IsTrue(closed);
-    Py_DECREF(closed);
-    return truth;
-}
-
 /* Nobody has closed the stream. 0 or -1. */
 static int
 close_unclosed(ouro_state *st, PyObject *self)
@@ -163,7 +150,8 @@ close_unclosed(ouro_state *st, PyObject *self)
         return closing < 0 ? -1 : 0;
     }
     if (st->has.streams.writer_del == STREAMS_DEL_ASKS_LOOP) {
-        int closed = loop_is_closed(st, writer->loop);
+        int closed = ouro_truth_of(
+            PyObject_CallMethodNoArgs(writer->loop, st->str.is_closed));
         if (closed != 0) {
             return closed < 0 ? -1
                               : PyErr_WarnEx(PyExc_ResourceWarning,

@@ -404,6 +404,20 @@ async def test_written_before_an_abrupt_end(loop, log):
 
 
 @in_all_worlds
+async def test_unfit_data_after_close(loop, log):
+    """It is not looked at: what waits to be written is not harmed."""
+    reader, writer = pipe()
+    protocol = Recorder(log)
+    transport = await write_end(loop, protocol, writer)
+    transport.write(bytes(200_000))
+    transport.close()
+    transport.write(memoryview(bytes(10))[::2])
+    log.append(len(await read_all(reader.fileno())))
+    await protocol.lost
+    reader.close()
+
+
+@in_all_worlds
 async def test_packets(loop, log):
     """Each write() is a message, where messages are what is sent."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
