@@ -65,6 +65,8 @@ static const import_entry imports[] = {
     IMPORT("_socket", "socket", builtin_socket),
     IMPORT("asyncio.selector_events", "BaseSelectorEventLoop",
            BaseSelectorEventLoop),
+    IMPORT("asyncio.unix_events", "_UnixSelectorEventLoop",
+           UnixSelectorEventLoop),
     IMPORT("asyncio.events", "Handle", Handle),
     IMPORT("asyncio.events", "TimerHandle", TimerHandle),
     IMPORT_OPTIONAL("asyncio.events", "_ThreadSafeHandle", ThreadSafeHandle),

@@ -150,6 +150,7 @@ typedef struct ouro_imports {
     PyObject *get_child_watcher; /* asyncio.events', and the */
     PyObject *policy_get_child_watcher; /* policy's; <= 3.13, else NULL */
     PyObject *BaseSelectorEventLoop;
+    PyObject *UnixSelectorEventLoop;
     PyObject *get_extra_info;   /* of transports.Transport */
     PyObject *Handle;           /* asyncio.events' */
     PyObject *ThreadSafeHandle; /* 3.14+: asyncio.events', else NULL */

@@ -209,6 +209,35 @@
     X(accept)                                                                 \
     X(sock_sendfile)                                                          \
     X(connect)                                                                \
+    X(_check_closed)                                                          \
+    X(_check_running)                                                         \
+    X(_check_thread)                                                          \
+    X(_check_callback)                                                        \
+    X(_check_default_executor)                                                \
+    X(_check_signal)                                                          \
+    X(_check_sendfile_params)                                                 \
+    X(_sock_recv)                                                             \
+    X(_sock_recv_into)                                                        \
+    X(_sock_recvfrom)                                                         \
+    X(_sock_recvfrom_into)                                                    \
+    X(_sock_sendall)                                                          \
+    X(_sock_sendto)                                                           \
+    X(_sock_accept)                                                           \
+    X(_sock_connect)                                                          \
+    X(_sock_connect_cb)                                                       \
+    X(_sock_read_done)                                                        \
+    X(_sock_write_done)                                                       \
+    X(_sock_sendfile_native_impl)                                             \
+    X(_sock_add_cancellation_callback)                                        \
+    X(_sock_sendfile_update_filepos)                                          \
+    X(_create_connection_transport)                                           \
+    X(_create_server_getaddrinfo)                                             \
+    X(_child_watcher_callback)                                                \
+    X(add_writer)                                                             \
+    X(_make_self_pipe)                                                        \
+    X(_close_self_pipe)                                                       \
+    X(_read_from_self)                                                        \
+    X(_process_self_data)                                                     \
     X(remove_reader)                                                          \
     X(PIPE)                                                                   \
     X(Popen)                                                                  \

@@ -79,8 +79,9 @@ loop_finalizer_hook(PyObject *op, PyObject *agen)
     if (call_asyncgens(self, self->core.st->str.discard, agen) < 0) {
         return NULL;
     }
-    if (self->closed) {
-        Py_RETURN_NONE;
+    int closed = ouro_loop_is_closed(self);
+    if (closed != 0) {
+        return closed < 0 ? NULL : Py_NewRef(Py_None);
     }
     return close_soon(self, agen);
 }

@@ -5,6 +5,8 @@
  */
 #include "loop/attrs.h"
 
+#include "loop/selfpipe.h"
+
 #include "loop/selector.h"
 
 #define MEMBER(name, type, field, flags)                                      \
@@ -111,11 +113,25 @@ set_resolution(PyObject *op, PyObject *value, void *ignored)
     return 0;
 }
 
-/* asyncio counts its self-pipe. */
+/* asyncio counts its self-pipe, and so do its methods. */
 static PyObject *
 get_internal_fds(PyObject *op, void *ignored)
 {
-    return PyLong_FromLong(!((LoopObject *)op)->closed);
+    LoopObject *self = (LoopObject *)op;
+    return PyLong_FromLong(self->internal_fds
+                           + (!self->closed && !self->self_pipe));
+}
+
+static int
+set_internal_fds(PyObject *op, PyObject *value, void *ignored)
+{
+    LoopObject *self = (LoopObject *)op;
+    long number = value == NULL ? 0 : PyLong_AsLong(value);
+    if (number == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    self->internal_fds = number - (!self->closed && !self->self_pipe);
+    return 0;
 }
 
 static PyObject *
@@ -225,7 +241,11 @@ PyGetSetDef ouro_loop_getset[] = {
     {"_task_factory", get_task_factory, set_task_factory, NULL, NULL},
     {"_clock_resolution", get_resolution, set_resolution, NULL, NULL},
     {"_default_executor", ouro_executor_get, ouro_executor_set, NULL, NULL},
-    {"_internal_fds", get_internal_fds, NULL, NULL, NULL},
+    {"_internal_fds", get_internal_fds, set_internal_fds, NULL, NULL},
+    {"_ssock", ouro_selfpipe_get, ouro_selfpipe_set, NULL,
+     (void *)offsetof(LoopObject, self_pipe_in)},
+    {"_csock", ouro_selfpipe_get, ouro_selfpipe_set, NULL,
+     (void *)offsetof(LoopObject, self_pipe_out)},
     {"_asyncgens", get_lazy, set_lazy, NULL, LAZY(make_weak_set, asyncgens)},
     {"_signal_handlers", get_lazy, set_lazy, NULL,
      LAZY(make_dict, signal_handlers)},

@@ -1,14 +1,21 @@
 /* borrow.c - what of the loop is still asyncio's.
  *
- * Methods that have no native counterpart yet are taken over from asyncio's
- * loop as they are: they work on ours by its methods.  What another file has
- * put onto the type is left alone, so an entry here ends by itself.
+ * Methods that have no native counterpart are taken over from asyncio's loop
+ * as they are: they work on ours by its methods.  Most of them are steps that
+ * ours takes only when somebody has overridden one (steps.c).  What another
+ * file has put onto the type is left alone, so an entry here ends by itself.
  */
 #include "loop/loop.h"
 
 #include "base/rooms.h"
 
 static const char *const names[] = {
+    /* what wakes it */
+    "_close_self_pipe",
+    "_make_self_pipe",
+    "_read_from_self",
+    /* what create_server() asks for its addresses */
+    "_create_server_getaddrinfo",
     /* what create_unix_connection() and others end in */
     "_create_connection_transport",
     /* sockets of the file system */
@@ -77,16 +84,9 @@ borrow(ouro_state *st, PyObject *stock, const char *name)
 int
 ouro_borrow_setup(PyObject *module, ouro_state *st)
 {
-    PyObject *events = PyImport_ImportModule("asyncio.unix_events");
-    PyObject *stock =
-        events != NULL
-            ? PyObject_GetAttrString(events, "_UnixSelectorEventLoop")
-            : NULL;
-    Py_XDECREF(events);
-    int result = stock == NULL ? -1 : 0;
+    int result = 0;
     for (size_t i = 0; result == 0 && i < Py_ARRAY_LENGTH(names); i++) {
-        result = borrow(st, stock, names[i]);
+        result = borrow(st, st->stock.UnixSelectorEventLoop, names[i]);
     }
-    Py_XDECREF(stock);
     return result;
 }

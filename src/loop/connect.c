@@ -12,6 +12,7 @@
 #include "loop/netops.h"
 #include "loop/socketcalls.h"
 #include "loop/server.h"
+#include "loop/steps.h"
 #include "task/future.h"
 
 /* ---- checks that several functions make -------------------------------- */
@@ -516,6 +517,12 @@ loop_create_connection(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
                        PyObject *kwnames)
 {
     ouro_state *st = ouro_state_of(loop);
+    PyObject *stock;
+    int detour = ouro_loop_detour(loop, "create_connection", args, nargs,
+                                  kwnames, &stock);
+    if (detour != 0) {
+        return detour < 0 ? NULL : stock;
+    }
     PyObject *a[CONNECT_ARGS] = {NULL};
     if (ouro_parse(st->has.minor >= 12 ? &connect_signature
                                        : &connect_signature_3_11,

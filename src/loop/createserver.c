@@ -6,6 +6,7 @@
 #include "loop/createserver.h"
 #include "loop/dns.h"
 #include "loop/server.h"
+#include "loop/steps.h"
 #include "task/future.h"
 
 #include <errno.h>
@@ -649,6 +650,12 @@ loop_create_server(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
     ouro_state *st = ouro_state_of(loop);
+    PyObject *stock;
+    int detour =
+        ouro_loop_detour(loop, "create_server", args, nargs, kwnames, &stock);
+    if (detour != 0) {
+        return detour < 0 ? NULL : stock;
+    }
     PyObject *a[SERVER_ARGS], *owned[3] = {NULL};
     bool keep_alive = st->has.minor >= 13;
     if (ouro_parse(keep_alive ? &server_signature : &server_signature_3_11,

@@ -7,6 +7,7 @@
 
 #include "base/args.h"
 #include "loop/handle.h"
+#include "loop/steps.h"
 #include "task/task.h"
 
 /* ---- the log ----------------------------------------------------------- */
@@ -86,8 +87,8 @@ ouro_debug_log_slow(LoopObject *self, PyObject *handle, double start)
 
 /* ---- checks ------------------------------------------------------------ */
 
-int
-ouro_loop_check_thread(LoopObject *self)
+static int
+refuse_thread(LoopObject *self)
 {
     if (ouro_loop_elsewhere(self)) {
         PyErr_SetString(PyExc_RuntimeError,
@@ -96,6 +97,14 @@ ouro_loop_check_thread(LoopObject *self)
         return -1;
     }
     return 0;
+}
+
+int
+ouro_loop_check_thread(LoopObject *self)
+{
+    int done =
+        ouro_loop_by_method(self, self->core.st->str._check_thread, NULL);
+    return done < 0 ? -1 : done > 0 ? 0 : refuse_thread(self);
 }
 
 int
@@ -119,9 +128,8 @@ ouro_is_coroutine_or_function(ouro_state *st, PyObject *callback)
     return 0;
 }
 
-int
-ouro_loop_check_callback(LoopObject *self, PyObject *callback,
-                         const char *method)
+static int
+refuse_callback(LoopObject *self, PyObject *callback, const char *method)
 {
     int coroutine = ouro_is_coroutine_or_function(self->core.st, callback);
     if (coroutine < 0) {
@@ -141,10 +149,29 @@ ouro_loop_check_callback(LoopObject *self, PyObject *callback,
     return 0;
 }
 
+int
+ouro_loop_check_callback(LoopObject *self, PyObject *callback,
+                         const char *method)
+{
+    if (ouro_loop_plain(self)) {
+        return refuse_callback(self, callback, method);
+    }
+    PyObject *name = PyUnicode_FromString(method);
+    int done =
+        name == NULL
+            ? -1
+            : ouro_loop_by_method(self, self->core.st->str._check_callback,
+                                  callback, name, NULL);
+    Py_XDECREF(name);
+    return done < 0   ? -1
+           : done > 0 ? 0
+                      : refuse_callback(self, callback, method);
+}
+
 static PyObject *
 loop_check_thread(PyObject *op, PyObject *ignored)
 {
-    if (ouro_loop_check_thread((LoopObject *)op) < 0) {
+    if (refuse_thread((LoopObject *)op) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -167,9 +194,8 @@ loop_check_callback(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     }
     PyObject *method = PyObject_Str(values[1]);
     const char *name = method != NULL ? PyUnicode_AsUTF8(method) : NULL;
-    int result = name == NULL ? -1
-                              : ouro_loop_check_callback((LoopObject *)op,
-                                                         values[0], name);
+    int result =
+        name == NULL ? -1 : refuse_callback((LoopObject *)op, values[0], name);
     Py_XDECREF(method);
     return ouro_none_or_error(result);
 }
@@ -186,8 +212,8 @@ set_origin_depth(ouro_state *st, PyObject *depth)
 /* asyncio.constants.DEBUG_STACK_DEPTH */
 enum { DEBUG_STACK_DEPTH = 10 };
 
-int
-ouro_loop_track_origins(LoopObject *self, bool enabled)
+static int
+track_origins(LoopObject *self, bool enabled)
 {
     if (enabled == self->tracks_origins) {
         return 0;
@@ -217,11 +243,20 @@ ouro_loop_track_origins(LoopObject *self, bool enabled)
     return result;
 }
 
+int
+ouro_loop_track_origins(LoopObject *self, bool enabled)
+{
+    PyObject *flag = enabled ? Py_True : Py_False;
+    int done = ouro_loop_by_method(
+        self, self->core.st->str._set_coroutine_origin_tracking, flag, NULL);
+    return done < 0 ? -1 : done > 0 ? 0 : track_origins(self, enabled);
+}
+
 static PyObject *
 loop_set_origin_tracking(PyObject *op, PyObject *enabled)
 {
     int truth = PyObject_IsTrue(enabled);
-    if (truth < 0 || ouro_loop_track_origins((LoopObject *)op, truth) < 0) {
+    if (truth < 0 || track_origins((LoopObject *)op, truth) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

@@ -8,12 +8,13 @@
 
 #include "base/args.h"
 #include "loop/executor.h"
+#include "loop/steps.h"
 #include "loop/workers.h"
 
 /* ---- the default executor ---------------------------------------------- */
 
 static int
-check_default_executor(LoopObject *self)
+refuse_shut_down(LoopObject *self)
 {
     if (self->executor_shutdown) {
         PyErr_SetString(PyExc_RuntimeError,
@@ -23,10 +24,19 @@ check_default_executor(LoopObject *self)
     return 0;
 }
 
+/* self._check_default_executor() */
+static int
+check_default_executor(LoopObject *self)
+{
+    int done = ouro_loop_by_method(
+        self, self->core.st->str._check_default_executor, NULL);
+    return done < 0 ? -1 : done > 0 ? 0 : refuse_shut_down(self);
+}
+
 static PyObject *
 loop_check_default_executor(PyObject *op, PyObject *ignored)
 {
-    if (check_default_executor((LoopObject *)op) < 0) {
+    if (refuse_shut_down((LoopObject *)op) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

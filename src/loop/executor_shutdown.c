@@ -44,8 +44,9 @@ static int
 call_back(LoopObject *self, PyObject *callback, PyObject *future,
           PyObject *value)
 {
-    if (self->closed) {
-        return 0;
+    int closed = ouro_loop_is_closed(self);
+    if (closed != 0) {
+        return closed < 0 ? -1 : 0;
     }
     PyObject *args[] = {(PyObject *)self, callback, future, value};
     return ouro_drop_result(PyObject_VectorcallMethod(

@@ -124,19 +124,6 @@ static const ouro_signature add_reader_in_context = {
 static const ouro_signature add_writer_in_context = {
     ADD_PARAMETERS("_add_writer"), .names = {"fd", "callback", "context"}};
 
-/* self._ensure_fd_no_transport(fd), whoever's. */
-static int
-ensure_free(LoopObject *self, PyObject *fd)
-{
-    PyObject *name = self->core.st->str._ensure_fd_no_transport;
-    int intact = ouro_loop_method_intact(self, name);
-    if (intact != 0) {
-        return intact < 0 ? -1 : ouro_fd_ensure_free(self, fd);
-    }
-    return ouro_drop_result(
-        PyObject_CallMethodOneArg((PyObject *)self, name, fd));
-}
-
 static PyObject *
 add_private(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
             PyObject *kwnames, const direction_def *def)
@@ -186,7 +173,7 @@ add_public(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     LoopObject *self = (LoopObject *)op;
     PyObject *values[2], *method;
     if (ouro_parse(&def->add, args, nargs, kwnames, values) < 0
-        || ensure_free(self, values[0]) < 0
+        || ouro_fd_ensure_free(self, values[0]) < 0
         || overridden_method(self, private_name, &method) < 0) {
         return NULL;
     }
@@ -214,7 +201,7 @@ remove_public(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     LoopObject *self = (LoopObject *)op;
     PyObject *fd, *method;
     if (ouro_parse(&def->remove, args, nargs, kwnames, &fd) < 0
-        || ensure_free(self, fd) < 0
+        || ouro_fd_ensure_free(self, fd) < 0
         || overridden_method(self, private_name, &method) < 0) {
         return NULL;
     }
@@ -285,7 +272,7 @@ loop__remove_writer(ARGUMENTS)
 static PyObject *
 loop_ensure_fd_no_transport(PyObject *op, PyObject *fd)
 {
-    if (ouro_fd_ensure_free((LoopObject *)op, fd) < 0) {
+    if (ouro_fd_refuse_used((LoopObject *)op, fd) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

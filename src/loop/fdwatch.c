@@ -13,6 +13,7 @@
 #include "loop/netops.h"
 #include "loop/sockwatch.h"
 #include "loop/selector.h"
+#include "loop/steps.h"
 #include "task/registry.h"
 
 /* ---- jobs -------------------------------------------------------------- */
@@ -268,7 +269,7 @@ check_stock_transport(LoopObject *self, PyObject *fileobj, int fd)
 }
 
 int
-ouro_fd_ensure_free(LoopObject *self, PyObject *fileobj)
+ouro_fd_refuse_used(LoopObject *self, PyObject *fileobj)
 {
     int fd = raw_fileno(fileobj);
     if (fd < 0) {
@@ -282,6 +283,14 @@ ouro_fd_ensure_free(LoopObject *self, PyObject *fileobj)
         return used_by_transport(fileobj, transport);
     }
     return check_stock_transport(self, fileobj, fd);
+}
+
+int
+ouro_fd_ensure_free(LoopObject *self, PyObject *fileobj)
+{
+    PyObject *name = self->core.st->str._ensure_fd_no_transport;
+    int done = ouro_loop_by_method(self, name, fileobj, NULL);
+    return done < 0 ? -1 : done > 0 ? 0 : ouro_fd_refuse_used(self, fileobj);
 }
 
 /* ---- adding ------------------------------------------------------------ */
@@ -355,7 +364,8 @@ ouro_fdwatch_add(LoopObject *self, PyObject *fileobj, unsigned direction,
                  PyObject *callback, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *context)
 {
-    if (ouro_loop_check_closed(self) < 0 || ouro_loop_adopt(self) < 0) {
+    if (ouro_loop_check_closed(self) < 0 || ouro_loop_refuse_closed(self) < 0
+        || ouro_loop_adopt(self) < 0) {
         return NULL;
     }
     PyObject *handle = ouro_handle_new(self->core.st, (PyObject *)self,
@@ -384,8 +394,9 @@ ouro_fdwatch_add(LoopObject *self, PyObject *fileobj, unsigned direction,
 int
 ouro_fdwatch_remove(LoopObject *self, PyObject *fileobj, unsigned direction)
 {
-    if (self->closed) {
-        return 0;
+    int closed = ouro_loop_is_closed(self);
+    if (closed != 0 || !self->core.opened) {
+        return closed < 0 ? -1 : 0;
     }
     int fd = lookup_fileno(self, fileobj);
     if (fd < 0) {

@@ -29,8 +29,10 @@ PyObject *ouro_fdwatch_add(LoopObject *self, PyObject *fileobj,
 int ouro_fdwatch_remove(LoopObject *self, PyObject *fileobj,
                         unsigned direction);
 
-/* _ensure_fd_no_transport(): 0, or -1 with ValueError or RuntimeError. */
+/* self._ensure_fd_no_transport(), and what ours does: 0, or -1 with
+ * ValueError or RuntimeError. */
 int ouro_fd_ensure_free(LoopObject *self, PyObject *fileobj);
+int ouro_fd_refuse_used(LoopObject *self, PyObject *fileobj);
 
 /* For a loop whose _process_events() or _add_callback() is somebody's: pass
  * the events of add_reader's and add_writer's watches to it; what is left of

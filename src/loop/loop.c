@@ -12,6 +12,8 @@
 
 #include "loop/attrs.h"
 #include "loop/selector.h"
+#include "loop/selfpipe.h"
+#include "loop/steps.h"
 
 static const loop_ops ops = {
     .callback_failed = ouro_loop_callback_failed,
@@ -120,7 +122,10 @@ loop_init(PyObject *op, PyObject *args, PyObject *kwargs)
         return -1;
     }
     ouro_loop_refresh(self);
-    return loop_default_debug(self);
+    if (loop_default_debug(self) < 0) {
+        return -1;
+    }
+    return ouro_loop_plain(self) ? 0 : ouro_selfpipe_open(self);
 }
 
 /* ---- death ------------------------------------------------------------- */
@@ -145,14 +150,18 @@ loop_running(LoopObject *self)
     if (ouro_loop_plain(self)) {
         return self->thread_id != 0;
     }
-    PyObject *running = PyObject_CallMethodNoArgs(
-        (PyObject *)self, self->core.st->str.is_running);
-    if (running == NULL) {
-        return -1;
+    return ouro_truth_of(PyObject_CallMethodNoArgs(
+        (PyObject *)self, self->core.st->str.is_running));
+}
+
+int
+ouro_loop_is_closed(LoopObject *self)
+{
+    if (ouro_loop_plain(self)) {
+        return self->closed;
     }
-    int truth = PyObject_IsTrue(running);
-    Py_DECREF(running);
-    return truth;
+    return ouro_truth_of(PyObject_CallMethodNoArgs(
+        (PyObject *)self, self->core.st->str.is_closed));
 }
 
 int
@@ -209,8 +218,12 @@ loop_close(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         }
         return NULL;
     }
-    if (self->closed) {
-        Py_RETURN_NONE;
+    int closed = ouro_loop_is_closed(self);
+    if (closed != 0 || self->closed) {
+        return closed < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    if (ouro_selfpipe_close(self) < 0) {
+        return NULL;
     }
     if (self->core.debug
         && ouro_loop_log(self->core.st, "debug", "(sO)", "Close %r", self)
@@ -234,14 +247,9 @@ finalize_loop(PyObject *op)
 {
     LoopObject *self = (LoopObject *)op;
     ouro_state *st = self->core.st;
-    PyObject *closed = PyObject_CallMethodNoArgs(op, st->str.is_closed);
-    if (closed == NULL) {
-        return -1;
-    }
-    int truth = PyObject_IsTrue(closed);
-    Py_DECREF(closed);
-    if (truth != 0) {
-        return truth < 0 ? -1 : 0;
+    int closed = ouro_loop_is_closed(self);
+    if (closed != 0) {
+        return closed < 0 ? -1 : 0;
     }
     if (PyErr_ResourceWarning(op, 1, "unclosed event loop %R", op) < 0) {
         PyErr_WriteUnraisable(op);
@@ -274,6 +282,8 @@ loop_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->origin_depth);
     Py_VISIT(self->debug);
     Py_VISIT(self->slow_callback_duration);
+    Py_VISIT(self->self_pipe_in);
+    Py_VISIT(self->self_pipe_out);
     Py_VISIT(self->current_handle);
     Py_VISIT(self->exception_handler);
     Py_VISIT(self->task_factory);
@@ -310,6 +320,8 @@ loop_clear(PyObject *op)
     Py_CLEAR(self->origin_depth);
     Py_CLEAR(self->debug);
     Py_CLEAR(self->slow_callback_duration);
+    Py_CLEAR(self->self_pipe_in);
+    Py_CLEAR(self->self_pipe_out);
     Py_CLEAR(self->current_handle);
     Py_CLEAR(self->exception_handler);
     Py_CLEAR(self->task_factory);
@@ -351,7 +363,7 @@ loop_dealloc(PyObject *op)
 /* ---- small methods ----------------------------------------------------- */
 
 int
-ouro_loop_check_closed(LoopObject *self)
+ouro_loop_refuse_closed(LoopObject *self)
 {
     if (self->closed || !self->core.opened) {
         PyErr_SetString(PyExc_RuntimeError, "Event loop is closed");
@@ -360,10 +372,21 @@ ouro_loop_check_closed(LoopObject *self)
     return 0;
 }
 
+int
+ouro_loop_check_closed(LoopObject *self)
+{
+    ouro_state *st = self->core.st;
+    if (ouro_loop_fast(st, (PyObject *)self)) {
+        return 0;
+    }
+    int done = ouro_loop_by_method(self, st->str._check_closed, NULL);
+    return done < 0 ? -1 : done > 0 ? 0 : ouro_loop_refuse_closed(self);
+}
+
 static PyObject *
 loop_check_closed(PyObject *op, PyObject *ignored)
 {
-    if (ouro_loop_check_closed((LoopObject *)op) < 0) {
+    if (ouro_loop_refuse_closed((LoopObject *)op) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -576,6 +599,7 @@ ouro_loop_setup(PyObject *module, ouro_state *st)
         || ouro_create_setup(module, st) < 0
         || ouro_fdwatch_setup(module, st) < 0
         || ouro_sigwatch_setup(module, st) < 0
+        || ouro_selfpipe_setup(module, st) < 0
         || ouro_executor_setup(module, st) < 0
         || ouro_asyncgens_setup(module, st) < 0
         || ouro_fork_setup(module, st) < 0) {

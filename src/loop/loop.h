@@ -31,10 +31,14 @@ typedef struct LoopObject {
     bool exposed; /* its __dict__ was handed out: anything may be patched */
     bool executor_shutdown;
     bool asyncgens_shutdown;
+    bool self_pipe;         /* it has asyncio's (selfpipe.h) */
     bool tracks_origins;    /* coroutine origins, for debug mode */
     PyObject *origin_depth; /* sys's, from before that */
     PyObject *debug; /* what set_debug() was given; core.debug is its truth */
     PyObject *slow_callback_duration; /* seconds */
+    long internal_fds;                /* that _make_self_pipe() has counted */
+    PyObject *self_pipe_in;  /* _ssock; both NULL until they are asked for */
+    PyObject *self_pipe_out; /* _csock */
     PyObject *current_handle;
     PyObject *exception_handler;
     PyObject *task_factory;
@@ -84,8 +88,12 @@ int ouro_loop_method_intact(LoopObject *self, PyObject *name);
 
 /* ---- small services ---------------------------------------------------- */
 
-/* RuntimeError 'Event loop is closed' (-1), or 0. */
+/* self._check_closed(): RuntimeError 'Event loop is closed' (-1), or 0.
+ * Somebody's may say 0 of a loop that is closed; refuse_closed() does not. */
 int ouro_loop_check_closed(LoopObject *self);
+int ouro_loop_refuse_closed(LoopObject *self);
+/* self.is_closed(): 1, 0, -1. */
+int ouro_loop_is_closed(LoopObject *self);
 
 /* factory: NULL or None for none. */
 void ouro_loop_set_task_factory(LoopObject *self, PyObject *factory);
@@ -99,10 +107,12 @@ void ouro_loop_post(PyObject *loop, ou_job *job);
 /* self.time(). -1.0 with an exception set on failure. */
 double ouro_loop_seconds(LoopObject *self);
 
-/* In debug mode: RuntimeError from a thread that is not the loop's (-1). */
+/* In debug mode, self._check_thread(): RuntimeError from a thread that is
+ * not the loop's (-1). */
 int ouro_loop_check_thread(LoopObject *self);
 
-/* In debug mode: TypeError for coroutines and what cannot be called. */
+/* In debug mode, self._check_callback(): TypeError for coroutines and what
+ * cannot be called. */
 int ouro_loop_check_callback(LoopObject *self, PyObject *callback,
                              const char *method);
 
@@ -149,7 +159,8 @@ int ouro_queues_drop(LoopObject *self);
 
 /* ---- run.c ------------------------------------------------------------- */
 
-/* RuntimeError if this or another loop runs in the thread (-1), or 0. */
+/* self._check_running(): RuntimeError if this or another loop runs in the
+ * thread (-1), or 0. */
 int ouro_loop_check_running(LoopObject *self);
 /* In the child of a fork: make a loop that was the parent's, and does not
  * run, the child's own. 0/-1. */
@@ -214,6 +225,7 @@ int ouro_debug_setup(PyObject *module, ouro_state *st);
 int ouro_create_setup(PyObject *module, ouro_state *st);
 int ouro_fdwatch_setup(PyObject *module, ouro_state *st);
 int ouro_sigwatch_setup(PyObject *module, ouro_state *st);
+int ouro_selfpipe_setup(PyObject *module, ouro_state *st);
 int ouro_executor_setup(PyObject *module, ouro_state *st);
 int ouro_asyncgens_setup(PyObject *module, ouro_state *st);
 int ouro_fork_setup(PyObject *module, ouro_state *st);

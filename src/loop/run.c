@@ -9,6 +9,7 @@
 
 #include "base/args.h"
 #include "loop/fdwatch.h"
+#include "loop/steps.h"
 #include "sys/clock.h"
 #include "task/future.h"
 #include "task/registry.h"
@@ -194,7 +195,7 @@ turn_faithful(LoopObject *self)
 static int
 loop_turn(LoopObject *self)
 {
-    if (ouro_loop_check_closed(self) < 0) {
+    if (ouro_loop_refuse_closed(self) < 0) {
         return -1;
     }
     if (ouro_loop_fast(self->core.st, (PyObject *)self)) {
@@ -215,8 +216,8 @@ loop_run_once(PyObject *op, PyObject *ignored)
 
 /* ---- run_forever ------------------------------------------------------- */
 
-int
-ouro_loop_check_running(LoopObject *self)
+static int
+refuse_running(LoopObject *self)
 {
     ouro_state *st = self->core.st;
     PyObject *running =
@@ -247,10 +248,18 @@ ouro_loop_check_running(LoopObject *self)
     return 0;
 }
 
+int
+ouro_loop_check_running(LoopObject *self)
+{
+    int done =
+        ouro_loop_by_method(self, self->core.st->str._check_running, NULL);
+    return done < 0 ? -1 : done > 0 ? 0 : refuse_running(self);
+}
+
 static PyObject *
 loop_check_running(PyObject *op, PyObject *ignored)
 {
-    if (ouro_loop_check_running((LoopObject *)op) < 0) {
+    if (refuse_running((LoopObject *)op) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -280,8 +289,8 @@ ouro_loop_adopt(LoopObject *self)
 static int
 check_can_run(LoopObject *self)
 {
-    if (ouro_loop_check_closed(self) < 0
-        || ouro_loop_check_running(self) < 0) {
+    if (ouro_loop_check_closed(self) < 0 || ouro_loop_check_running(self) < 0
+        || ouro_loop_refuse_closed(self) < 0) {
         return -1;
     }
     return ouro_loop_adopt(self);

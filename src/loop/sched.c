@@ -9,6 +9,7 @@
 #include "base/args.h"
 #include "sys/clock.h"
 #include "loop/handle.h"
+#include "loop/selfpipe.h"
 
 /* What the calls of this file have in common:
  * f(callback, *args, context=None), with or without a time in front. */
@@ -238,6 +239,18 @@ post_call(LoopObject *self, const call *call)
     return handle;
 }
 
+static int
+wake(LoopObject *self)
+{
+    if (self->self_pipe) {
+        return ouro_selfpipe_wake(self);
+    }
+    if (self->core.opened && !ou_loop_forked(&self->core.engine)) {
+        ou_inbox_wake(&self->core.engine.inbox);
+    }
+    return 0;
+}
+
 /* self._write_to_self() */
 static int
 wake_by_method(LoopObject *self)
@@ -245,10 +258,7 @@ wake_by_method(LoopObject *self)
     ouro_state *st = self->core.st;
     int intact = ouro_loop_method_intact(self, st->str._write_to_self);
     if (intact != 0) {
-        if (intact > 0 && self->core.opened) {
-            ou_inbox_wake(&self->core.engine.inbox);
-        }
-        return intact < 0 ? -1 : 0;
+        return intact < 0 ? -1 : wake(self);
     }
     return ouro_drop_result(
         PyObject_CallMethodNoArgs((PyObject *)self, st->str._write_to_self));
@@ -290,11 +300,7 @@ loop_call_soon_threadsafe(PyObject *op, PyObject *const *args,
 static PyObject *
 loop_write_to_self(PyObject *op, PyObject *ignored)
 {
-    LoopObject *self = (LoopObject *)op;
-    if (self->core.opened && !ou_loop_forked(&self->core.engine)) {
-        ou_inbox_wake(&self->core.engine.inbox);
-    }
-    Py_RETURN_NONE;
+    return ouro_none_or_error(wake((LoopObject *)op));
 }
 
 /* ---- at a time --------------------------------------------------------- */

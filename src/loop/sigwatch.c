@@ -10,6 +10,8 @@
 
 #include "base/args.h"
 #include "loop/handle.h"
+#include "loop/selfpipe.h"
+#include "loop/steps.h"
 
 /* ---- the pair ---------------------------------------------------------- */
 
@@ -65,11 +67,18 @@ static const ou_job_kind signal_job = {
     .hold = signal_job_nothing,
 };
 
+/* Where signals are written to. */
 static int
 open_signals(LoopObject *self)
 {
+    if (ouro_loop_refuse_closed(self) < 0) {
+        return -1;
+    }
+    if (self->self_pipe) {
+        return ouro_selfpipe_fileno(self);
+    }
     if (self->signals.read_fd >= 0) {
-        return 0;
+        return self->signals.write_fd;
     }
     int error = ou_signal_open(&self->signals);
     if (error == 0) {
@@ -80,7 +89,7 @@ open_signals(LoopObject *self)
             ou_signal_close(&self->signals);
         }
     }
-    return error < 0 ? ouro_raise_errno_int(error) : 0;
+    return error < 0 ? ouro_raise_errno_int(error) : self->signals.write_fd;
 }
 
 /* ---- calls of the signal module ---------------------------------------- */
@@ -186,7 +195,7 @@ raise_if_uncatchable(PyObject *sig)
 }
 
 static int
-check_signal(ouro_state *st, PyObject *sig)
+refuse_signal(ouro_state *st, PyObject *sig)
 {
     if (!PyLong_Check(sig)) {
         PyErr_Format(PyExc_TypeError, "sig must be an int, not %R", sig);
@@ -207,6 +216,15 @@ check_signal(ouro_state *st, PyObject *sig)
         }
     }
     return found > 0 ? 0 : -1;
+}
+
+/* self._check_signal(sig) */
+static int
+check_signal(LoopObject *self, PyObject *sig)
+{
+    ouro_state *st = self->core.st;
+    int done = ouro_loop_by_method(self, st->str._check_signal, sig, NULL);
+    return done < 0 ? -1 : done > 0 ? 0 : refuse_signal(st, sig);
 }
 
 /* ---- handlers ---------------------------------------------------------- */
@@ -274,7 +292,7 @@ check_handler(LoopObject *self, PyObject *sig, PyObject *callback)
         }
         return -1;
     }
-    if (check_signal(self->core.st, sig) < 0) {
+    if (check_signal(self, sig) < 0) {
         return -1;
     }
     return ouro_loop_check_closed(self);
@@ -295,13 +313,14 @@ loop_add_signal_handler(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     LoopObject *self = (LoopObject *)op;
     ouro_state *st = self->core.st;
     PyObject *values[2];
+    int fd;
     if (ouro_parse(&signature, args, nargs, kwnames, values) < 0
         || check_handler(self, values[0], values[1]) < 0
-        || open_signals(self) < 0) {
+        || (fd = open_signals(self)) < 0) {
         return NULL;
     }
     /* Fails in any thread but the main one, and before anything changes. */
-    if (set_wakeup_fd(st, self->signals.write_fd) < 0) {
+    if (set_wakeup_fd(st, fd) < 0) {
         if (refused()) {
             raise_as_runtime_error();
         }
@@ -365,7 +384,7 @@ loop_remove_signal_handler(PyObject *op, PyObject *const *args,
     ouro_state *st = self->core.st;
     PyObject *sig;
     if (ouro_parse(&signature, args, nargs, kwnames, &sig) < 0
-        || check_signal(st, sig) < 0) {
+        || check_signal(self, sig) < 0) {
         return NULL;
     }
     int found = forget_handler(self, sig);
@@ -423,7 +442,7 @@ loop_handle_signal(PyObject *op, PyObject *sig)
 static PyObject *
 loop_check_signal(PyObject *op, PyObject *sig)
 {
-    if (check_signal(((LoopObject *)op)->core.st, sig) < 0) {
+    if (refuse_signal(((LoopObject *)op)->core.st, sig) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

@@ -3,6 +3,7 @@
 #include "loop/connect.h"
 #include "loop/dns.h"
 #include "loop/sockwatch.h"
+#include "loop/steps.h"
 #include "sys/sock.h"
 
 /* ---- connecting to an address that needs no resolution ----------------- */
@@ -159,6 +160,12 @@ loop_sock_connect(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
         .required = 2,
         .names = {"sock", "address"},
     };
+    PyObject *stock;
+    int detour =
+        ouro_loop_detour(loop, "sock_connect", args, nargs, kwnames, &stock);
+    if (detour != 0) {
+        return detour < 0 ? NULL : stock;
+    }
     PyObject *a[CONNECT_ARGS];
     if (ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
         return NULL;

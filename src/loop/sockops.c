@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/rooms.h"
 #include "loop/sockwatch.h"
+#include "loop/steps.h"
 #include "sys/sock.h"
 
 #include <errno.h>
@@ -56,6 +57,12 @@ new_operation(PyObject *loop, const sock_kind *kind,
               const ouro_signature *signature, PyObject *const *args,
               Py_ssize_t nargs, PyObject *kwnames)
 {
+    PyObject *stock;
+    int detour =
+        ouro_loop_detour(loop, kind->await.name, args, nargs, kwnames, &stock);
+    if (detour != 0) {
+        return detour < 0 ? NULL : stock;
+    }
     PyObject *a[4] = {NULL};
     if (ouro_parse(signature, args, nargs, kwnames, a) < 0) {
         return NULL;
@@ -121,6 +128,12 @@ loop_sock_recv(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
         .required = 2,
         .names = {"sock", "n"},
     };
+    PyObject *stock;
+    int detour =
+        ouro_loop_detour(loop, "sock_recv", args, nargs, kwnames, &stock);
+    if (detour != 0) {
+        return detour < 0 ? NULL : stock;
+    }
     PyObject *a[2];
     if (ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
         return NULL;
@@ -381,6 +394,12 @@ loop_sock_sendall(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
         .required = 2,
         .names = {"sock", "data"},
     };
+    PyObject *stock;
+    int detour =
+        ouro_loop_detour(loop, "sock_sendall", args, nargs, kwnames, &stock);
+    if (detour != 0) {
+        return detour < 0 ? NULL : stock;
+    }
     PyObject *a[2];
     if (ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
         return NULL;

@@ -7,6 +7,7 @@
 #include "loop/connect.h"
 #include "loop/fileblocks.h"
 #include "loop/sockwatch.h"
+#include "loop/steps.h"
 
 /* ---- arguments --------------------------------------------------------- */
 
@@ -51,9 +52,8 @@ check_binary(PyObject *file)
     return binary > 0 ? 0 : -1;
 }
 
-/* _check_sendfile_params() */
 static int
-check_params(ouro_state *st, PyObject *const *a)
+refuse_params(ouro_state *st, PyObject *const *a)
 {
     if (check_binary(a[SEND_FILE]) < 0) {
         return -1;
@@ -75,6 +75,16 @@ check_params(ouro_state *st, PyObject *const *a)
                         "offset must be a non-negative integer (got %R)");
 }
 
+/* self._check_sendfile_params(sock, file, offset, count) */
+static int
+check_params(ouro_state *st, PyObject *loop, PyObject *const *a)
+{
+    int done = ouro_loop_by_method(
+        (LoopObject *)loop, st->str._check_sendfile_params, a[SEND_TARGET],
+        a[SEND_FILE], a[SEND_OFFSET], a[SEND_COUNT], NULL);
+    return done < 0 ? -1 : done > 0 ? 0 : refuse_params(st, a);
+}
+
 static PyObject *
 loop_check_sendfile_params(PyObject *loop, PyObject *const *args,
                            Py_ssize_t nargs, PyObject *kwnames)
@@ -88,7 +98,7 @@ loop_check_sendfile_params(PyObject *loop, PyObject *const *args,
     };
     PyObject *a[SEND_ARGS];
     if (ouro_parse(&signature, args, nargs, kwnames, a) < 0
-        || check_params(ouro_state_of(loop), a) < 0) {
+        || refuse_params(ouro_state_of(loop), a) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -364,6 +374,12 @@ loop_sock_sendfile_native(PyObject *loop, PyObject *const *args,
         .required = SEND_ARGS,
         .names = {"sock", "file", "offset", "count"},
     };
+    PyObject *stock;
+    int detour = ouro_loop_detour(loop, "_sock_sendfile_native", args, nargs,
+                                  kwnames, &stock);
+    if (detour != 0) {
+        return detour < 0 ? NULL : stock;
+    }
     return ouro_sendfile_helper(&signature, &native_kind, NATIVE_TOTAL, loop,
                                 args, nargs, kwnames);
 }
@@ -422,7 +438,7 @@ sendfile_begin(ouro_state *st, AwaitObject *self, PyObject **ret)
         a[i] = ouro_frame_get(self, i);
     }
     if (ouro_sock_check(st, self->owner, a[SEND_TARGET]) < 0
-        || check_params(st, a) < 0) {
+        || check_params(st, self->owner, a) < 0) {
         return AWAIT_ERROR;
     }
     return ouro_sendfile_natively(self, ret);

@@ -9,6 +9,7 @@
 #include "loop/connect.h"
 #include "loop/createserver.h"
 #include "loop/dns.h"
+#include "loop/steps.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -274,6 +275,12 @@ loop_create_unix_connection(PyObject *loop, PyObject *const *args,
         .names = {"protocol_factory", "path", "ssl", "sock", "server_hostname",
                   "ssl_handshake_timeout", "ssl_shutdown_timeout"},
     };
+    PyObject *stock;
+    int detour = ouro_loop_detour(loop, "create_unix_connection", args, nargs,
+                                  kwnames, &stock);
+    if (detour != 0) {
+        return detour < 0 ? NULL : stock;
+    }
     PyObject *a[CONNECT_ARGS];
     if (ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
         return NULL;

@@ -44,6 +44,14 @@ ouro_pipe_close(ouro_state *st, PipeObject *self, PyObject *exc)
     }
     base->closing = true;
     base->kind->drop_output(base);
+    if (!base->native) {
+        /* As asyncio: the writer if there is one, the reader in any case. */
+        if (((base->watched & OU_OUT)
+             && ouro_transport_watch(st, base, OU_OUT, false, OU_LEVEL) < 0)
+            || ouro_transport_watch(st, base, OU_IN, false, OU_LEVEL) < 0) {
+            return -1;
+        }
+    }
     return ouro_transport_schedule_lost(st, base, exc);
 }
 

@@ -9,6 +9,7 @@
 #include "base/args.h"
 #include "base/rooms.h"
 #include "loop/frame.h"
+#include "loop/steps.h"
 #include "net/methods.h"
 #include "task/future.h"
 
@@ -347,6 +348,12 @@ loop_make_subprocess_transport(PyObject *loop, PyObject *const *args,
                   "bufsize", "extra"},
         .varkeywords = true,
     };
+    PyObject *stock;
+    int detour = ouro_loop_detour(loop, "_make_subprocess_transport", args,
+                                  nargs, kwnames, &stock);
+    if (detour != 0) {
+        return detour < 0 ? NULL : stock;
+    }
     PyObject *a[MAKE_COUNT] = {NULL};
     if (ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
         return NULL;

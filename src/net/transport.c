@@ -294,9 +294,7 @@ ouro_transport_watch(ouro_state *st, TransportObject *self, unsigned direction,
         return 0;
     }
     if (!self->native) {
-        return on || (self->watched & direction)
-                   ? watch_by_methods(st, self, direction, on)
-                   : 0;
+        return watch_by_methods(st, self, direction, on);
     }
     ou_loop *engine = ouro_transport_engine(self);
     unsigned interest =
@@ -323,6 +321,14 @@ ouro_transport_watch(ouro_state *st, TransportObject *self, unsigned direction,
     return result < 0 ? ouro_raise_errno_int(result) : 0;
 }
 
+int
+ouro_transport_remove_writer(ouro_state *st, TransportObject *self)
+{
+    return self->native || self->loop == NULL
+               ? 0
+               : watch_by_methods(st, self, OU_OUT, false);
+}
+
 void
 ouro_transport_unwatch(TransportObject *self)
 {
@@ -334,7 +340,7 @@ ouro_transport_unwatch(TransportObject *self)
         return;
     }
     ouro_state *st = ouro_state_of((PyObject *)self);
-    for (unsigned direction = OU_IN; direction <= OU_OUT; direction <<= 1) {
+    for (unsigned direction = OU_OUT; direction >= OU_IN; direction >>= 1) {
         if ((self->watched & direction)
             && watch_by_methods(st, self, direction, false) < 0) {
             PyErr_WriteUnraisable((PyObject *)self);

@@ -142,6 +142,9 @@ extern const ou_job_kind ouro_transport_made_kind;
  * (and then with this trigger) or by the loop's methods.  0 or -1. */
 int ouro_transport_watch(ouro_state *st, TransportObject *self,
                          unsigned direction, bool on, ou_trigger trigger);
+/* Of a socket that is closed with nothing left to send: asyncio's removes its
+ * writer, whether or not it has one.  0 or -1. */
+int ouro_transport_remove_writer(ouro_state *st, TransportObject *self);
 /* Both directions; no exception may be set. */
 void ouro_transport_unwatch(TransportObject *self);
 

@@ -424,6 +424,9 @@ ouro_udp_close(PyObject *object)
         return 0; /* connection_lost() when all is sent */
     }
     base->conn_lost++;
+    if (ouro_transport_remove_writer(st, base) < 0) {
+        return -1;
+    }
     return ouro_transport_schedule_lost(st, base, NULL);
 }
 
