@@ -55,7 +55,8 @@ read_all_poll(AwaitObject *op, PyObject **ret)
             return AWAIT_ERROR;
         }
         size_t size = ouro_reader_size(reader);
-        if (looks_first && size == 0 && !reader->eof) {
+        if (looks_first
+            && ((size == 0 && !reader->eof) || ouro_readop_is_claimed(op))) {
             return ouro_readop_wait(op, "read", ret);
         }
         if (reader->limit > 0) {
@@ -88,6 +89,13 @@ static const await_kind read_block_kind = {
 };
 READOP_KIND(read_all_kind, "read", read_all_poll, ouro_readop_abort,
             read_all_offer, &read_block_kind);
+
+bool
+ouro_readop_is_claimed(AwaitObject *op)
+{
+    AwaitObject *parked = reader_of(op)->parked;
+    return parked != NULL && ouro_await_kind(parked) == &read_all_kind.await;
+}
 
 static await_status
 read_next_block(AwaitObject *op, PyObject **ret)
@@ -192,7 +200,8 @@ read_poll(AwaitObject *op, PyObject **ret)
         if (op->n < 0) {
             return read_all_start(op, ret);
         }
-        if (ouro_reader_size(reader) == 0 && !reader->eof) {
+        if ((ouro_reader_size(reader) == 0 && !reader->eof)
+            || ouro_readop_is_claimed(op)) {
             return ouro_readop_wait(op, "read", ret);
         }
         break;
@@ -259,6 +268,9 @@ readexactly_poll(AwaitObject *op, PyObject **ret)
         }
         if (op->n == 0) {
             return ouro_readop_return_nothing(ret);
+        }
+        if (ouro_readop_is_claimed(op)) {
+            return ouro_readop_wait(op, "readexactly", ret);
         }
         break;
     case READ_SATISFIED:

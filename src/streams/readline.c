@@ -144,6 +144,9 @@ readuntil_poll(AwaitObject *op, PyObject **ret)
         if (readuntil_start(op) < 0) {
             return AWAIT_ERROR;
         }
+        if (ouro_readop_is_claimed(op)) {
+            return ouro_readop_wait(op, "readuntil", ret);
+        }
         break;
     case READ_SATISFIED:
         return ouro_readop_return_copy(op, ret);

@@ -71,6 +71,10 @@ await_status ouro_readop_abort(AwaitObject *op, PyObject **ret);
 readop_answer ouro_readop_copy(AwaitObject *op, const char *data, size_t size,
                                size_t *ret_used);
 
+/* Whether another coroutine has claimed all that comes, by read(-1): what is
+ * in the buffer then is not for this one, which may only try to wait. */
+bool ouro_readop_is_claimed(AwaitObject *op);
+
 /* ---- ending ------------------------------------------------------------- */
 
 /* The reader has an exception, which is set now. */

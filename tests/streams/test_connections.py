@@ -321,6 +321,29 @@ async def two_readers(log, streams):
 
 
 @scenario
+async def a_reader_to_the_end(log, streams):
+    """What has come is its own, also while it waits for the rest."""
+    end = asyncio.Event()
+
+    async def handler(reader, writer):
+        writer.write(b"one\ntwo")
+        await writer.drain()
+        await end.wait()
+        writer.close()
+
+    async with serving(streams, handler) as (reader, writer):
+        task = asyncio.ensure_future(reader.read())
+        await turns()
+        for method in "read", "readline", "readuntil", "__anext__":
+            log(await outcome(getattr(reader, method)()))
+        for method in reader.read, reader.readexactly:
+            log(await outcome(method(1)))
+        log(await outcome(reader.read(0)))
+        end.set()
+        log(await task)
+
+
+@scenario
 async def cancelled_reads(log, streams):
     """What a reader that gives up has not taken is there for the next."""
     async def handler(reader, writer):
