@@ -65,6 +65,8 @@ PyGen_GetCode(PyGenObject *generator)
 
 #if PY_VERSION_HEX < 0x030d0000
 
+#    define PyLong_AsInt _PyLong_AsInt
+
 typedef _PyCFunctionFastWithKeywords PyCFunctionFastWithKeywords;
 
 static inline int

@@ -6,6 +6,8 @@
 #include "loop/steps.h"
 #include "sys/sock.h"
 
+#include <errno.h>
+
 /* ---- connecting to an address that needs no resolution ----------------- */
 
 /* sock.connect(op->c) */
@@ -26,6 +28,9 @@ static int
 connect_attempt(ouro_state *Py_UNUSED(st), AwaitObject *op, int fd,
                 PyObject **ret)
 {
+    if (fd < 0) {
+        return ouro_raise_errno_int(-EBADF);
+    }
     int error = ou_sock_error(fd);
     if (error == 0) {
         *ret = Py_NewRef(Py_None);
@@ -60,7 +65,7 @@ enum { CONNECT_SOCK, CONNECT_ADDRESS, CONNECT_ARGS };
 
 enum { STEP_START, STEP_RESOLVED, STEP_CONNECTED };
 
-/* Is the socket of an internet family?  1, 0, -1. */
+/* Is the socket of an internet family?  1, 0, -1: exception. */
 static int
 is_internet(ouro_state *st, PyObject *sock)
 {
@@ -68,7 +73,10 @@ is_internet(ouro_state *st, PyObject *sock)
     if (family == NULL) {
         return -1;
     }
-    long number = PyLong_Check(family) ? PyLong_AsLong(family) : -1;
+    int overflow = 0;
+    long number = PyLong_Check(family)
+                      ? PyLong_AsLongAndOverflow(family, &overflow)
+                      : -1;
     Py_DECREF(family);
     return number == AF_INET || number == AF_INET6;
 }

@@ -85,12 +85,22 @@ new_operation(PyObject *loop, const sock_kind *kind,
 
 /* ---- sock_recv() ------------------------------------------------------- */
 
+/* Whether up to `size` bytes can be read by way of the scratch memory.  What
+ * does not fit there is left for the next time, but of a message lost. */
+static bool
+fits_scratch(int fd, Py_ssize_t size)
+{
+    return size >= 0
+           && (size <= OU_SCRATCH_SIZE || ou_sock_type(fd) == SOCK_STREAM);
+}
+
 static int
 recv_attempt(ouro_state *st, AwaitObject *op, int fd, PyObject **ret)
 {
     Py_ssize_t size = PyNumber_AsSsize_t(op->c, PyExc_OverflowError);
     char *scratch = ou_loop_scratch(ouro_loop_engine(op->owner));
-    if (size < 0 || scratch == NULL || fd < 0 || !ouro_sock_exact(st, op->a)) {
+    if (scratch == NULL || fd < 0 || !ouro_sock_exact(st, op->a)
+        || !fits_scratch(fd, size)) {
         PyErr_Clear();
         return method_outcome(PyObject_CallMethod(op->a, "recv", "O", op->c),
                               ret);

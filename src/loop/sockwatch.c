@@ -71,6 +71,16 @@ wake_operation(ouro_state *st, AwaitObject *op, int outcome)
     return result;
 }
 
+/* Another attempt, by the descriptor that the socket has now: it may have been
+ * closed since the event, and its number be somebody else's. */
+static int
+attempt_again(ouro_state *st, AwaitObject *op, PyObject **ret)
+{
+    int fd = ouro_sock_fileno(st, op->a);
+    return fd == -1 && PyErr_Occurred() ? -1
+                                        : kind_of(op)->attempt(st, op, fd, ret);
+}
+
 static int
 watch_ready(SockWatchObject *self, unsigned direction)
 {
@@ -86,8 +96,7 @@ watch_ready(SockWatchObject *self, unsigned direction)
     Py_INCREF(op);
     PyObject *value = NULL;
     /* (A cancelled one is about to leave: it must not take anything.) */
-    int outcome =
-        waits(st, op) ? kind_of(op)->attempt(st, op, self->io.fd, &value) : 1;
+    int outcome = waits(st, op) ? attempt_again(st, op, &value) : 1;
     int result = 0;
     if (outcome == 0) {
         ou_io_drained(&self->io, direction);
@@ -347,8 +356,7 @@ retry(PyObject *pair, PyObject *Py_UNUSED(ignored))
         return ouro_none_or_error(done);
     }
     PyObject *value = NULL;
-    int fd = ouro_sock_fileno(st, op->a);
-    int outcome = fd < 0 ? -1 : kind_of(op)->attempt(st, op, fd, &value);
+    int outcome = attempt_again(st, op, &value);
     int result = 0;
     if (outcome > 0) {
         result = ouro_anyfuture_set_result(st, future, value);
@@ -367,7 +375,8 @@ retry(PyObject *pair, PyObject *Py_UNUSED(ignored))
 
 static PyMethodDef retry_def = {"_sock_retry", retry, METH_NOARGS, NULL};
 
-/* By a handle, as asyncio waits; it is kept in op->b. 0 or -1. */
+/* By a handle, as asyncio waits; op->b is that and the descriptor, a tuple.
+ * 0 or -1. */
 static int
 wait_by_handle(ouro_state *st, AwaitObject *op, int fd, PyObject *future)
 {
@@ -384,14 +393,16 @@ wait_by_handle(ouro_state *st, AwaitObject *op, int fd, PyObject *future)
                                                 : st->str._add_writer,
                                             number, callback, NULL);
     }
+    PyObject *wait = handle == NULL ? NULL : PyTuple_Pack(2, handle, number);
     Py_XDECREF(number);
     Py_XDECREF(pair);
     Py_XDECREF(callback);
-    if (handle == NULL) {
+    Py_XDECREF(handle);
+    if (wait == NULL) {
         return -1;
     }
     op->step = SOCK_HANDLE;
-    Py_XSETREF(op->b, handle);
+    Py_XSETREF(op->b, wait);
     return 0;
 }
 
@@ -399,21 +410,16 @@ wait_by_handle(ouro_state *st, AwaitObject *op, int fd, PyObject *future)
 static int
 handle_done(ouro_state *st, AwaitObject *op)
 {
-    int gone = ouro_truth_of(PyObject_CallMethod(op->b, "cancelled", NULL));
+    PyObject *handle = PyTuple_GET_ITEM(op->b, 0);
+    int gone = ouro_truth_of(PyObject_CallMethod(handle, "cancelled", NULL));
     if (gone != 0) {
         return gone < 0 ? -1 : 0;
     }
-    PyObject *fd = PyObject_CallMethodNoArgs(op->a, st->str.fileno);
-    PyObject *removed =
-        fd == NULL ? NULL
-                   : PyObject_CallMethodOneArg(op->owner,
-                                               kind_of(op)->direction == OU_IN
-                                                   ? st->str.remove_reader
-                                                   : st->str.remove_writer,
-                                               fd);
-    Py_XDECREF(fd);
-    Py_XDECREF(removed);
-    return removed == NULL ? -1 : 0;
+    return ouro_drop_result(PyObject_CallMethodOneArg(
+        op->owner,
+        kind_of(op)->direction == OU_IN ? st->str.remove_reader
+                                        : st->str.remove_writer,
+        PyTuple_GET_ITEM(op->b, 1)));
 }
 
 /* ---- the body of all operations ---------------------------------------- */
@@ -530,7 +536,7 @@ ouro_sock_fileno(ouro_state *st, PyObject *sock)
     if (number == NULL) {
         return -1;
     }
-    int fd = (int)PyLong_AsLong(number);
+    int fd = PyLong_AsInt(number);
     Py_DECREF(number);
     return fd;
 }

@@ -1,6 +1,7 @@
 """sock_recv() and its like, compared with asyncio's."""
 
 import asyncio
+import errno
 import gc
 import os
 import random
@@ -195,6 +196,94 @@ def test_numbers_are_used_again():
                 dup.close()
             ours.close()
             theirs.close()
+    same(scenario)
+
+
+@each_family
+def test_closed_after_the_event(family):
+    """Whoever waits for it reads nothing from the number's next owner."""
+    async def scenario(loop, log):
+        ours, theirs = socket_pair(family)
+        first, second = socket_pair(family)
+        heirs = []
+
+        def close():
+            loop.remove_reader(first)
+            number = ours.fileno()
+            ours.close()
+            heirs.extend(socket_pair(family))
+            log.append(number in [heir.fileno() for heir in heirs])
+            for heir in heirs:
+                heir.send(b"of somebody else")
+
+        loop.add_reader(first, close)
+        task = loop.create_task(loop.sock_recv(ours, 10))
+        await asyncio.sleep(0.01)
+        second.send(b"before")
+        theirs.send(b"what is waited for")
+        try:
+            log.append(await task)
+        except OSError as exc:
+            log.append(exc.errno)
+        for sock in (theirs, first, second, *heirs):
+            sock.close()
+    assert same(scenario) == [True, errno.EBADF]
+
+
+@each_family
+def test_closed_after_the_read(family):
+    """What was received first is delivered."""
+    async def scenario(loop, log):
+        ours, theirs = socket_pair(family)
+        first, second = socket_pair(family)
+
+        def close():
+            loop.remove_reader(first)
+            ours.close()
+
+        loop.add_reader(first, close)
+        task = loop.create_task(loop.sock_recv(ours, 10))
+        await asyncio.sleep(0.01)
+        theirs.send(b"received")
+        second.send(b"after")
+        log.append(await task)
+        for sock in (theirs, first, second):
+            sock.close()
+    assert same(scenario) == [b"received"]
+
+
+def test_messages_of_any_size():
+    async def scenario(loop, log):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        ours.setblocking(False)
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 400_000)
+        for size in (1000, 200_000, 300_000):
+            try:
+                theirs.send(bytes(size))
+            except OSError as exc:      # the system allows less
+                log.append(exc.errno)
+            else:
+                log.append(len(await loop.sock_recv(ours, 1_000_000)))
+        ours.close()
+        theirs.close()
+    same(scenario)
+
+
+def test_numbers_too_large():
+    async def scenario(loop, log):
+        class Odd(socket.socket):
+            def fileno(self):
+                return 2**32 + theirs.fileno()
+
+        ours, theirs = socket_pair("unix")
+        odd = Odd(fileno=ours.detach())
+        odd.setblocking(False)
+        try:
+            log.append(await asyncio.wait_for(loop.sock_recv(odd, 10), 60))
+        except OverflowError as exc:
+            log.append(str(exc))
+        odd.close()
+        theirs.close()
     same(scenario)
 
 
