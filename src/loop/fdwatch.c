@@ -138,70 +138,54 @@ invalid_fileobj(PyObject *fileobj)
     return -1;
 }
 
-/* int(fileobj.fileno()); what cannot be one is a ValueError. */
-static int
-call_fileno(PyObject *fileobj)
+/* int(fileobj.fileno()), or the number that fileobj is; what cannot be one is
+ * a ValueError. */
+static PyObject *
+number_of(PyObject *fileobj)
 {
-    PyObject *number = NULL, *integer = NULL;
+    if (PyLong_Check(fileobj)) {
+        return Py_NewRef(fileobj);
+    }
     PyObject *result = PyObject_CallMethod(fileobj, "fileno", NULL);
-    if (result != NULL) {
-        number = PyNumber_Long(result);
-        Py_DECREF(result);
-    }
-    integer = number;
-    long fd = -1;
-    if (integer != NULL) {
-        fd = PyLong_AsLong(integer);
-        Py_DECREF(integer);
-    }
-    if (!PyErr_Occurred()) {
-        return (int)fd;
-    }
-    if (PyErr_ExceptionMatches(PyExc_AttributeError)
-        || PyErr_ExceptionMatches(PyExc_TypeError)
-        || PyErr_ExceptionMatches(PyExc_ValueError)) {
+    PyObject *number = result == NULL ? NULL : PyNumber_Long(result);
+    Py_XDECREF(result);
+    if (number == NULL
+        && (PyErr_ExceptionMatches(PyExc_AttributeError)
+            || PyErr_ExceptionMatches(PyExc_TypeError)
+            || PyErr_ExceptionMatches(PyExc_ValueError))) {
         PyErr_Clear();
-        invalid_fileobj(fileobj);
+        (void)invalid_fileobj(fileobj);
     }
-    return -1;
+    return number;
 }
 
-/* -1 without an exception: the number is negative. */
-static int
-raw_fileno(PyObject *fileobj)
+/* The number in C; one that no descriptor can have may come out smaller. */
+static long long
+descriptor_of(PyObject *number)
 {
-    if (!PyLong_Check(fileobj)) {
-        return call_fileno(fileobj);
-    }
     int overflow;
-    long fd = PyLong_AsLongAndOverflow(fileobj, &overflow);
-    if (fd == -1 && PyErr_Occurred()) {
-        return -1;
+    long long fd = PyLong_AsLongLongAndOverflow(number, &overflow);
+    if (overflow != 0) {
+        return overflow > 0 ? LLONG_MAX : LLONG_MIN;
     }
-    if (overflow > 0 || fd > INT_MAX) {
-        PyErr_SetString(PyExc_OverflowError,
-                        "Python int too large to convert to C int");
-        return -1;
-    }
-    return overflow < 0 || fd < 0 ? -1 : (int)fd;
+    return fd;
 }
 
 /* The file descriptor of a number or an object with fileno(), as selectors
- * tell it: -1 and ValueError. */
-static int
+ * tell it: -1 and ValueError. It may be too large for an int. */
+static long long
 fileno_of(PyObject *fileobj)
 {
-    int fd = raw_fileno(fileobj);
-    if (fd < 0 && !PyErr_Occurred()) {
-        PyObject *shown =
-            PyLong_Check(fileobj) ? Py_NewRef(fileobj) : PyLong_FromLong(fd);
-        if (shown != NULL) {
-            PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %S",
-                         shown);
-            Py_DECREF(shown);
-        }
+    PyObject *number = number_of(fileobj);
+    if (number == NULL) {
+        return -1;
     }
-    return fd;
+    long long fd = descriptor_of(number);
+    if (fd < 0) {
+        PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %S", number);
+    }
+    Py_DECREF(number);
+    return fd < 0 ? -1 : fd;
 }
 
 /* The watch of a file object whose fd cannot be asked any more. */
@@ -220,10 +204,10 @@ find_by_object(LoopObject *self, PyObject *fileobj)
 
 /* What selectors look up: the fd, or of a closed file the one that it had
  * when it was registered. */
-static int
+static long long
 lookup_fileno(LoopObject *self, PyObject *fileobj)
 {
-    int fd = fileno_of(fileobj);
+    long long fd = fileno_of(fileobj);
     if (fd >= 0 || !PyErr_ExceptionMatches(PyExc_ValueError)) {
         return fd;
     }
@@ -271,10 +255,16 @@ check_stock_transport(LoopObject *self, PyObject *fileobj, int fd)
 int
 ouro_fd_refuse_used(LoopObject *self, PyObject *fileobj)
 {
-    int fd = raw_fileno(fileobj);
-    if (fd < 0) {
-        return PyErr_Occurred() ? -1 : 0;
+    PyObject *number = number_of(fileobj);
+    if (number == NULL) {
+        return -1;
     }
+    long long wide = descriptor_of(number);
+    Py_DECREF(number);
+    if (wide < 0 || wide > INT_MAX) {
+        return 0;
+    }
+    int fd = (int)wide;
     const net_ops *net = self->core.st->net;
     ou_io *io = self->core.opened ? ou_io_find(&self->core.engine, fd) : NULL;
     PyObject *transport =
@@ -359,6 +349,19 @@ watch_also(LoopObject *self, FdWatch *watch, unsigned direction,
     return result;
 }
 
+/* lookup_fileno() of what is to be watched: it must be an int. */
+static int
+lookup_for_watch(LoopObject *self, PyObject *fileobj)
+{
+    long long fd = lookup_fileno(self, fileobj);
+    if (fd > INT_MAX) {
+        PyErr_SetString(PyExc_OverflowError,
+                        "Python int too large to convert to C int");
+        return -1;
+    }
+    return (int)fd;
+}
+
 PyObject *
 ouro_fdwatch_add(LoopObject *self, PyObject *fileobj, unsigned direction,
                  PyObject *callback, PyObject *const *args, Py_ssize_t nargs,
@@ -374,7 +377,7 @@ ouro_fdwatch_add(LoopObject *self, PyObject *fileobj, unsigned direction,
         return NULL;
     }
     int result = -1;
-    int fd = lookup_fileno(self, fileobj);
+    int fd = lookup_for_watch(self, fileobj);
     ouro_state *st = self->core.st;
     ou_io *io = fd >= 0 ? ou_io_find(&self->core.engine, fd) : NULL;
     if (fd >= 0 && (io == NULL || st->net->share(st, io) == 0)) {
@@ -398,11 +401,11 @@ ouro_fdwatch_remove(LoopObject *self, PyObject *fileobj, unsigned direction)
     if (closed != 0 || !self->core.opened) {
         return closed < 0 ? -1 : 0;
     }
-    int fd = lookup_fileno(self, fileobj);
-    if (fd < 0) {
-        return -1;
+    long long fd = lookup_fileno(self, fileobj);
+    if (fd < 0 || fd > INT_MAX) {
+        return fd < 0 ? -1 : 0;
     }
-    FdWatch *watch = ouro_fdwatch_of(ou_io_find(&self->core.engine, fd));
+    FdWatch *watch = ouro_fdwatch_of(ou_io_find(&self->core.engine, (int)fd));
     if (watch == NULL) {
         return 0;
     }

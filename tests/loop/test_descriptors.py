@@ -51,13 +51,33 @@ def test_bad_descriptors(same):
 
         with tempfile.TemporaryFile() as file:
             for bad in ("x", None, 3.5, -1, -2 ** 70, 10 ** 6, object, file,
-                        Odd("3"), Odd(None), Odd(-1), Odd([])):
+                        Odd("3"), Odd(None), Odd(-1), Odd([]), Odd(-5),
+                        Odd(-2 ** 70)):
                 trace.errors(
                     lambda: loop.add_reader(bad, print),
                     lambda: loop.add_writer(bad, print),
                     lambda: loop.remove_reader(bad),
                     lambda: loop.remove_writer(bad))
         trace[:] = [text.replace(str(-2 ** 70), "?") for text in trace]
+
+    same(program)
+
+
+def test_numbers_too_large(same):
+    def program(loop, trace):
+        class Odd:
+            def __init__(self, value):
+                self.value = value
+
+            def fileno(self):
+                return self.value
+
+        for number in (2 ** 31, 2 ** 32 + 1, 2 ** 70):
+            for bad in (number, Odd(number)):
+                trace.errors(lambda: loop.add_reader(bad, print),
+                             lambda: loop.add_writer(bad, print),
+                             lambda: loop.remove_reader(bad),
+                             lambda: loop.remove_writer(bad))
 
     same(program)
 
