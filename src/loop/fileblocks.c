@@ -40,10 +40,9 @@ seek_if_able(AwaitObject *self, PyObject *position)
         PyErr_Clear();
         return 0;
     }
-    PyObject *moved = PyObject_CallOneArg(seek, position);
-    Py_XDECREF(moved);
+    int result = ouro_drop_result(PyObject_CallOneArg(seek, position));
     Py_DECREF(seek);
-    return moved == NULL ? -1 : 0;
+    return result;
 }
 
 static int
@@ -69,7 +68,7 @@ blocks_begin(ouro_state *st, AwaitObject *self)
         return -1;
     }
     Py_ssize_t size = kind->block_size(st);
-    Py_ssize_t count = ouro_sendfile_number(self, SEND_COUNT);
+    Py_ssize_t count = ouro_sendfile_count(self);
     PyObject *buffer = PyErr_Occurred() ? NULL : new_buffer(count, size);
     if (buffer == NULL) {
         return -1;
@@ -82,11 +81,11 @@ blocks_begin(ouro_state *st, AwaitObject *self)
 static int
 seek_behind(AwaitObject *self)
 {
-    Py_ssize_t offset = ouro_sendfile_number(self, SEND_OFFSET);
-    if (self->n == 0 || (offset == -1 && PyErr_Occurred())) {
-        return self->n == 0 ? 0 : -1;
+    if (self->n == 0) {
+        return 0;
     }
-    PyObject *position = PyLong_FromSsize_t(offset + self->n);
+    PyObject *position =
+        ouro_sendfile_position(ouro_frame_get(self, SEND_OFFSET), self->n);
     int result = position == NULL ? -1 : seek_if_able(self, position);
     Py_XDECREF(position);
     return result;
@@ -132,7 +131,7 @@ static PyObject *
 next_block(AwaitObject *self)
 {
     PyObject *buffer = ouro_frame_get(self, BLOCKS_BUFFER);
-    Py_ssize_t count = ouro_sendfile_number(self, SEND_COUNT);
+    Py_ssize_t count = ouro_sendfile_count(self);
     Py_ssize_t size = PyObject_Size(buffer);
     if (size < 0) {
         return NULL;

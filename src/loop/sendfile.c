@@ -6,11 +6,20 @@
 enum { STEP_START, STEP_NATIVE, STEP_BLOCKS };
 
 Py_ssize_t
-ouro_sendfile_number(AwaitObject *self, int place)
+ouro_sendfile_count(AwaitObject *self)
 {
-    PyObject *number = ouro_frame_get(self, place);
-    return number == Py_None ? 0
-                             : PyNumber_AsSsize_t(number, PyExc_OverflowError);
+    PyObject *count = ouro_frame_get(self, SEND_COUNT);
+    return count == Py_None ? 0
+                            : PyNumber_AsSsize_t(count, PyExc_OverflowError);
+}
+
+PyObject *
+ouro_sendfile_position(PyObject *offset, Py_ssize_t sent)
+{
+    PyObject *number = PyLong_FromSsize_t(sent);
+    PyObject *position = number == NULL ? NULL : PyNumber_Add(offset, number);
+    Py_XDECREF(number);
+    return position;
 }
 
 /* ---- SendfileNotAvailableError ----------------------------------------- */

@@ -49,9 +49,11 @@ PyObject *ouro_sendfile_helper(const ouro_signature *signature,
                                PyObject *loop, PyObject *const *args,
                                Py_ssize_t nargs, PyObject *kwnames);
 
-/* A count or offset of the frame: None is 0. -1 and an exception on
- * failure. */
-Py_ssize_t ouro_sendfile_number(AwaitObject *self, int place);
+/* The count of the frame: None is 0. -1 and an exception on failure. */
+Py_ssize_t ouro_sendfile_count(AwaitObject *self);
+
+/* The offset and what has been sent from there, added: an int, or NULL. */
+PyObject *ouro_sendfile_position(PyObject *offset, Py_ssize_t sent);
 
 /* Raise SendfileNotAvailableError(message). */
 void ouro_sendfile_raise_unavailable(ouro_state *st, const char *message);

@@ -109,10 +109,38 @@ loop_check_sendfile_params(PyObject *loop, PyObject *const *args,
 /* The operation's c: what does not change.  n: bytes sent so far. */
 enum { COPY_FILENO, COPY_OFFSET, COPY_COUNT, COPY_SIZE };
 
+/* How much is still to be copied: of what was asked for, or of the file as big
+ * as it was.  -1 and an exception: the number is too big. */
 static Py_ssize_t
-copy_number(AwaitObject *op, int place)
+copy_left(AwaitObject *op)
 {
-    return PyLong_AsSsize_t(PyTuple_GET_ITEM(op->c, place));
+    Py_ssize_t count = PyLong_AsSsize_t(PyTuple_GET_ITEM(op->c, COPY_COUNT));
+    if (count == -1) {
+        return -1;
+    }
+    return count > 0 ? count - op->n
+                     : PyLong_AsSsize_t(PyTuple_GET_ITEM(op->c, COPY_SIZE));
+}
+
+/* os.sendfile(fd, fileno, offset, size) */
+static PyObject *
+call_sendfile(AwaitObject *op, int fd, Py_ssize_t size)
+{
+    PyObject *os = PyImport_ImportModule("os");
+    PyObject *offset = os == NULL
+                           ? NULL
+                           : ouro_sendfile_position(
+                               PyTuple_GET_ITEM(op->c, COPY_OFFSET), op->n);
+    PyObject *sent =
+        offset == NULL
+            ? NULL
+            : PyObject_CallMethod(os, "sendfile", "iOOn", fd,
+                                  PyTuple_GET_ITEM(op->c, COPY_FILENO), offset,
+                                  size);
+    Py_XDECREF(offset);
+    Py_XDECREF(os);
+    ou_loop_note_io(ouro_loop_engine(op->owner));
+    return sent;
 }
 
 /* os.sendfile() has failed with the current OSError. */
@@ -153,23 +181,14 @@ explain_copy_error(ouro_state *st, AwaitObject *op, bool waited)
 static int
 copy_some(ouro_state *st, AwaitObject *op, int fd, bool waited, PyObject **ret)
 {
-    Py_ssize_t count = copy_number(op, COPY_COUNT);
-    PyObject *os = PyImport_ImportModule("os");
-    if (os == NULL) {
-        return -1;
-    }
     int outcome = 0;
     while (outcome == 0) {
-        Py_ssize_t size =
-            count > 0 ? count - op->n : copy_number(op, COPY_SIZE);
+        Py_ssize_t size = copy_left(op);
         if (size <= 0) {
-            outcome = 1;
+            outcome = size == -1 && PyErr_Occurred() ? -1 : 1;
             break;
         }
-        PyObject *sent = PyObject_CallMethod(
-            os, "sendfile", "iOnn", fd, PyTuple_GET_ITEM(op->c, COPY_FILENO),
-            copy_number(op, COPY_OFFSET) + op->n, size);
-        ou_loop_note_io(ouro_loop_engine(op->owner));
+        PyObject *sent = call_sendfile(op, fd, size);
         if (sent == NULL) {
             if (!ouro_would_block()) {
                 explain_copy_error(st, op, waited);
@@ -185,7 +204,6 @@ copy_some(ouro_state *st, AwaitObject *op, int fd, bool waited, PyObject **ret)
         }
         op->n += bytes;
     }
-    Py_DECREF(os);
     if (outcome > 0) {
         *ret = PyLong_FromSsize_t(op->n);
         outcome = *ret == NULL ? -1 : 1;
@@ -319,16 +337,18 @@ native_seek(AwaitObject *self)
     if (op == Py_None || (((AwaitObject *)op)->n == 0 && !always)) {
         return 0;
     }
-    Py_ssize_t offset = ouro_sendfile_number(self, SEND_OFFSET);
-    PyObject *os = PyImport_ImportModule("os");
-    PyObject *moved =
-        os == NULL ? NULL
-                   : PyObject_CallMethod(os, "lseek", "Oni",
-                                         ouro_frame_get(self, NATIVE_FILENO),
-                                         offset + ((AwaitObject *)op)->n, 0);
+    PyObject *position = ouro_sendfile_position(
+        ouro_frame_get(self, SEND_OFFSET), ((AwaitObject *)op)->n);
+    PyObject *os = position == NULL ? NULL : PyImport_ImportModule("os");
+    int result = -1;
+    if (os != NULL) {
+        result = ouro_drop_result(PyObject_CallMethod(
+            os, "lseek", "OOi", ouro_frame_get(self, NATIVE_FILENO), position,
+            SEEK_SET));
+    }
     Py_XDECREF(os);
-    Py_XDECREF(moved);
-    return moved == NULL ? -1 : 0;
+    Py_XDECREF(position);
+    return result;
 }
 
 static await_status

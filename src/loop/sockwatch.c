@@ -77,8 +77,9 @@ static int
 attempt_again(ouro_state *st, AwaitObject *op, PyObject **ret)
 {
     int fd = ouro_sock_fileno(st, op->a);
-    return fd == -1 && PyErr_Occurred() ? -1
-                                        : kind_of(op)->attempt(st, op, fd, ret);
+    return fd == -1 && PyErr_Occurred()
+               ? -1
+               : kind_of(op)->attempt(st, op, fd, ret);
 }
 
 static int

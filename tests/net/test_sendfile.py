@@ -50,6 +50,28 @@ def test_socket(family, kind, offset, count, file):
     assert same(scenario)[0] is True
 
 
+@pytest.mark.parametrize("arguments", [
+    {"offset": 2**70},
+    {"offset": 2**63 - 1},
+    {"count": 2**70},
+    {"offset": 2**70, "count": 2**70},
+], ids=str)
+@pytest.mark.parametrize("fallback", [True, False])
+def test_numbers_too_large(arguments, fallback, file):
+    async def scenario(loop, log):
+        file.seek(0)
+        ours, theirs = socket_pair("tcp")
+        try:
+            log.append(await loop.sock_sendfile(ours, file, **arguments,
+                                                fallback=fallback))
+        except Exception as exc:
+            log.append((type(exc).__name__, str(exc)))
+        log.append(file.tell())
+        ours.close()
+        theirs.close()
+    same(scenario)
+
+
 @each_family
 @pytest.mark.parametrize("kind", ["file", "memory"])
 @pytest.mark.parametrize("offset, count", sizes())
