@@ -82,10 +82,8 @@ tcp_on_eof(ouro_state *st, TcpObject *self)
         keep_open = ops->eof_received(protocol);
     }
     else {
-        PyObject *result =
-            PyObject_CallMethodNoArgs(protocol, st->str.eof_received);
-        keep_open = result == NULL ? -1 : PyObject_IsTrue(result);
-        Py_XDECREF(result);
+        keep_open = ouro_truth_of(
+            PyObject_CallMethodNoArgs(protocol, st->str.eof_received));
     }
     Py_DECREF(protocol);
     if (keep_open < 0) {

@@ -251,10 +251,8 @@ app_eof_received(ouro_state *st, TlsObject *self)
         keep_open = ops->eof_received(protocol);
     }
     else {
-        PyObject *result =
-            PyObject_CallMethodNoArgs(protocol, st->str.eof_received);
-        keep_open = result == NULL ? -1 : PyObject_IsTrue(result);
-        Py_XDECREF(result);
+        keep_open = ouro_truth_of(
+            PyObject_CallMethodNoArgs(protocol, st->str.eof_received));
     }
     Py_DECREF(protocol);
     return keep_open;

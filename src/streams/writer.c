@@ -253,6 +253,30 @@ transport_of(PyObject *self)
 METHOD_SIGNATURE(write_signature, "write", "data");
 METHOD_SIGNATURE(writelines_signature, "writelines", "data");
 
+/* self._transport.write(data), or writelines(data) */
+static inline PyObject *
+send_data(PyObject *self, PyObject *data, bool lines)
+{
+    PyObject *transport = transport_of(self);
+    if (transport == NULL) {
+        return NULL;
+    }
+    ouro_state *st = ouro_state_of(self);
+    const transport_ops *ops = ouro_transport_ops(st, transport);
+    Py_INCREF(transport);
+    int result;
+    if (ops != NULL) {
+        result = lines ? ops->writelines(transport, data)
+                       : ops->write(transport, data);
+    }
+    else {
+        result = ouro_streams_call(
+            transport, lines ? st->str.writelines : st->str.write, data);
+    }
+    Py_DECREF(transport);
+    return ouro_none_or_error(result);
+}
+
 PyDoc_STRVAR(write_doc, "write($self, /, data)\n--\n\n\
 Send bytes, as soon as the kernel takes them; drain() waits for that.");
 
@@ -260,19 +284,10 @@ static PyObject *
 writer_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
-    PyObject *data, *transport;
-    if (ouro_parse_one(&write_signature, args, nargs, kwnames, &data) < 0
-        || (transport = transport_of(self)) == NULL) {
-        return NULL;
-    }
-    ouro_state *st = ouro_state_of(self);
-    const transport_ops *ops = ouro_transport_ops(st, transport);
-    Py_INCREF(transport);
-    int result = ops != NULL
-                     ? ops->write(transport, data)
-                     : ouro_streams_call(transport, st->str.write, data);
-    Py_DECREF(transport);
-    return ouro_none_or_error(result);
+    PyObject *data;
+    return ouro_parse_one(&write_signature, args, nargs, kwnames, &data) < 0
+               ? NULL
+               : send_data(self, data, false);
 }
 
 PyDoc_STRVAR(writelines_doc, "writelines($self, /, data)\n--\n\n\
@@ -282,19 +297,11 @@ static PyObject *
 writer_writelines(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames)
 {
-    PyObject *data, *transport;
-    if (ouro_parse_one(&writelines_signature, args, nargs, kwnames, &data) < 0
-        || (transport = transport_of(self)) == NULL) {
-        return NULL;
-    }
-    ouro_state *st = ouro_state_of(self);
-    const transport_ops *ops = ouro_transport_ops(st, transport);
-    Py_INCREF(transport);
-    int result = ops != NULL
-                     ? ops->writelines(transport, data)
-                     : ouro_streams_call(transport, st->str.writelines, data);
-    Py_DECREF(transport);
-    return ouro_none_or_error(result);
+    PyObject *data;
+    return ouro_parse_one(&writelines_signature, args, nargs, kwnames, &data)
+                   < 0
+               ? NULL
+               : send_data(self, data, true);
 }
 
 /* return self._transport.name() */

@@ -72,8 +72,9 @@ ouro_queue_call_full(QueueObject *self)
 
 /* ---- waking ------------------------------------------------------------------- */
 
-int
-ouro_queue_wakeup_next(ouro_state *st, ouro_ring *waiters)
+/* Empty the line until one has been woken (all: to its end). 0 or -1. */
+static inline int
+wake(ouro_state *st, ouro_ring *waiters, bool all)
 {
     int waiting;
     while ((waiting = ouro_ring_truth(waiters)) > 0) {
@@ -83,29 +84,17 @@ ouro_queue_wakeup_next(ouro_state *st, ouro_ring *waiters)
         }
         int woken = ouro_waiter_wake(st, fut, Py_None);
         Py_DECREF(fut);
-        if (woken != 0) {
+        if (woken < 0 || (woken > 0 && !all)) {
             return woken < 0 ? -1 : 0;
         }
     }
     return waiting;
 }
 
-static int
-wakeup_all(ouro_state *st, ouro_ring *waiters)
+int
+ouro_queue_wakeup_next(ouro_state *st, ouro_ring *waiters)
 {
-    int waiting;
-    while ((waiting = ouro_ring_truth(waiters)) > 0) {
-        PyObject *fut = ouro_ring_popleft(st, waiters);
-        if (fut == NULL) {
-            return -1;
-        }
-        int woken = ouro_waiter_wake(st, fut, Py_None);
-        Py_DECREF(fut);
-        if (woken < 0) {
-            return -1;
-        }
-    }
-    return waiting;
+    return wake(st, waiters, false);
 }
 
 /* Whether self._wakeup_next is still ours: if so, _getters and _putters need
@@ -339,8 +328,6 @@ ouro_queue_shutdown(QueueObject *self, bool immediate)
     if (immediate && queue_drain(self) < 0) {
         return -1;
     }
-    if (wakeup_all(st, &self->getters) < 0) {
-        return -1;
-    }
-    return wakeup_all(st, &self->putters);
+    return wake(st, &self->getters, true) < 0 ? -1
+                                              : wake(st, &self->putters, true);
 }
