@@ -85,8 +85,9 @@ class OverridingTask(ouro.Task):
     def uncancel(self):
         return super().uncancel()
 
-    def add_done_callback(self, callback, *, context=None):
-        return super().add_done_callback(callback, context=context)
+    # (Not context=None, which means that of the end, as to asyncio's in C.)
+    def add_done_callback(self, callback, **context):
+        return super().add_done_callback(callback, **context)
 
     def result(self):
         return super().result()
