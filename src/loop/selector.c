@@ -72,17 +72,28 @@ selector_add(ou_poller *poller, int fd, uint32_t generation, unsigned interest,
     return result > 0 ? -EEXIST : result;
 }
 
+/* The handles of fd as the selector's data, which it has just forgotten: 0 or
+ * -errno. */
+static int
+note_handles(LoopObject *self, int fd)
+{
+    FdWatch *watch = ouro_fdwatch_of(ou_io_find(&self->core.engine, fd));
+    if (watch == NULL) {
+        return 0;
+    }
+    PyObject *outer = PyErr_GetRaisedException();
+    int result = ouro_selector_note(self, watch) < 0 ? error_result() : 0;
+    PyErr_SetRaisedException(outer);
+    return result;
+}
+
 static int
 selector_modify(ou_poller *poller, int fd, uint32_t generation,
                 unsigned interest, ou_trigger trigger)
 {
     int result = call_selector(loop_of(poller), "modify", fd, interest);
     if (result == 0) {
-        FdWatch *watch =
-            ouro_fdwatch_of(ou_io_find(&loop_of(poller)->core.engine, fd));
-        if (watch != NULL) {
-            (void)ouro_selector_note(loop_of(poller), watch);
-        }
+        result = note_handles(loop_of(poller), fd);
     }
     return result > 0 ? selector_add(poller, fd, generation, interest, trigger)
                       : result;
@@ -109,27 +120,26 @@ read_event(LoopObject *self, PyObject *entry, ou_event *ret_event)
     if (number == NULL) {
         return -1;
     }
-    long fd = PyLong_AsLong(number);
+    int fd = PyLong_AsInt(number);
     Py_DECREF(number);
     if (fd == -1 && PyErr_Occurred()) {
         return -1;
     }
     ou_loop *engine = &self->core.engine;
-    if (ou_io_find(engine, (int)fd) == NULL) {
+    if (ou_io_find(engine, fd) == NULL) {
         return 0;
     }
-    ret_event->fd = (int)fd;
+    ret_event->fd = fd;
     ret_event->generation = engine->ios[fd].generation;
     ret_event->ready = mask;
     return 1;
 }
 
-/* Fill the array from the list in self->selected; what does not fit is for
- * the next wait. */
+/* Fill the array from the list of what was selected; what does not fit stays
+ * there. */
 static int
-read_events(LoopObject *self, ou_poller *poller)
+read_events(LoopObject *self, ou_poller *poller, PyObject *list)
 {
-    PyObject *list = self->selected;
     Py_ssize_t count = PyList_GET_SIZE(list);
     Py_ssize_t place = 0;
     int n = 0;
@@ -144,34 +154,45 @@ read_events(LoopObject *self, ou_poller *poller)
     return PyList_SetSlice(list, 0, place, NULL) < 0 ? -1 : n;
 }
 
-/* self._selector.select(timeout); an exception of its is left set. */
+/* self._selector.select(timeout), as a list; NULL: an exception. */
+static PyObject *
+call_select(LoopObject *self, double timeout)
+{
+    PyObject *seconds;
+    if (timeout < 0) {
+        seconds = Py_NewRef(Py_None);
+    }
+    else {
+        seconds =
+            timeout == 0 ? PyLong_FromLong(0) : PyFloat_FromDouble(timeout);
+    }
+    PyObject *result =
+        seconds == NULL
+            ? NULL
+            : PyObject_CallMethodOneArg(ouro_or_none(self->selector),
+                                        self->core.st->str.select, seconds);
+    Py_XDECREF(seconds);
+    PyObject *list = result != NULL ? PySequence_List(result) : NULL;
+    Py_XDECREF(result);
+    return list;
+}
+
+/* The events that the last call of select() has left over, or what the next
+ * one brings; an exception of its is left set. */
 static int
 selector_wait(ou_poller *poller, double timeout)
 {
     LoopObject *self = loop_of(poller);
     if (self->selected == NULL || PyList_GET_SIZE(self->selected) == 0) {
-        PyObject *seconds;
-        if (timeout < 0) {
-            seconds = Py_NewRef(Py_None);
-        }
-        else {
-            seconds = timeout == 0 ? PyLong_FromLong(0)
-                                   : PyFloat_FromDouble(timeout);
-        }
-        PyObject *result =
-            seconds == NULL
-                ? NULL
-                : PyObject_CallMethodOneArg(
-                    self->selector, self->core.st->str.select, seconds);
-        Py_XDECREF(seconds);
-        PyObject *list = result != NULL ? PySequence_List(result) : NULL;
-        Py_XDECREF(result);
-        Py_XSETREF(self->selected, list);
-        if (list == NULL) {
-            return 0;
-        }
+        PyObject *selected = call_select(self, timeout);
+        Py_XSETREF(self->selected, selected);
     }
-    int n = read_events(self, poller);
+    PyObject *list = Py_XNewRef(self->selected);
+    if (list == NULL) {
+        return 0;
+    }
+    int n = read_events(self, poller, list);
+    Py_DECREF(list);
     return n < 0 ? 0 : n;
 }
 
@@ -268,8 +289,8 @@ ouro_selector_close(LoopObject *self)
         return 0;
     }
     self->selector = NULL;
-    PyObject *result = PyObject_CallMethod(selector, "close", NULL);
+    int result =
+        ouro_drop_result(PyObject_CallMethod(selector, "close", NULL));
     Py_DECREF(selector);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return result;
 }

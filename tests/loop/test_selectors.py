@@ -244,3 +244,73 @@ def test_its_timeouts(timeout):
         loop.run_forever()
     assert asked[1] is None
     loop.close()
+
+
+class Entry:
+    """A key of select() that runs `look` when its fd is asked for."""
+
+    def __init__(self, key, look):
+        self.key = key
+        self.look = look
+
+    @property
+    def fd(self):
+        return self.look(self.key.fd)
+
+
+def loop_of_entries(look):
+    class Odd(selectors.SelectSelector):
+        def select(self, timeout=None):
+            return [(Entry(key, look), mask)
+                    for key, mask in super().select(timeout)] * 3
+
+    return ouro.Loop(Odd())
+
+
+def test_none_is_no_selector():
+    async def main():
+        assert loop._selector is not None
+        loop._selector = None
+        await asyncio.sleep(0.001)
+
+    loop = ouro.Loop()
+    with pytest.raises(AttributeError, match="'select'"):
+        loop.run_until_complete(main())
+    loop.close()
+
+
+def test_replaced_while_its_events_are_read():
+    def look(fd):
+        if isinstance(loop._selector, selectors.SelectSelector):
+            loop._selector = selectors.PollSelector()
+        return fd
+
+    async def main():
+        got = loop.create_future()
+        loop.add_reader(ours, lambda: got.done() or got.set_result(1))
+        theirs.send(b"x")
+        await got
+        loop.remove_reader(ours)
+
+    loop = loop_of_entries(look)
+    ours, theirs = socket.socketpair()
+    loop.run_until_complete(asyncio.wait_for(main(), 60))
+    ours.close()
+    theirs.close()
+    loop.close()
+
+
+def test_an_event_of_no_descriptor():
+    async def main():
+        loop.add_reader(ours, print)
+        theirs.send(b"x")
+        await asyncio.sleep(1)
+
+    loop = loop_of_entries(lambda fd: 2**32 + fd)
+    ours, theirs = socket.socketpair()
+    with pytest.raises(OverflowError):
+        loop.run_until_complete(main())
+    loop.remove_reader(ours)
+    ours.close()
+    theirs.close()
+    loop.close()
