@@ -63,8 +63,8 @@ call_task_type(ouro_state *st, PyObject *type, PyObject *coro, PyObject *loop,
     return task;
 }
 
-/* A task without a factory: name and context as Task takes them, kwargs what
- * else was given, or NULL. */
+/* A task without a factory: name and context as Task takes them, NULL where
+ * asyncio passes none; kwargs what else was given, or NULL. */
 static PyObject *
 make_task(LoopObject *self, PyObject *coro, PyObject *name, PyObject *context,
           PyObject *kwargs)
@@ -153,11 +153,11 @@ loop_create_task(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
             return NULL;
         }
     }
-    PyObject *task =
-        self->core.has_task_factory
-            ? make_task_by_factory(self, values[0], values[1], values[2],
-                                   kwargs)
-            : make_task(self, values[0], values[1], values[2], kwargs);
+    PyObject *task = self->core.has_task_factory
+                         ? make_task_by_factory(self, values[0], values[1],
+                                                values[2], kwargs)
+                         : make_task(self, values[0], ouro_or_none(values[1]),
+                                     ouro_or_none(values[2]), kwargs);
     Py_XDECREF(kwargs);
     return task;
 }

@@ -19,14 +19,7 @@
 static int
 deque_append(PyObject *deque, PyObject *handle)
 {
-    PyObject *append = PyObject_GetAttrString(deque, "append");
-    if (append == NULL) {
-        return -1;
-    }
-    PyObject *result = PyObject_CallOneArg(append, handle);
-    Py_DECREF(append);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return ouro_drop_result(PyObject_CallMethod(deque, "append", "O", handle));
 }
 
 static int
@@ -49,9 +42,9 @@ spill_queue(LoopObject *self, ou_queue *queue, PyObject *deque,
     return 0;
 }
 
-/* Move what is on the engine's ring to the deque's end. */
+/* Move what is on the engine's ring to the end of _ready. */
 static int
-spill(LoopObject *self, PyObject *deque)
+spill(LoopObject *self)
 {
     if (!self->core.opened) {
         return 0;
@@ -60,11 +53,15 @@ spill(LoopObject *self, PyObject *deque)
     if (ou_inbox_pending(&engine->inbox)) {
         ou_inbox_collect(&engine->inbox, &engine->ready);
     }
+    /* (It may be a list of somebody's, who replaces it in the middle.) */
+    PyObject *deque = Py_NewRef(self->ready);
     Py_ssize_t later = 0;
-    if (spill_queue(self, &engine->turn, deque, &self->turn_left) < 0) {
-        return -1;
+    int result = spill_queue(self, &engine->turn, deque, &self->turn_left);
+    if (result == 0) {
+        result = spill_queue(self, &engine->ready, deque, &later);
     }
-    return spill_queue(self, &engine->ready, deque, &later);
+    Py_DECREF(deque);
+    return result;
 }
 
 PyObject *
@@ -79,7 +76,7 @@ ouro_queues_get_ready(PyObject *op, void *closure)
         self->ready = deque;
         ouro_loop_refresh(self);
     }
-    if (spill(self, self->ready) < 0) {
+    if (spill(self) < 0) {
         return NULL;
     }
     return Py_NewRef(self->ready);
@@ -107,9 +104,7 @@ int
 ouro_loop_append(LoopObject *self, PyObject *handle)
 {
     if (self->ready != NULL) {
-        return spill(self, self->ready) < 0
-                   ? -1
-                   : deque_append(self->ready, handle);
+        return spill(self) < 0 ? -1 : deque_append(self->ready, handle);
     }
     if (self->closed || !self->core.opened) {
         /* Somebody's _check_closed() has let it pass: it never runs. */
@@ -126,6 +121,18 @@ ouro_loop_append(LoopObject *self, PyObject *handle)
 }
 
 /* ---- _scheduled -------------------------------------------------------- */
+
+/* A function of heapq, called with _scheduled and an item, or NULL.  Comparing
+ * items may run Python, which may replace the list. */
+static int
+call_heapq(LoopObject *self, PyObject *function, PyObject *item)
+{
+    PyObject *args[] = {Py_NewRef(self->scheduled), item};
+    int result = ouro_drop_result(
+        PyObject_Vectorcall(function, args, item == NULL ? 1 : 2, NULL));
+    Py_DECREF(args[0]);
+    return result;
+}
 
 static int
 slot_compare(const void *a, const void *b)
@@ -208,10 +215,7 @@ ouro_loop_schedule(LoopObject *self, PyObject *timer)
 {
     TimerHandleObject *handle = (TimerHandleObject *)timer;
     if (self->scheduled != NULL) {
-        PyObject *args[] = {self->scheduled, timer};
-        if (ouro_drop_result(PyObject_Vectorcall(self->core.st->stock.heappush,
-                                                 args, 2, NULL))
-            < 0) {
+        if (call_heapq(self, self->core.st->stock.heappush, timer) < 0) {
             return -1;
         }
         handle->scheduled = true;
@@ -292,9 +296,7 @@ static int
 pop_scheduled(LoopObject *self, PyObject *handle)
 {
     ouro_state *st = self->core.st;
-    if (ouro_drop_result(
-            PyObject_CallOneArg(st->stock.heappop, self->scheduled))
-        < 0) {
+    if (call_heapq(self, st->stock.heappop, NULL) < 0) {
         return -1;
     }
     return PyObject_SetAttr(handle, st->str._scheduled, Py_False);
@@ -402,7 +404,7 @@ ouro_queues_collect(LoopObject *self)
     if (self->ready == NULL) {
         return 0;
     }
-    if (spill(self, self->ready) < 0) {
+    if (spill(self) < 0) {
         return -1;
     }
     self->turn_left = PyObject_Size(self->ready);

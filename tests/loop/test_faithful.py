@@ -422,3 +422,58 @@ def test_a_clock_that_fails(same):
         loop.run_until_complete(asyncio.sleep(0))
 
     same(program)
+
+
+class Item:
+    """What is compared in _scheduled: it replaces the list."""
+
+    _cancelled = False
+
+    def __init__(self, loop):
+        self.loop = loop
+        self._when = loop.time() + 1000
+
+    def __lt__(self, other):
+        self.loop._scheduled = []
+        return True
+
+    __gt__ = __lt__
+
+
+def test_scheduled_replaced_while_it_is_sorted(loop):
+    loop._scheduled.extend(Item(loop) for _ in range(5))
+    handle = loop.call_later(1000, print)
+    assert loop._scheduled == []
+    handle.cancel()
+
+
+def test_ready_replaced_while_it_is_filled(loop):
+    class Replacing(collections.deque):
+        def append(self, item):
+            loop._ready = collections.deque()
+            super().append(item)
+
+    for _ in range(3):
+        loop.call_soon(print)
+    loop._ready = Replacing()
+    loop.call_soon(print)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+
+
+def test_a_patched_task_type_gets_all_arguments(same, monkeypatch):
+    def program(loop, trace):
+        def make(coro, *, loop, **kwargs):
+            trace.append(kwargs)
+            return task_type(coro, loop=loop, **kwargs)
+
+        async def nothing():
+            pass
+
+        task_type = asyncio.Task
+        with monkeypatch.context() as patch:
+            patch.setattr(asyncio.tasks, "Task", make)
+            for kwargs in ({}, {"name": "x"}, {"context": None}):
+                loop.run_until_complete(loop.create_task(nothing(), **kwargs))
+
+    same(program)
