@@ -65,11 +65,9 @@ ouro_server_attach(ouro_state *st, PyObject *server, PyObject *transport,
                    server_client *client)
 {
     if (!ouro_server_exact(st, server)) {
-        PyObject *result = PyObject_CallMethodObjArgs(
+        return ouro_drop_result(PyObject_CallMethodObjArgs(
             server, st->str._attach, st->has.minor >= 13 ? transport : NULL,
-            NULL);
-        Py_XDECREF(result);
-        return result == NULL ? -1 : 0;
+            NULL));
     }
     ServerObject *self = ouro_server(server);
     if (server_check_open(self) < 0) {
@@ -101,11 +99,9 @@ ouro_server_detach(ouro_state *st, PyObject *server, PyObject *transport,
                    server_client *client)
 {
     if (client->transport == NULL) {
-        PyObject *result = PyObject_CallMethodObjArgs(
+        return ouro_drop_result(PyObject_CallMethodObjArgs(
             server, st->str._detach, st->has.minor >= 13 ? transport : NULL,
-            NULL);
-        Py_XDECREF(result);
-        return result == NULL ? -1 : 0;
+            NULL));
     }
     client_unlink(client);
     return server_gone(st, ouro_server(server));
@@ -172,6 +168,24 @@ server_detach(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
                                                     : Py_NewRef(Py_None);
 }
 
+/* Append those of the weak references' objects that live. */
+static int
+append_living(PyObject *list, PyObject *references)
+{
+    PyObject *all = PySequence_List(references);
+    int result = all == NULL ? -1 : 0;
+    for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(all); i++) {
+        PyObject *object;
+        result = PyWeakref_GetRef(PyList_GET_ITEM(all, i), &object);
+        if (result > 0) {
+            result = PyList_Append(list, object);
+            Py_DECREF(object);
+        }
+    }
+    Py_XDECREF(all);
+    return result;
+}
+
 /* The transports that live, as a list. */
 static PyObject *
 server_transports(ServerObject *self)
@@ -187,23 +201,9 @@ server_transports(ServerObject *self)
             return NULL;
         }
     }
-    PyObject *references =
-        self->foreign == NULL ? NULL : PySequence_List(self->foreign);
-    for (Py_ssize_t i = 0;
-         references != NULL && i < PyList_GET_SIZE(references); i++) {
-        PyObject *transport;
-        int alive =
-            PyWeakref_GetRef(PyList_GET_ITEM(references, i), &transport);
-        if (alive > 0) {
-            alive = PyList_Append(list, transport);
-            Py_DECREF(transport);
-        }
-        if (alive < 0) {
-            Py_CLEAR(list);
-            break;
-        }
+    if (self->foreign != NULL && append_living(list, self->foreign) < 0) {
+        Py_CLEAR(list);
     }
-    Py_XDECREF(references);
     return list;
 }
 
@@ -327,6 +327,19 @@ server_stop_sockets(ouro_state *st, ServerObject *self, PyObject *sockets)
     return result;
 }
 
+static int
+end_serving_forever(ouro_state *st, ServerObject *self)
+{
+    PyObject *future = Py_NewRef(self->serving_forever);
+    int done = ouro_anyfuture_done(st, future);
+    if (done == 0) {
+        Py_CLEAR(self->serving_forever);
+        done = ouro_anyfuture_cancel(st, future, NULL);
+    }
+    Py_DECREF(future);
+    return done < 0 ? -1 : 0;
+}
+
 /* close() */
 static int
 server_do_close(ouro_state *st, ServerObject *self)
@@ -342,20 +355,8 @@ server_do_close(ouro_state *st, ServerObject *self)
         return -1;
     }
     self->serving = false;
-    PyObject *future = self->serving_forever;
-    if (future != NULL) {
-        int done = ouro_anyfuture_done(st, future);
-        if (done < 0) {
-            return -1;
-        }
-        if (!done) {
-            self->serving_forever = NULL;
-            int cancelled = ouro_anyfuture_cancel(st, future, NULL);
-            Py_DECREF(future);
-            if (cancelled < 0) {
-                return -1;
-            }
-        }
+    if (self->serving_forever != NULL && end_serving_forever(st, self) < 0) {
+        return -1;
     }
     return self->active == 0 ? server_wakeup(st, self) : 0;
 }
@@ -562,14 +563,11 @@ static PyMethodDef methods_3_13[] = {
 
 static PyMemberDef server_members[] = {
     MEMBER("_loop", loop),
-    MEMBER("_sockets", sockets),
-    MEMBER("_waiters", waiters),
     MEMBER("_protocol_factory", protocol_factory),
     MEMBER("_backlog", backlog),
     MEMBER("_ssl_context", ssl_context),
     MEMBER("_ssl_handshake_timeout", ssl_handshake_timeout),
     MEMBER("_ssl_shutdown_timeout", ssl_shutdown_timeout),
-    MEMBER("_serving_forever_fut", serving_forever),
     {"_serving", T_BOOL, offsetof(ServerObject, serving), 0, NULL},
     {"_active_count", T_PYSSIZET, offsetof(ServerObject, active), READONLY,
      NULL},
@@ -582,7 +580,37 @@ static PyMemberDef server_members[] = {
 
 static PyMemberDef member_3_15 = MEMBER("_context", context);
 
+static PyObject **
+optional_field(PyObject *op, void *offset)
+{
+    return (PyObject **)((char *)op + (uintptr_t)offset);
+}
+
+/* For None there is nothing in the field. */
+static PyObject *
+get_optional(PyObject *op, void *field)
+{
+    return Py_NewRef(ouro_or_none(*optional_field(op, field)));
+}
+
+static int
+set_optional(PyObject *op, PyObject *value, void *field)
+{
+    Py_XSETREF(*optional_field(op, field),
+               value == Py_None ? NULL : Py_XNewRef(value));
+    return 0;
+}
+
+#define OPTIONAL(name, field)                                                 \
+    {                                                                         \
+        name, get_optional, set_optional, NULL,                               \
+            (void *)offsetof(ServerObject, field)                             \
+    }
+
 static PyGetSetDef server_getset[] = {
+    OPTIONAL("_sockets", sockets),
+    OPTIONAL("_waiters", waiters),
+    OPTIONAL("_serving_forever_fut", serving_forever),
     {"sockets", server_get_sockets, NULL,
      "The sockets that the server listens on, as a tuple.", NULL},
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},

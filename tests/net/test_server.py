@@ -615,3 +615,24 @@ def test_unix_file_kept(tmp_path):
         log.append(path.exists())
         path.unlink()
     assert same(scenario) == [True]
+
+
+def test_private_fields_may_be_none():
+    async def scenario(loop, log):
+        server = await loop.create_server(Echo, "127.0.0.1", 0)
+        server._serving_forever_fut = None
+        task = loop.create_task(server.serve_forever())
+        await asyncio.sleep(0.01)
+        log.append((task.done(), server._serving_forever_fut is None))
+        task.cancel()
+        await asyncio.wait([task])
+        server = await loop.create_server(Echo, "127.0.0.1", 0)
+        sockets = server._sockets
+        server._sockets = None
+        server.close()
+        log.append((server.sockets, server._sockets, server.is_serving()))
+        server._waiters = None
+        log.append(await server.wait_closed())
+        for sock in sockets:
+            loop._stop_serving(sock)
+    same(scenario)
