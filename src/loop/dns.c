@@ -6,6 +6,8 @@
  */
 #include "loop/dns.h"
 
+#include <string.h>
+
 #include "base/rooms.h"
 #include "loop/executor.h"
 #include "loop/frame.h"
@@ -27,14 +29,14 @@ ouro_socket_attr(ouro_state *st, const char *name)
 
 enum { PROTO_UDP = 17 };
 
-/* A number, or -1 for what is none. */
-static long
+/* A number, or -1 for what is none or too large. */
+static int
 number_or_minus(PyObject *object)
 {
     if (!PyLong_Check(object)) {
         return -1;
     }
-    long number = PyLong_AsLong(object);
+    int number = PyLong_AsInt(object);
     if (number == -1) {
         PyErr_Clear();
     }
@@ -83,7 +85,7 @@ literal_host(PyObject *host)
 static PyObject *
 literal_family(ouro_state *st, const char *host, PyObject *family)
 {
-    long number = number_or_minus(family);
+    int number = number_or_minus(family);
     if (number == AF_UNSPEC) {
         if (ou_address_literal(AF_INET, host)) {
             return ouro_socket_attr(st, "AF_INET");
@@ -92,7 +94,7 @@ literal_family(ouro_state *st, const char *host, PyObject *family)
             return ouro_socket_attr(st, "AF_INET6");
         }
     }
-    else if (number > 0 && ou_address_literal((int)number, host)) {
+    else if (number > 0 && ou_address_literal(number, host)) {
         return Py_NewRef(family);
     }
     return Py_NewRef(Py_None);
@@ -102,10 +104,15 @@ static PyObject *
 literal_info(ouro_state *st, PyObject *host, PyObject *port, PyObject *family,
              PyObject *type, PyObject *proto, PyObject *flow, PyObject *scope)
 {
-    const char *text = PyUnicode_AsUTF8(host);
+    Py_ssize_t size;
+    const char *text = PyUnicode_AsUTF8AndSize(host, &size);
     if (text == NULL) {
         PyErr_Clear(); /* lone surrogates: no address */
         return Py_NewRef(Py_None);
+    }
+    if (strlen(text) != (size_t)size) {
+        PyErr_SetString(PyExc_ValueError, "embedded null character");
+        return NULL;
     }
     PyObject *found = literal_family(st, text, family);
     PyObject *number = NULL, *result = NULL;
@@ -136,8 +143,8 @@ static PyObject *
 ipaddr_info(ouro_state *st, PyObject *host, PyObject *port, PyObject *family,
             PyObject *type, PyObject *proto, PyObject *flow, PyObject *scope)
 {
-    long proto_number = number_or_minus(proto);
-    long type_number = number_or_minus(type);
+    int proto_number = number_or_minus(proto);
+    int type_number = number_or_minus(type);
     if ((proto_number != 0 && proto_number != OU_PROTO_TCP
          && proto_number != PROTO_UDP)
         || host == Py_None

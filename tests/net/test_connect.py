@@ -460,3 +460,27 @@ def test_overridden_methods(listener):
     loop.close()
     assert calls == ["getaddrinfo", "sock_connect", "_make_socket_transport",
                      "_add_reader"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1\0x", "::1\0", "1.2.3.4\0.5"])
+def test_hosts_end_at_their_end(host):
+    async def scenario(loop, log):
+        for call in (lambda: loop.create_connection(Recorder, host, 1),
+                     lambda: loop.create_server(Recorder, host, 0),
+                     lambda: loop.getaddrinfo(host, 1)):
+            try:
+                log.append(await call())
+            except Exception as exc:
+                log.append((type(exc).__name__, str(exc)))
+    same(scenario)
+
+
+def test_families_too_large():
+    async def scenario(loop, log):
+        for family in (2**32 + socket.AF_INET, 2**70):
+            try:
+                log.append(await loop.create_connection(
+                    Recorder, "127.0.0.1", 1, family=family))
+            except Exception as exc:
+                log.append((type(exc).__name__, str(exc)))
+    same(scenario)
