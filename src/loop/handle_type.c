@@ -289,6 +289,7 @@ ouro_handle_traverse(HandleObject *self, visitproc visit, void *arg)
     Py_VISIT(self->context);
     Py_VISIT(self->loop);
     Py_VISIT(self->source_traceback);
+    Py_VISIT(self->repr);
     return 0;
 }
 

@@ -213,7 +213,7 @@ call_method(PyObject *object, const char *method, PyObject *arg)
                     : PyObject_CallMethod(object, method, "O", arg));
 }
 
-/* The same, of a reader of any kind. */
+/* What net->take_unread() does for our stream protocol, for any other. */
 static int
 take_unread_by_attributes(ouro_state *st, PyObject *protocol, PyObject **ret)
 {

@@ -609,9 +609,9 @@ ouro_unix_forget(PyObject *loop, PyObject *sock, PyObject **ret_path,
     int known = PySequence_Contains(sockets, sock);
     if (known > 0) {
         *ret_path = PyObject_CallMethod(sock, "getsockname", NULL);
-        *ret_inode = PyObject_GetItem(sockets, sock);
-        if (*ret_path == NULL || *ret_inode == NULL
-            || PyObject_DelItem(sockets, sock) < 0) {
+        *ret_inode =
+            *ret_path == NULL ? NULL : PyObject_GetItem(sockets, sock);
+        if (*ret_inode == NULL || PyObject_DelItem(sockets, sock) < 0) {
             Py_CLEAR(*ret_path);
             Py_CLEAR(*ret_inode);
             known = -1;

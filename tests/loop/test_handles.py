@@ -208,3 +208,19 @@ def test_when_is_the_handle_itself(loop):
     with pytest.raises(RecursionError):
         hash(handle)
     handle.cancel()
+
+
+def test_a_cycle_by_way_of_the_text(loop):
+    class Text:
+        pass
+
+    text = Text()
+    text.handle = loop.call_soon(print)
+    text.handle.cancel()
+    text.handle._repr = text
+    gone = weakref.ref(text)
+    del text
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    gc.collect()
+    assert gone() is None
