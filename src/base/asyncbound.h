@@ -2,11 +2,11 @@
 #ifndef OURO_ASYNCBOUND_H
 #define OURO_ASYNCBOUND_H
 
-#include "base/ouro.h"
+#include "base/await.h"
 
 /* method (an async method), bound to self: calling it is call(self, ...). */
 PyObject *ouro_asyncbound_new(ouro_state *st, PyObject *method,
-                              PyCFunctionFastWithKeywords call,
+                              PyCFunctionFastWithKeywords call, ouro_now now,
                               PyObject *self);
 
 int ouro_asyncbound_setup(PyObject *module, ouro_state *st);
