@@ -410,6 +410,10 @@ tcp_in_run(ou_job *job)
     int result = 0;
     if (ou_io_take(&self->base.io, OU_IN)) {
         result = ouro_tcp_receive(ouro_state_of((PyObject *)self), self);
+        if (result < 0) {
+            result = ouro_transport_step_failed(&self->base, self->base.loop,
+                                                "_read_ready", NULL);
+        }
     }
     Py_DECREF(self);
     return result;

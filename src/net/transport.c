@@ -220,6 +220,18 @@ schedule_made_by_methods(ouro_state *st, TransportObject *self,
     return result;
 }
 
+/* asyncio looks for protocol.connection_made when the transport is made: who
+ * has none fails there. 0 or -1. */
+static int
+check_made(ouro_state *st, TransportObject *self)
+{
+    PyObject *name = st->str.connection_made;
+    return self->ops != NULL
+                   || _PyType_Lookup(Py_TYPE(self->protocol), name) != NULL
+               ? 0
+               : ouro_drop_result(PyObject_GetAttr(self->protocol, name));
+}
+
 int
 ouro_transport_schedule_made(ouro_state *st, TransportObject *self,
                              PyObject *waiter)
@@ -229,6 +241,9 @@ ouro_transport_schedule_made(ouro_state *st, TransportObject *self,
     }
     if (!ouro_transport_fast(st, self)) {
         return schedule_made_by_methods(st, self, waiter);
+    }
+    if (check_made(st, self) < 0) {
+        return -1;
     }
     /* asyncio copies the context for each of the three steps. */
     if (ouro_transport_wants_context(self) && self->context == NULL) {
@@ -482,14 +497,18 @@ made_failed(ouro_state *st, TransportObject *self, PyObject *protocol)
     }
     PyObject *exception = PyErr_GetRaisedException();
     PyObject *callback = PyObject_GetAttr(protocol, st->str.connection_made);
+    if (callback == NULL) {
+        PyErr_Clear(); /* (It has gone since the transport was made.) */
+        callback = Py_NewRef(protocol);
+    }
     PyObject *args = PyTuple_Pack(1, self);
     int reported = -1;
-    if (callback != NULL && args != NULL) {
+    if (args != NULL) {
         reported = ouro_transport_callback_failed(
             self->loop, callback, args, self->step_context, exception);
     }
     Py_DECREF(exception);
-    Py_XDECREF(callback);
+    Py_DECREF(callback);
     Py_XDECREF(args);
     return reported;
 }

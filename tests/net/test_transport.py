@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import gc
+import os
 import socket
 import struct
 import warnings
@@ -15,6 +16,7 @@ from networlds import (
     StockLoop,
     connect,
     each_family,
+    in_all_worlds,
     receive,
     receive_some,
     same,
@@ -532,3 +534,59 @@ def test_random_traffic():
     loop = ouro.Loop()
     loop.run_until_complete(asyncio.wait_for(main(), 60))
     loop.close()
+
+
+class Bare:
+    """No protocol at all."""
+
+
+class Late:
+    """A protocol whose methods are found late."""
+
+    def __init__(self, log):
+        self.log = log
+
+    def __getattr__(self, name):
+        return lambda *args: self.log.append(name)
+
+
+@in_all_worlds
+async def test_protocols_without_methods(loop, log):
+    async def attempt(awaitable):
+        try:
+            transport, _ = await awaitable
+        except Exception as exc:
+            log.append(str(exc))
+        else:
+            transport.close()
+            await until(lambda: transport.get_protocol() is None)
+
+    async def attempt_all(factory):
+        ours, theirs = socket_pair("tcp")
+        await attempt(loop.create_connection(factory, sock=ours))
+        ours.close()
+        theirs.close()
+        await attempt(loop.create_datagram_endpoint(
+            factory, local_addr=("127.0.0.1", 0)))
+        reading, writing = os.pipe()
+        with open(reading, "rb", 0) as file:
+            await attempt(loop.connect_read_pipe(factory, file))
+        with open(writing, "wb", 0) as file:
+            await attempt(loop.connect_write_pipe(factory, file))
+        gc.collect()
+
+    with warnings.catch_warnings():
+        # (Whose the socket is then, they disagree.)
+        warnings.simplefilter("ignore", ResourceWarning)
+        await attempt_all(Bare)
+    await attempt_all(lambda: Late(log))
+
+
+@in_all_worlds
+async def test_a_method_that_is_gone(loop, log):
+    ours, theirs = socket_pair("tcp")
+    transport = await connect(loop, ours, asyncio.Protocol())
+    transport.set_protocol(Bare())
+    theirs.send(b"data")
+    await until(lambda: transport.get_protocol() is None)
+    theirs.close()
