@@ -4,6 +4,7 @@
 #include "base/args.h"
 #include "loop/executor.h"
 #include "loop/workers.h"
+#include "task/timeout.h"
 
 int
 ouro_executor_shut_down(ouro_state *st, PyObject *executor, PyObject *wait)
@@ -160,13 +161,13 @@ start_shutdown_thread(LoopObject *self, PyObject *future)
     return thread;
 }
 
-/* thread.join(), or join(timeout) */
+/* thread.join(timeout), or join() */
 static int
 join_thread(ouro_state *st, PyObject *thread, PyObject *timeout)
 {
     PyObject *args[] = {thread, timeout};
-    return ouro_drop_result(
-        PyObject_VectorcallMethod(st->str.join, args, 2, NULL));
+    return ouro_drop_result(PyObject_VectorcallMethod(
+        st->str.join, args, timeout == NULL ? 1 : 2, NULL));
 }
 
 /* Its time is over: warn, and leave the threads to themselves. */
@@ -202,51 +203,14 @@ join_and_check(LoopObject *self, PyObject *thread, PyObject *timeout)
     return result;
 }
 
-/* Is it a time, as asyncio.timeout() sees it? 0/-1. */
-static int
-check_timeout(LoopObject *self, PyObject *timeout)
-{
-    PyObject *now =
-        PyObject_CallMethodNoArgs((PyObject *)self, self->core.st->str.time);
-    PyObject *when = now == NULL ? NULL : PyNumber_Add(now, timeout);
-    Py_XDECREF(now);
-    Py_XDECREF(when);
-    return when == NULL ? -1 : 0;
-}
-
-/* What the shutdown waits for: the future, from 3.13 on for a time. */
-static await_status
-wait_for_shutdown(LoopObject *self, PyObject *future, PyObject *timeout,
-                  PyObject **ret)
-{
-    ouro_state *st = self->core.st;
-    if (timeout == Py_None || !st->has.loop.shutdown_waits_briefly) {
-        *ret = Py_NewRef(future);
-        return AWAIT_DELEGATE;
-    }
-    if (check_timeout(self, timeout) < 0) {
-        return AWAIT_ERROR;
-    }
-    PyObject *args[] = {st->stock.tasks, future, timeout};
-    *ret = PyObject_VectorcallMethod(st->str.wait_for, args, 3, NULL);
-    return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
-}
-
 enum { SHUTDOWN_START, SHUTDOWN_WAITING };
 
-/* self->a: the timeout; b: the thread. */
+/* Wait for the threads. self->a: the timeout; b: the thread that joins them;
+ * c: from 3.13 on, the timeout() around the wait. */
 static await_status
-shutdown_poll(AwaitObject *self, PyObject **ret)
+shutdown_start(ouro_state *st, AwaitObject *self, PyObject **ret)
 {
     LoopObject *loop = (LoopObject *)self->owner;
-    ouro_state *st = loop->core.st;
-    if (self->step == SHUTDOWN_WAITING) {
-        PyObject *timeout =
-            st->has.loop.shutdown_waits_briefly ? Py_None : self->a;
-        *ret = Py_NewRef(Py_None);
-        return join_and_check(loop, self->b, timeout) < 0 ? AWAIT_ERROR
-                                                          : AWAIT_RETURN;
-    }
     loop->executor_shutdown = true;
     if (!ouro_has_executor(loop) && loop->workers == NULL) {
         *ret = Py_NewRef(Py_None);
@@ -257,31 +221,68 @@ shutdown_poll(AwaitObject *self, PyObject **ret)
     if (future == NULL) {
         return AWAIT_ERROR;
     }
-    await_status status = AWAIT_ERROR;
     self->b = start_shutdown_thread(loop, future);
-    if (self->b != NULL) {
-        self->step = SHUTDOWN_WAITING;
-        status = wait_for_shutdown(loop, future, self->a, ret);
+    if (self->b != NULL && st->has.loop.shutdown_waits_briefly) {
+        self->c = ouro_timeout_begin(st, self->a);
     }
-    Py_DECREF(future);
-    return status;
+    if (PyErr_Occurred()) {
+        Py_DECREF(future);
+        return AWAIT_ERROR;
+    }
+    self->step = SHUTDOWN_WAITING;
+    *ret = future;
+    return AWAIT_DELEGATE;
+}
+
+/* The wait is over, with the current exception or without one: join the
+ * thread, unless the time is over, too. */
+static await_status
+shutdown_end(ouro_state *st, AwaitObject *self, PyObject **ret)
+{
+    LoopObject *loop = (LoopObject *)self->owner;
+    int result;
+    if (ouro_timeout_end(st, self->c) == 0) {
+        result = join_thread(st, self->b, NULL);
+    }
+    else if (PyErr_ExceptionMatches(PyExc_TimeoutError)) {
+        PyErr_Clear();
+        result = give_up(loop, self->a);
+    }
+    else {
+        result = -1;
+    }
+    *ret = Py_NewRef(Py_None);
+    if (result < 0) {
+        Py_CLEAR(*ret);
+    }
+    return result < 0 ? AWAIT_ERROR : AWAIT_RETURN;
+}
+
+static await_status
+shutdown_poll(AwaitObject *self, PyObject **ret)
+{
+    ouro_state *st = ouro_state_of(self->owner);
+    if (self->step == SHUTDOWN_START) {
+        return shutdown_start(st, self, ret);
+    }
+    if (self->c != NULL) {
+        return shutdown_end(st, self, ret);
+    }
+    *ret = Py_NewRef(Py_None);
+    return join_and_check((LoopObject *)self->owner, self->b, self->a) < 0
+               ? AWAIT_ERROR
+               : AWAIT_RETURN;
 }
 
 static await_status
 shutdown_abort(AwaitObject *self, PyObject **ret)
 {
-    LoopObject *loop = (LoopObject *)self->owner;
-    ouro_state *st = loop->core.st;
+    ouro_state *st = ouro_state_of(self->owner);
     if (self->step != SHUTDOWN_WAITING) {
         return AWAIT_ERROR;
     }
-    if (st->has.loop.shutdown_waits_briefly) {
-        if (!PyErr_ExceptionMatches(PyExc_TimeoutError)) {
-            return AWAIT_ERROR;
-        }
-        PyErr_Clear();
-        *ret = Py_NewRef(Py_None);
-        return give_up(loop, self->a) < 0 ? AWAIT_ERROR : AWAIT_RETURN;
+    if (self->c != NULL) {
+        return shutdown_end(st, self, ret);
     }
     /* finally: thread.join(timeout) */
     PyObject *error = PyErr_GetRaisedException();

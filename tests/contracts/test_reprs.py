@@ -387,8 +387,9 @@ async def streams(world):
 @shows
 async def errors(world):
     k = world.k
-    show(world, k.IncompleteReadError(b"x", 3), k.IncompleteReadError(b"", None),
-         k.LimitOverrunError("told", 3), k.QueueEmpty(), k.QueueFull("x"),
+    show(world, k.IncompleteReadError(b"x", 3),
+         k.IncompleteReadError(b"", None), k.LimitOverrunError("told", 3),
+         k.QueueEmpty(), k.QueueFull("x"),
          k.TimeoutError(), k.CancelledError("why"), k.InvalidStateError("x"),
          k.BrokenBarrierError(), k.SendfileNotAvailableError("x"))
     show(world, *(kind for kind in (k.FIRST_COMPLETED, k.ALL_COMPLETED)))

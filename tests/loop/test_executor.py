@@ -11,6 +11,7 @@ import random
 import sys
 import threading
 import time
+import warnings
 import weakref
 from unittest import mock
 
@@ -627,3 +628,70 @@ threading.Thread(target=last).start()
     assert result.stdout.split("\n")[:2] == [
         "cannot schedule new futures after interpreter shutdown", "100"]
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="no timeout")
+@pytest.mark.parametrize("timeout", [None, 60, 60.5, 0, -1, 0.001, "x", 1j,
+                                     True, [], float("inf")])
+@pytest.mark.parametrize("busy", [False, True])
+def test_shutdown_for_a_time(same, timeout, busy):
+    """Threads that are busy, and threads that are not."""
+    def program(loop, trace):
+        gate = threading.Event()
+
+        async def main():
+            task = asyncio.current_task()
+            future = loop.run_in_executor(None, gate.wait if busy else int)
+            # (3.12 bounds the join only, and waits for the threads before.)
+            if (not busy or timeout in (None, 60, 60.5, float("inf"))
+                    or sys.version_info < (3, 13)):
+                gate.set()
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                try:
+                    trace.append(await loop.shutdown_default_executor(timeout))
+                except Exception as error:
+                    trace.append(repr(error))
+            trace.append([(each.category, str(each.message))
+                          for each in caught
+                          if each.category is RuntimeWarning])
+            trace.append((task.cancelling(), loop._executor_shutdown_called))
+            gate.set()
+            if not isinstance(timeout, (str, complex, list)):
+                await future
+
+        loop.run_until_complete(main())
+
+    same(program)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="no timeout() there")
+def test_shutdown_is_within_a_timeout(same):
+    """Cancelled, outside of a task, and with a timeout of the caller's."""
+    def program(loop, trace):
+        gate = threading.Event()
+
+        async def main():
+            future = loop.run_in_executor(None, gate.wait)
+            try:
+                async with asyncio.timeout(0.01):
+                    await loop.shutdown_default_executor(60)
+            except TimeoutError as error:
+                trace.append((repr(error), repr(error.__cause__)))
+            task = asyncio.ensure_future(loop.shutdown_default_executor(60))
+            await asyncio.sleep(0)
+            task.cancel("why")
+            await asyncio.wait([task])
+            trace.append(task.cancelled())
+            gate.set()
+            await future
+            coro = loop.shutdown_default_executor(60)
+            loop.call_soon(by_hand, coro)
+            await asyncio.sleep(0)
+
+        def by_hand(coro):
+            trace.errors(lambda: coro.send(None), coro.close)
+
+        loop.run_until_complete(main())
+
+    same(program)
