@@ -6,7 +6,6 @@ import os
 import socket
 import sys
 import threading
-import time
 import warnings
 import weakref
 
@@ -246,27 +245,24 @@ def once():
 
 def test_threads_that_run_on_while_it_closes():
     loop = ouro.Loop()
-    stop = threading.Event()
     refused = []
 
     def elsewhere():
-        while not stop.is_set():
-            try:
+        try:
+            while True:
                 loop.call_soon_threadsafe(int)
-            except RuntimeError as error:
-                refused.append(str(error))
-                return
+        except RuntimeError as error:
+            refused.append(str(error))
 
-    threads = [threading.Thread(target=elsewhere) for _ in range(3)]
+    threads = [threading.Thread(target=elsewhere, daemon=True)
+               for _ in range(3)]
     for thread in threads:
         thread.start()
     loop.run_until_complete(asyncio.sleep(0.02))
     loop.close()
-    time.sleep(0.02)
-    stop.set()
     for thread in threads:
-        thread.join()
-    assert set(refused) == {"Event loop is closed"}
+        thread.join(100)
+    assert refused == ["Event loop is closed"] * 3
 
 
 def test_subclass_layouts():
