@@ -244,8 +244,11 @@
     X(_make_subprocess_transport)                                             \
     X(_process_exited)                                                        \
     X(_watcher)                                                               \
+    X(connect_read_pipe)                                                      \
+    X(connect_write_pipe)                                                     \
     X(disconnected)                                                           \
     X(get_child_watcher)                                                      \
+    X(get_event_loop_policy)                                                  \
     X(get_pid)                                                                \
     X(get_pipe_transport)                                                     \
     X(get_returncode)                                                         \
@@ -289,8 +292,11 @@
     /* streams */                                                             \
     X(_client_connected_cb)                                                   \
     X(_drain_helper)                                                          \
+    X(_feed_stdin)                                                            \
     X(_get_close_waiter)                                                      \
     X(_maybe_resume_transport)                                                \
+    X(_noop)                                                                  \
+    X(_read_stream)                                                           \
     X(_replace_transport)                                                     \
     X(_replace_writer)                                                        \
     X(_wakeup_waiter)                                                         \

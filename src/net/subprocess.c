@@ -345,7 +345,7 @@ note_returncode(ouro_state *st, SubprocessObject *self, PyObject *returncode)
     }
     int result =
         known == Py_None
-            ? PyObject_SetAttrString(self->proc, "returncode", returncode)
+            ? PyObject_SetAttr(self->proc, st->str.returncode, returncode)
             : 0;
     Py_DECREF(known);
     return result;

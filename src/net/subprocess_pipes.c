@@ -216,7 +216,7 @@ static PyMethodDef factory_def = {"<lambda>", make_protocol, METH_NOARGS,
 
 /* loop.connect_..._pipe(factory, file): an awaitable. */
 static PyObject *
-connect_one(AwaitObject *op, int fd, PyObject *file)
+connect_one(ouro_state *st, AwaitObject *op, int fd, PyObject *file)
 {
     PyObject *closure = Py_BuildValue("(Oi)", op->owner, fd);
     PyObject *factory =
@@ -225,9 +225,10 @@ connect_one(AwaitObject *op, int fd, PyObject *file)
     if (factory == NULL) {
         return NULL;
     }
-    PyObject *coro = PyObject_CallMethod(
-        op->b, fd == 0 ? "connect_write_pipe" : "connect_read_pipe", "OO",
-        factory, file);
+    PyObject *coro = PyObject_CallMethodObjArgs(
+        op->b,
+        fd == 0 ? st->str.connect_write_pipe : st->str.connect_read_pipe,
+        factory, file, NULL);
     Py_DECREF(factory);
     return coro;
 }
@@ -385,7 +386,7 @@ connect_poll(AwaitObject *op, PyObject **ret)
             return connect_failed(op, ret);
         }
         if (file != Py_None) {
-            *ret = connect_one(op, fd, file);
+            *ret = connect_one(st, op, fd, file);
             Py_DECREF(file);
             return *ret == NULL ? connect_failed(op, ret) : AWAIT_DELEGATE;
         }

@@ -82,8 +82,8 @@ find_watcher(ouro_state *st)
     if (st->stock.get_child_watcher == NULL) {
         return Py_NewRef(Py_None);
     }
-    PyObject *policy =
-        PyObject_CallMethod(st->stock.events, "get_event_loop_policy", NULL);
+    PyObject *policy = PyObject_CallMethodNoArgs(
+        st->stock.events, st->str.get_event_loop_policy);
     if (policy == NULL) {
         return NULL;
     }

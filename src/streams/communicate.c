@@ -169,8 +169,8 @@ read_start(ouro_state *st, AwaitObject *op, PyObject **ret)
         return AWAIT_ERROR;
     }
     PyObject *transport = process_of(op)->transport;
-    op->a = PyObject_CallMethod(transport == NULL ? Py_None : transport,
-                                "get_pipe_transport", "O", op->b);
+    op->a = PyObject_CallMethodOneArg(transport == NULL ? Py_None : transport,
+                                      st->str.get_pipe_transport, op->b);
     if (op->a == NULL
         || (fd != 2 && ouro_streams_assert(st, fd == 1, NULL) < 0)) {
         return AWAIT_ERROR;
@@ -184,7 +184,7 @@ read_start(ouro_state *st, AwaitObject *op, PyObject **ret)
         return AWAIT_ERROR;
     }
     PyObject *stream = stream_of(op, (int)op->n);
-    *ret = PyObject_CallMethod(stream, "read", NULL);
+    *ret = PyObject_CallMethodNoArgs(stream, st->str.read);
     Py_DECREF(stream);
     op->step = 1;
     return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
@@ -238,19 +238,29 @@ process_read_stream(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 
 /* The coroutine of one of the three streams (owned). */
 static PyObject *
-stream_coroutine(AwaitObject *op, int fd)
+stream_coroutine(ouro_state *st, AwaitObject *op, int fd)
 {
     PyObject *stream = stream_of(op, fd);
     bool there = stream != Py_None;
     Py_DECREF(stream);
-    if (fd == 0 && !ouro_state_of(op->owner)->has.process.drains_always) {
+    if (fd == 0 && !st->has.process.drains_always) {
         there = op->a != Py_None;
     }
     if (!there) {
-        return PyObject_CallMethod(op->owner, "_noop", NULL);
+        return PyObject_CallMethodNoArgs(op->owner, st->str._noop);
     }
-    return fd == 0 ? PyObject_CallMethod(op->owner, "_feed_stdin", "O", op->a)
-                   : PyObject_CallMethod(op->owner, "_read_stream", "i", fd);
+    if (fd == 0) {
+        return PyObject_CallMethodOneArg(op->owner, st->str._feed_stdin,
+                                         op->a);
+    }
+    PyObject *number = PyLong_FromLong(fd);
+    if (number == NULL) {
+        return NULL;
+    }
+    PyObject *coro =
+        PyObject_CallMethodOneArg(op->owner, st->str._read_stream, number);
+    Py_DECREF(number);
+    return coro;
 }
 
 static await_status
@@ -260,7 +270,7 @@ communicate_start(ouro_state *st, AwaitObject *op, PyObject **ret)
     PyObject *gather = PyObject_GetAttr(st->module, st->str.gather);
     bool complete = gather != NULL;
     for (int fd = 0; complete && fd < 3; fd++) {
-        all[fd] = stream_coroutine(op, fd);
+        all[fd] = stream_coroutine(st, op, fd);
         complete = all[fd] != NULL;
     }
     *ret = complete ? PyObject_Vectorcall(gather, all, 3, NULL) : NULL;
@@ -284,7 +294,8 @@ communicate_poll(AwaitObject *op, PyObject **ret)
             return AWAIT_ERROR;
         }
         op->step = 2;
-        *ret = PyObject_CallMethod(op->owner, "wait", NULL);
+        *ret = PyObject_CallMethodNoArgs(op->owner,
+                                         ouro_state_of(op->owner)->str.wait);
         return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
     default:
         *ret = PySequence_Tuple(op->a);
