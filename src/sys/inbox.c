@@ -169,23 +169,18 @@ ou_inbox_visit(ou_inbox *inbox, void *visitor)
     return result;
 }
 
-void
-ou_inbox_before_fork(ou_inbox *inbox)
-{
-    pthread_mutex_lock(&inbox->lock);
-}
-
-void
-ou_inbox_after_fork_parent(ou_inbox *inbox)
-{
-    pthread_mutex_unlock(&inbox->lock);
-}
-
-/* The thread that held the lock may not exist here. */
+/* A thread that was in the middle of a post does not exist here: it holds no
+ * lock, and its job is in the queue or, if that does not lead to it, never
+ * will be. */
 static void
 inbox_begin_anew(ou_inbox *inbox)
 {
     pthread_mutex_init(&inbox->lock, NULL);
+    for (ou_job *job = inbox->jobs.head; job != NULL;
+         job = ou_queue_next(job)) {
+        inbox->jobs.tail = job;
+    }
+    atomic_store(&inbox->pending, inbox->jobs.head != NULL);
     atomic_store(&inbox->waiting, OU_INBOX_AWAKE);
     atomic_store(&inbox->posters, 0);
 }

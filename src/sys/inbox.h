@@ -79,14 +79,12 @@ void ou_inbox_collect(ou_inbox *inbox, ou_queue *ready);
 /* Show the posted jobs' references; the visitor must not post. */
 int ou_inbox_visit(ou_inbox *inbox, void *visitor);
 
-/* Around a fork: before it, no other thread is in the middle of a post; then
- * one of the others in the parent and in the child.  In the child the inbox
- * still takes posts, but wakes nobody: the eventfd is the parent's. */
-void ou_inbox_before_fork(ou_inbox *inbox);
-void ou_inbox_after_fork_parent(ou_inbox *inbox);
+/* In the child of a fork, whatever other threads were in the middle of: from
+ * now on the inbox takes posts, but wakes nobody, as the eventfd is the
+ * parent's. */
 void ou_inbox_after_fork(ou_inbox *inbox);
 
-/* In the child: begin anew, with an eventfd of its own under the same number.
+/* Instead: begin anew, with an eventfd of its own under the same number.
  * 0, or -errno and nothing has changed. */
 int ou_inbox_renew(ou_inbox *inbox);
 

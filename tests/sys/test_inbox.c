@@ -261,7 +261,6 @@ TEST(a_child_wakes_nobody)
     ou_inbox inbox;
     REQUIRE(ou_inbox_open(&inbox) == 0);
     CHECK(ou_inbox_prepare_wait(&inbox));
-    ou_inbox_before_fork(&inbox);
     pid_t pid = fork();
     REQUIRE(pid >= 0);
     if (pid == 0) {
@@ -275,13 +274,33 @@ TEST(a_child_wakes_nobody)
         ou_inbox_close(&inbox);
         _exit(right ? 0 : 1);
     }
-    ou_inbox_after_fork_parent(&inbox);
     int status = -1;
     waitpid(pid, &status, 0);
     CHECK_EQUAL(status, 0);
     CHECK_EQUAL(wakeups(&inbox), 0);
     ou_inbox_wake(&inbox); /* the parent goes on as before */
     CHECK_EQUAL(wakeups(&inbox), 1);
+    ou_inbox_close(&inbox);
+}
+
+/* As the child finds it if the fork came in the middle of another thread's
+ * post: the job is at the head, and nothing else says so. */
+TEST(a_post_cut_short_by_a_fork)
+{
+    ou_inbox inbox;
+    REQUIRE(ou_inbox_open(&inbox) == 0);
+    probe a = probe_make('a', NULL), b = probe_make('b', NULL);
+    a.job.next = &a.job;
+    inbox.jobs.head = &a.job;
+    atomic_store(&inbox.posters, 1);
+    CHECK_EQUAL(ou_inbox_renew(&inbox), 0);
+    CHECK(ou_inbox_pending(&inbox));
+    ou_inbox_post(&inbox, &b.job);
+    ou_queue ready = {NULL, NULL};
+    ou_inbox_collect(&inbox, &ready);
+    CHECK(ou_queue_pop(&ready) == &a.job);
+    CHECK(ou_queue_pop(&ready) == &b.job);
+    CHECK(ou_queue_pop(&ready) == NULL);
     ou_inbox_close(&inbox);
 }
 
@@ -297,5 +316,6 @@ main(void)
     RUN(threads_post_while_the_loop_looks);
     RUN(threads_wake_without_a_job);
     RUN(a_child_wakes_nobody);
+    RUN(a_post_cut_short_by_a_fork);
     return check_report();
 }

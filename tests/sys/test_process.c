@@ -337,7 +337,6 @@ forked(starter start)
     child self;
     pid_t pid = spawn(-1);
     watch(&self, pid, start);
-    ou_inbox_before_fork(&loop.inbox);
     pid_t copy = fork();
     REQUIRE(copy >= 0);
     if (copy == 0) {
@@ -348,7 +347,6 @@ forked(starter start)
         ou_process_free(&self.process);
         _exit(refused && self.refs == 0 ? 0 : 1);
     }
-    ou_inbox_after_fork_parent(&loop.inbox);
     int status = -1;
     CHECK_EQUAL(waitpid(copy, &status, 0), copy);
     CHECK_EQUAL(status, 0);
