@@ -20,9 +20,8 @@ TASK = """
 
 def outcome(cls, expression):
     """What an expression of a new object comes to: text."""
-    target = cls.__new__(cls)
     try:
-        return repr(eval(f"target.{expression}"))
+        return repr(eval(f"new.{expression}", {"new": cls.__new__(cls)}))
     except Exception as error:
         return f"{type(error).__name__}: {error}"
 
