@@ -320,6 +320,9 @@ ouro_transport_watch(ouro_state *st, TransportObject *self, unsigned direction,
             result = ou_io_want(engine, &self->io, interest);
         }
     }
+    else if (on && ((LoopObject *)self->loop)->closed) {
+        return watch_by_methods(st, self, direction, on); /* says so */
+    }
     else if (on) {
         result = ou_io_start(engine, &self->io, self->fd, interest, trigger);
         if (result == -EEXIST

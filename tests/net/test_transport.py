@@ -590,3 +590,34 @@ async def test_a_method_that_is_gone(loop, log):
     theirs.send(b"data")
     await until(lambda: transport.get_protocol() is None)
     theirs.close()
+
+
+def test_when_the_loop_is_closed():
+    def use(new_loop):
+        """What comes of the methods, one after the other."""
+        loop = new_loop()
+        ours, theirs = socket_pair("tcp")
+
+        async def main():
+            return await connect(loop, ours, asyncio.Protocol())
+        transport = loop.run_until_complete(main())
+        loop.close()
+        log = []
+        for name in ("is_closing", "get_write_buffer_size", "pause_reading",
+                     "resume_reading", "close", "abort", "is_closing"):
+            try:
+                log.append((name, getattr(transport, name)()))
+            except Exception as exc:
+                log.append((name, repr(exc)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            del transport
+            gc.collect()
+        theirs.close()
+        return log
+
+    expected = use(StockLoop)
+    assert ("resume_reading",
+            "RuntimeError('Event loop is closed')") in expected
+    for new_loop in WORLDS.values():
+        assert use(new_loop) == expected
