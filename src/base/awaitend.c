@@ -6,6 +6,7 @@
  * instruction SEND has called and that nobody watches, what is raised is an
  * AwaitEnd: a StopIteration that is quickly made, and whose memory comes back
  * to the module when the interpreter drops it.  No Python code ever sees one.
+ * (3.15 specializes SEND to an instruction that takes the value by am_send.)
  */
 #include "base/await.h"
 
