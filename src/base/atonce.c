@@ -87,8 +87,8 @@ ouro_entered_at_once(PyObject *const *args)
 
 typedef struct ReadyObject {
     PyObject_HEAD
-    PyObject *link; /* the freelist's */
-    PyObject *result;
+    PyObject *result; /* first the freelist's link */
+    ouro_state *st;
 } ReadyObject;
 
 static ReadyObject *
@@ -112,6 +112,7 @@ ouro_ready_new(ouro_state *st, PyObject *result)
             return NULL;
         }
         PyObject_GC_UnTrack(self); /* it lives for two instructions */
+        as_ready(self)->st = st;
     }
     as_ready(self)->result = result;
     return self;
@@ -129,9 +130,9 @@ static void
 ready_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    Py_CLEAR(as_ready(self)->result);
+    Py_XDECREF(as_ready(self)->result);
     if (!ouro_type_alive(type)
-        || !ouro_freelist_push(&ouro_state_of_type(type)->free_readies, self,
+        || !ouro_freelist_push(&as_ready(self)->st->free_readies, self,
                                FREE_READIES_MAX)) {
         type->tp_free(self);
     }
@@ -157,7 +158,7 @@ ready_next(PyObject *self)
     PyObject *result;
     return ready_send(self, Py_None, &result) == PYGEN_ERROR
                ? NULL
-               : ouro_await_end(ouro_state_of(self), result);
+               : ouro_await_end(as_ready(self)->st, result);
 }
 
 static PyType_Slot ready_slots[] = {
