@@ -174,13 +174,15 @@ def test_a_loop_with_all_there_is():
     seen = [weakref.ref(item) for item in (loop, task, future)]
     executor = loop._default_executor
     del loop, task, future
-    with pytest.warns(ResourceWarning):
+    with pytest.warns(ResourceWarning) as warned:
         # What runs in a thread holds the loop until it has been run.
         for _ in range(1000):
             gc.collect()
-            if not any(item() for item in seen):
+            if warned:
                 break
             time.sleep(0.01)
+    del warned      # it has been shown the loop
+    gc.collect()
     assert [item() for item in seen] == [None] * 3
     other.close()
     if executor is not None:
