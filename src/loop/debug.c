@@ -67,13 +67,16 @@ ouro_debug_log_slow(LoopObject *self, PyObject *handle, double start)
     if (PyErr_Occurred()) {
         return -1;
     }
-    PyObject *limit = self->slow_callback_duration;
-    PyObject *duration = PyFloat_FromDouble(took);
-    if (duration == NULL || limit == NULL) {
-        Py_XDECREF(duration);
-        return limit == NULL ? 0 : -1;
+    if (self->slow_callback_duration == NULL) {
+        return 0;
     }
+    PyObject *duration = PyFloat_FromDouble(took);
+    if (duration == NULL) {
+        return -1;
+    }
+    PyObject *limit = Py_NewRef(self->slow_callback_duration);
     int slow = PyObject_RichCompareBool(duration, limit, Py_GE);
+    Py_DECREF(limit);
     if (slow > 0) {
         PyObject *text = format_handle(self->core.st, handle);
         slow = text == NULL ? -1

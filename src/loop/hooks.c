@@ -167,7 +167,9 @@ add_handle_traceback(LoopObject *self, PyObject *context)
     if (known != 0) {
         return known < 0 ? -1 : 0;
     }
+    Py_INCREF(handle);
     PyObject *frames = PyObject_GetAttr(handle, st->str._source_traceback);
+    Py_DECREF(handle);
     if (frames == NULL) {
         return -1;
     }
@@ -294,8 +296,9 @@ call_default_handler(LoopObject *self, PyObject *context, const char *broken)
     return ouro_error_leaves_loop() ? -1 : log_broken_handler(st, broken);
 }
 
-/* In newer versions the handler runs in the context of who failed: the get_context
- * of the first of task, future and handle.  New reference or NULL; -1. */
+/* In newer versions the handler runs in the context of who failed, the first
+ * of task, future and handle: *ret_run is that context's run() (owned), or
+ * NULL if there is none.  -1: exception. */
 static int
 failing_context(ouro_state *st, PyObject *context, PyObject **ret_run)
 {
