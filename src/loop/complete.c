@@ -22,9 +22,7 @@ ends_the_run(ouro_state *st, PyObject *fut)
     if (error == NULL) {
         return -1;
     }
-    int leaves =
-        PyObject_TypeCheck(error, (PyTypeObject *)PyExc_SystemExit)
-        || PyObject_TypeCheck(error, (PyTypeObject *)PyExc_KeyboardInterrupt);
+    int leaves = ouro_leaves_loop(error);
     Py_DECREF(error);
     return leaves;
 }

@@ -1,6 +1,6 @@
 /* connect.c - create_connection() and connect_accepted_socket().
  *
- * addresses -> a connected socket (connect_sock.c) -> protocol and transport
+ * addresses -> a connected socket (connectsock.c) -> protocol and transport
  * (here) -> the pair of both.
  */
 #include "loop/connect.h"

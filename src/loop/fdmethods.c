@@ -113,9 +113,9 @@ static const direction_def reader_def = {
     ADD_SIGNATURE("add_reader"), REMOVE_SIGNATURE("remove_reader"), OU_IN};
 static const direction_def writer_def = {
     ADD_SIGNATURE("add_writer"), REMOVE_SIGNATURE("remove_writer"), OU_OUT};
-static const direction_def _reader_def = {
+static const direction_def private_reader_def = {
     ADD_SIGNATURE("_add_reader"), REMOVE_SIGNATURE("_remove_reader"), OU_IN};
-static const direction_def _writer_def = {
+static const direction_def private_writer_def = {
     ADD_SIGNATURE("_add_writer"), REMOVE_SIGNATURE("_remove_writer"), OU_OUT};
 
 /* From 3.15 on. */
@@ -248,25 +248,25 @@ loop_remove_writer(ARGUMENTS)
 static PyObject *
 loop__add_reader(ARGUMENTS)
 {
-    return add_private(op, args, nargs, kwnames, &_reader_def);
+    return add_private(op, args, nargs, kwnames, &private_reader_def);
 }
 
 static PyObject *
 loop__add_writer(ARGUMENTS)
 {
-    return add_private(op, args, nargs, kwnames, &_writer_def);
+    return add_private(op, args, nargs, kwnames, &private_writer_def);
 }
 
 static PyObject *
 loop__remove_reader(ARGUMENTS)
 {
-    return remove_private(op, args, nargs, kwnames, &_reader_def);
+    return remove_private(op, args, nargs, kwnames, &private_reader_def);
 }
 
 static PyObject *
 loop__remove_writer(ARGUMENTS)
 {
-    return remove_private(op, args, nargs, kwnames, &_writer_def);
+    return remove_private(op, args, nargs, kwnames, &private_writer_def);
 }
 
 static PyObject *

@@ -1,10 +1,9 @@
 /* fork.c - what of a loop must not go on in the child of a fork.
  *
  * What transports have gathered leaves before the fork, or both processes
- * would send it.
- * The engine notices by itself that its descriptors are the parent's.  Left
- * is the interpreter's wake-up descriptor: signals of the child would arrive
- * in the parent.  asyncio takes it back itself from 3.12 on.
+ * would send it.  The engine notices by itself that its descriptors are the
+ * parent's.  Left is the interpreter's wake-up descriptor: signals of the child
+ * would arrive in the parent.  asyncio takes it back itself from 3.12 on.
  */
 #include "loop/loop.h"
 
