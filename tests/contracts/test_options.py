@@ -398,10 +398,6 @@ def test_signals_to_a_child(number):
             if number != signal.SIGTERM:
                 process.kill()
             world.note(await process.wait())
-            try:
-                process.send_signal(number)
-            except Exception as error:
-                world.note(type(error).__name__, error)
 
         run(world, main)
 
