@@ -7,7 +7,6 @@
  */
 #include "base/asyncbound.h"
 #include "base/atonce.h"
-#include "base/track.h"
 
 enum { FREE_ASYNCBOUNDS_MAX = 16 };
 
@@ -53,7 +52,7 @@ ouro_asyncbound_new(ouro_state *st, PyObject *method,
     PyTypeObject *type = st->types.AsyncBound;
     PyObject *object = ouro_freelist_take(&st->free_asyncbounds, type);
     if (object != NULL) {
-        ouro_track(st, object);
+        PyObject_GC_Track(object);
     }
     else {
         object = type->tp_alloc(type, 0);
@@ -93,7 +92,7 @@ asyncbound_dealloc(PyObject *object)
 {
     AsyncBoundObject *bound = as_bound(object);
     PyTypeObject *type = Py_TYPE(object);
-    ouro_untrack(object);
+    PyObject_GC_UnTrack(object);
     if (bound->weakrefs != NULL) {
         PyObject_ClearWeakRefs(object);
     }

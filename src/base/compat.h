@@ -258,47 +258,6 @@ ouro_gc_forget_finalized(PyObject *object)
     ((uintptr_t *)object)[-1] = 0;
 }
 
-/* The collector's lists.  (3.14 has had others for a while.) */
-#if PY_VERSION_HEX < 0x030e0000 && !defined(Py_GIL_DISABLED)
-#    define OURO_GC_LISTS 1
-enum { OURO_GC_FINALIZED = 1, OURO_GC_FLAGS = 3 }; /* in prev */
-
-typedef struct ouro_gc_head {
-    uintptr_t next; /* 0: in no list */
-    uintptr_t prev; /* and flags */
-} ouro_gc_head;
-
-static inline ouro_gc_head *
-ouro_gc_head_of(PyObject *object)
-{
-    return (ouro_gc_head *)object - 1;
-}
-
-static inline void
-ouro_gc_link(ouro_gc_head *list, ouro_gc_head *head)
-{
-    ouro_gc_head *last = (ouro_gc_head *)list->prev;
-    last->next = (uintptr_t)head;
-    head->prev = (head->prev & OURO_GC_FLAGS) | (uintptr_t)last;
-    head->next = (uintptr_t)list;
-    list->prev = (uintptr_t)head;
-}
-
-static inline void
-ouro_gc_unlink(ouro_gc_head *head)
-{
-    uintptr_t flags = OURO_GC_FLAGS;
-    ouro_gc_head *prev = (ouro_gc_head *)(head->prev & ~flags);
-    ouro_gc_head *next = (ouro_gc_head *)head->next;
-    prev->next = (uintptr_t)next;
-    next->prev = (next->prev & flags) | (uintptr_t)prev;
-    head->next = 0;
-    head->prev &= OURO_GC_FINALIZED;
-}
-#else
-#    define OURO_GC_LISTS 0
-#endif
-
 /* The definition and the state of a module, which are asked for several times
  * in each await: two loads where CPython has two calls. */
 #if PY_VERSION_HEX < 0x030f0000

@@ -3,7 +3,6 @@
  * await.c, their attributes are in coroutine_attrs.c.
  */
 #include "base/awaitdrive.h"
-#include "base/track.h"
 
 enum { FREE_AWAITS_MAX = 256 };
 
@@ -30,7 +29,7 @@ ouro_await_new(ouro_state *st, const await_kind *kind, PyObject *owner)
     PyTypeObject *type = kind->small ? st->types.SmallAwait : st->types.Await;
     PyObject *object = ouro_freelist_take(freelist_of(st, kind->small), type);
     if (object != NULL) {
-        ouro_track(st, object);
+        PyObject_GC_Track(object);
     }
     else {
         object = type->tp_alloc(type, 0);
@@ -199,7 +198,7 @@ await_dealloc(PyObject *object)
         && PyObject_CallFinalizerFromDealloc(object) < 0) {
         return;
     }
-    ouro_untrack(object);
+    PyObject_GC_UnTrack(object);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(object);
     }

@@ -1,6 +1,5 @@
 /* state.c - fills, traverses and clears the module's state. */
 #include "base/ouro.h"
-#include "base/track.h"
 #include "base/watch.h"
 
 #include <string.h>
@@ -243,9 +242,6 @@ ouro_state_init(PyObject *module, ouro_state *st)
         return -1;
     }
     ouro_watch_setup(st);
-    if (ouro_track_setup(st) < 0) {
-        return -1;
-    }
     for (size_t i = 0; i < Py_ARRAY_LENGTH(imports); i++) {
         if (import_one(&st->stock, &imports[i]) < 0) {
             return -1;

@@ -294,9 +294,8 @@ struct ouro_state {
     ouro_features has;
     bool installed; /* ouro.install() is in force */
 
-    struct ouro_gc_head *young; /* base/track.h; or NULL */
-    ouro_spares spares;         /* base/bytes.c */
-    bool watches_dicts;         /* base/watch.c */
+    ouro_spares spares; /* base/bytes.c */
+    bool watches_dicts; /* base/watch.c */
     int dict_watcher;
     /* base: what send() does to the iterator of `await` on an exact future of
      * ours, pending or done; from the task room. */

@@ -6,7 +6,6 @@
 #include "loop/handle.h"
 
 #include "base/args.h"
-#include "base/track.h"
 #include "task/host.h"
 #include "task/registry.h"
 
@@ -154,8 +153,8 @@ plain_handle(ouro_state *st, PyTypeObject *type, ouro_freelist *freelist,
     }
     HandleObject *handle = (HandleObject *)self;
     handle_fill(handle, loop, callback, args, nargs, context);
-    if (!ouro_is_tracked(self)) {
-        ouro_track(st, self);
+    if (!PyObject_GC_IsTracked(self)) {
+        PyObject_GC_Track(self);
     }
     if (handle_finish(st, handle, args, nargs) < 0) {
         Py_DECREF(self);
@@ -210,8 +209,8 @@ ouro_timer_handle_new(ouro_state *st, PyObject *loop, double deadline,
     ou_timer_init(&timer->timer, &timer->handle.job);
     timer->deadline = deadline;
     timer->when = Py_XNewRef(when);
-    if (!ouro_is_tracked(self)) {
-        ouro_track(st, self);
+    if (!PyObject_GC_IsTracked(self)) {
+        PyObject_GC_Track(self);
     }
     if (handle_finish(st, &timer->handle, args, nargs) < 0) {
         Py_DECREF(self);

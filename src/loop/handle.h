@@ -8,7 +8,6 @@
 #define OURO_HANDLE_H
 
 #include "base/ouro.h"
-#include "base/track.h"
 #include "sys/timer.h"
 
 typedef struct HandleObject {
@@ -105,7 +104,7 @@ ouro_handle_dealloc(PyObject *self, inquiry clear, PyTypeObject *exact,
 {
     HandleObject *handle = (HandleObject *)self;
     PyTypeObject *type = Py_TYPE(self);
-    ouro_untrack(self);
+    PyObject_GC_UnTrack(self);
     if (handle->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }

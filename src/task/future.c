@@ -7,7 +7,6 @@
 #include "task/future_impl.h"
 
 #include "base/rooms.h"
-#include "base/track.h"
 #include "task/callbacks.h"
 #include "task/task.h"
 
@@ -167,7 +166,7 @@ ouro_future_new(ouro_state *st, PyObject *loop)
     PyObject *self = ouro_freelist_pop(&st->free_futures, st->types.Future,
                                        sizeof(FutureObject));
     if (self != NULL) {
-        ouro_track(st, self);
+        PyObject_GC_Track(self);
     }
     else {
         self = st->types.Future->tp_alloc(st->types.Future, 0);
@@ -304,7 +303,7 @@ future_dealloc(PyObject *self)
         && PyObject_CallFinalizerFromDealloc(self) < 0) {
         return;
     }
-    ouro_untrack(self);
+    PyObject_GC_UnTrack(self);
     if (fut->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }

@@ -1,5 +1,4 @@
 /* future_iter.c - `await fut`: yields the future once, then its result. */
-#include "base/track.h"
 #include "task/future_impl.h"
 
 enum { FREE_ITERS_MAX = 1024 };
@@ -26,7 +25,7 @@ ouro_future_await(PyObject *self)
         }
     }
     ((FutureIterObject *)iter)->future = (FutureObject *)Py_NewRef(self);
-    ouro_track(st, iter);
+    PyObject_GC_Track(iter);
     return iter;
 }
 
@@ -215,7 +214,7 @@ iter_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     ouro_state *st = ouro_state_of_type(type);
-    ouro_untrack(self);
+    PyObject_GC_UnTrack(self);
     Py_CLEAR(((FutureIterObject *)self)->future);
     if (!ouro_freelist_push(&st->free_future_iters, self, FREE_ITERS_MAX)) {
         type->tp_free(self);

@@ -4,7 +4,6 @@
  */
 #include "base/await.h"
 #include "base/rooms.h"
-#include "base/track.h"
 #include "task/coroutines.h"
 #include "task/registry.h"
 #include "task/task_impl.h"
@@ -181,7 +180,7 @@ task_alloc(ouro_state *st)
         return task_tp_new(st->types.Task, NULL, NULL);
     }
     ou_job_init(&((TaskObject *)self)->job, &ouro_task_waiter.job);
-    ouro_track(st, self);
+    PyObject_GC_Track(self);
     return self;
 }
 
@@ -271,7 +270,7 @@ task_dealloc(PyObject *self)
         && PyObject_CallFinalizerFromDealloc(self) < 0) {
         return;
     }
-    ouro_untrack(self);
+    PyObject_GC_UnTrack(self);
     Py_TRASHCAN_BEGIN(self, task_dealloc);
     ouro_registry_remove(task);
     if (task->fut.weakrefs != NULL) {

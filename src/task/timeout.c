@@ -7,7 +7,6 @@
 #include "base/args.h"
 #include "base/await.h"
 #include "base/rooms.h"
-#include "base/track.h"
 #include "task/registry.h"
 #include "task/timeout.h"
 
@@ -380,7 +379,7 @@ timeout_dealloc(PyObject *self)
 {
     TimeoutObject *timeout = (TimeoutObject *)self;
     PyTypeObject *type = Py_TYPE(self);
-    ouro_untrack(self);
+    PyObject_GC_UnTrack(self);
     if (timeout->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
@@ -469,7 +468,7 @@ timeout_until(ouro_state *st, PyObject *when)
     PyObject *self =
         ouro_freelist_pop(&st->free_timeouts, type, sizeof(TimeoutObject));
     if (self != NULL) {
-        ouro_track(st, self);
+        PyObject_GC_Track(self);
     }
     else {
         self = type->tp_alloc(type, 0);
