@@ -110,16 +110,22 @@ loop_check_sendfile_params(PyObject *loop, PyObject *const *args,
 enum { COPY_FILENO, COPY_OFFSET, COPY_COUNT, COPY_SIZE };
 
 /* How much is still to be copied: of what was asked for, or of the file as big
- * as it was.  -1 and an exception: the number is too big. */
+ * as it was.  -1 and an exception: the number is too big, which from 3.13 on
+ * it cannot be. */
 static Py_ssize_t
 copy_left(AwaitObject *op)
 {
-    Py_ssize_t count = PyLong_AsSsize_t(PyTuple_GET_ITEM(op->c, COPY_COUNT));
+    bool capped = ouro_state_of(op->owner)->has.minor >= 13;
+    PyObject *number = PyTuple_GET_ITEM(op->c, COPY_COUNT);
+    Py_ssize_t count =
+        capped ? PyNumber_AsSsize_t(number, NULL) : PyLong_AsSsize_t(number);
     if (count == -1) {
         return -1;
     }
-    return count > 0 ? count - op->n
-                     : PyLong_AsSsize_t(PyTuple_GET_ITEM(op->c, COPY_SIZE));
+    Py_ssize_t left =
+        count > 0 ? count - op->n
+                  : PyLong_AsSsize_t(PyTuple_GET_ITEM(op->c, COPY_SIZE));
+    return capped ? Py_MIN(left, PY_SSIZE_T_MAX / 2 + 1) : left;
 }
 
 /* os.sendfile(fd, fileno, offset, size) */
