@@ -6,7 +6,6 @@
  * exact type.
  */
 #include "base/asyncbound.h"
-#include "base/atonce.h"
 
 enum { FREE_ASYNCBOUNDS_MAX = 16 };
 
@@ -15,7 +14,6 @@ typedef struct AsyncBoundObject {
     PyObject *method;
     PyObject *self;
     PyCFunctionFastWithKeywords call;
-    ouro_now now;
     vectorcallfunc vectorcall;
     PyObject *weakrefs;
     ouro_state *st;
@@ -32,22 +30,12 @@ asyncbound_vectorcall(PyObject *callable, PyObject *const *args, size_t nargsf,
                       PyObject *kwnames)
 {
     AsyncBoundObject *bound = as_bound(callable);
-    Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
-    if (bound->now != NULL && kwnames == NULL
-        && (nargs == 0 ? ouro_entered_at_once(args)
-                       : ouro_awaited_at_once(callable, args, nargs))) {
-        PyObject *result = NULL;
-        if (bound->now(bound->self, args, nargs, &result) != 0) {
-            return ouro_ready_new(bound->st, result);
-        }
-    }
-    return bound->call(bound->self, args, nargs, kwnames);
+    return bound->call(bound->self, args, PyVectorcall_NARGS(nargsf), kwnames);
 }
 
 PyObject *
 ouro_asyncbound_new(ouro_state *st, PyObject *method,
-                    PyCFunctionFastWithKeywords call, ouro_now now,
-                    PyObject *self)
+                    PyCFunctionFastWithKeywords call, PyObject *self)
 {
     PyTypeObject *type = st->types.AsyncBound;
     PyObject *object = ouro_freelist_take(&st->free_asyncbounds, type);
@@ -67,7 +55,6 @@ ouro_asyncbound_new(ouro_state *st, PyObject *method,
     bound->method = Py_NewRef(method);
     bound->self = Py_NewRef(self);
     bound->call = call;
-    bound->now = now;
     return object;
 }
 

@@ -12,7 +12,6 @@
  * that are no coroutine functions.
  */
 #include "base/asyncbound.h"
-#include "base/atonce.h"
 #include "base/await.h"
 
 #include <string.h>
@@ -21,7 +20,6 @@ typedef struct AsyncMethodObject {
     PyObject_HEAD
     vectorcallfunc vectorcall;
     PyCFunctionFastWithKeywords call;
-    ouro_now now;          /* or NULL */
     const char *signature; /* "(...)", up to SIGNATURE_END; or NULL */
     PyObject *self;        /* of functions: the module; of methods NULL */
     PyTypeObject *owner;   /* of methods: the type */
@@ -71,13 +69,6 @@ method_vectorcall(PyObject *callable, PyObject *const *args, size_t nargsf,
     if (nargs < 1 || !PyObject_TypeCheck(args[0], method->owner)) {
         return refuse_self(method, args, nargs);
     }
-    if (method->now != NULL && kwnames == NULL
-        && ouro_awaited_at_once(callable, args, nargs)) {
-        PyObject *result = NULL;
-        if (method->now(args[0], args + 1, nargs - 1, &result) != 0) {
-            return ouro_ready_new(method->st, result);
-        }
-    }
     return method->call(args[0], args + 1, nargs - 1, kwnames);
 }
 
@@ -98,8 +89,7 @@ asyncmethod_descr_get(PyObject *object, PyObject *instance, PyObject *type)
     }
     AsyncMethodObject *method = as_method(object);
     if (method->once && PyObject_TypeCheck(instance, method->owner)) {
-        return ouro_asyncbound_new(method->st, object, method->call,
-                                   method->now, instance);
+        return ouro_asyncbound_new(method->st, object, method->call, instance);
     }
     return PyMethod_New(object, instance);
 }
@@ -400,7 +390,6 @@ asyncmethod_new(ouro_state *st, const ouro_async_def *def)
         return NULL;
     }
     self->call = def->call;
-    self->now = def->now;
     self->st = st;
     self->name = PyUnicode_InternFromString(def->name);
     if (self->name == NULL || set_doc(self, def->doc) < 0) {
@@ -486,7 +475,5 @@ ouro_asyncmethod_setup(PyObject *module, ouro_state *st)
         < 0) {
         return -1;
     }
-    return ouro_asyncbound_setup(module, st) < 0
-               ? -1
-               : ouro_ready_setup(module, st);
+    return ouro_asyncbound_setup(module, st);
 }

@@ -141,30 +141,12 @@ PyObject *ouro_await_end(ouro_state *st, PyObject *value);
 /* Async methods and functions.  Adds to a type (or module) one descriptor
  * each, with METHOD_DESCRIPTOR and vectorcall, settable attributes, and the
  * mark by which asyncio.iscoroutinefunction() and inspect's know it. */
-
-/* What runs the body of a method at once, if it would end without waiting and
- * runs no Python: 1 with the result; -1: an exception; 0: nothing is done, it
- * takes a coroutine.  For who awaits it on the spot: base/atonce.h. */
-typedef int (*ouro_now)(PyObject *self, PyObject *const *args,
-                        Py_ssize_t nargs, PyObject **ret);
-
-/* What such a function returns that cannot fail. */
-static inline int
-ouro_now_done(bool done, PyObject *result, PyObject **ret)
-{
-    if (done) {
-        *ret = Py_NewRef(result);
-    }
-    return done;
-}
-
 typedef struct ouro_async_def {
     const char *name;
     /* METH_FASTCALL | METH_KEYWORDS; checks the arguments alone and returns
      * an AwaitObject. For functions self is the module. */
     PyCFunctionFastWithKeywords call;
     const char *doc; /* with the text signature: "get($self, /)\n--\n\n..." */
-    ouro_now now;    /* or NULL; of methods only */
 } ouro_async_def;
 
 int ouro_add_async_methods(ouro_state *st, PyTypeObject *type,

@@ -180,50 +180,6 @@ ouro_unwatched_code(int *ret_offset)
 #endif
 }
 
-/* The frame of the code that runs, as far as it is the same up to 3.13: the
- * instruction that it executes (the code, then the argument), then its locals
- * and its stack. */
-#if PY_VERSION_HEX < 0x030e0000
-#    define OURO_FRAMES_KNOWN 1
-
-typedef struct ouro_frame {
-    void *words[7];
-    const uint8_t *instruction;
-    uint64_t more;
-    PyObject *slots[];
-} ouro_frame;
-
-#    if PY_VERSION_HEX < 0x030c0000
-#        define OURO_FRAME_CODE(frame)     ((PyCodeObject *)(frame)->words[4])
-#        define OURO_CALL_CACHES           4
-#        define OURO_THREAD_FRAME(thread)  ((thread)->cframe->current_frame)
-#        define OURO_THREAD_TRACED(thread) ((thread)->cframe->use_tracing)
-#    else
-#        define OURO_FRAME_CODE(frame) ((PyCodeObject *)(frame)->words[0])
-#        define OURO_CALL_CACHES       3
-#        define OURO_THREAD_TRACED(thread)                                    \
-            ((thread)->c_tracefunc != NULL || (thread)->c_profilefunc != NULL)
-#        if PY_VERSION_HEX < 0x030d0000
-#            define OURO_THREAD_FRAME(thread) ((thread)->cframe->current_frame)
-#        else
-#            define OURO_THREAD_FRAME(thread) ((thread)->current_frame)
-#        endif
-#    endif
-
-/* Of this thread; NULL: there is none, or it is traced.  (Who is monitored
- * executes other instructions.) */
-static inline const ouro_frame *
-ouro_untraced_frame(void)
-{
-    PyThreadState *thread = PyThreadState_Get();
-    return OURO_THREAD_TRACED(thread)
-               ? NULL
-               : (const ouro_frame *)OURO_THREAD_FRAME(thread);
-}
-#else
-#    define OURO_FRAMES_KNOWN 0
-#endif
-
 /* Whether a coroutine (of exactly that type) certainly has not begun; from
  * 3.14 on its state is hidden. */
 static inline bool

@@ -345,7 +345,7 @@ ouro_state_clear(ouro_state *st)
         &st->free_asyncbounds,   &st->free_handles,
         &st->free_timer_handles, &st->free_safe_handles,
         &st->free_small_awaits,  &st->free_await_ends,
-        &st->free_timeouts,      &st->free_readies,
+        &st->free_timeouts,
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(lists); i++) {
         freelist_clear(lists[i]);

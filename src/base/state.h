@@ -28,7 +28,6 @@ typedef struct ouro_types {
     PyTypeObject *SmallAwait;
     PyTypeObject *AwaitWrapper;
     PyTypeObject *AwaitEnd; /* 3.12+, else NULL */
-    PyTypeObject *Ready;
     PyTypeObject *AsyncMethod;
     PyTypeObject *AsyncBound;
     /* task */
@@ -317,7 +316,6 @@ struct ouro_state {
     ouro_freelist free_awaits;
     ouro_freelist free_small_awaits;
     ouro_freelist free_await_ends;
-    ouro_freelist free_readies;
     PyObject *await_extras; /* dict, or NULL: see coroutine_attrs.c */
     ouro_freelist free_asyncbounds;
     /* loop */

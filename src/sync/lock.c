@@ -173,23 +173,13 @@ lock_plain_and_alone(LockObject *lock)
            && lock_plain(lock);
 }
 
-/* From one of these states to the other, where nobody is to be asked or
- * woken: whether that was so. */
-static inline bool
-lock_turn(LockObject *lock, PyObject *from, PyObject *to)
-{
-    if (lock->locked != from || !lock_plain_and_alone(lock)) {
-        return false;
-    }
-    Py_SETREF(lock->locked, Py_NewRef(to));
-    return true;
-}
-
 static await_status
 lock_enter_poll(AwaitObject *self, PyObject **ret)
 {
     LockObject *lock = as_lock(self->owner);
-    if (self->step == STEP_START && lock_turn(lock, Py_False, Py_True)) {
+    if (self->step == STEP_START && lock->locked == Py_False
+        && lock_plain_and_alone(lock)) {
+        Py_SETREF(lock->locked, Py_NewRef(Py_True));
         *ret = Py_NewRef(Py_None);
         return AWAIT_RETURN;
     }
@@ -211,7 +201,8 @@ static await_status
 lock_exit_poll(AwaitObject *self, PyObject **ret)
 {
     LockObject *lock = as_lock(self->owner);
-    if (lock_turn(lock, Py_True, Py_False)) {
+    if (lock->locked == Py_True && lock_plain_and_alone(lock)) {
+        Py_SETREF(lock->locked, Py_NewRef(Py_False));
         *ret = Py_NewRef(Py_None);
         return AWAIT_RETURN;
     }
@@ -223,33 +214,6 @@ lock_exit_poll(AwaitObject *self, PyObject **ret)
     }
     *ret = Py_NewRef(Py_None);
     return AWAIT_RETURN;
-}
-
-static int
-lock_acquire_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-                 PyObject **ret)
-{
-    return ouro_now_done(nargs == 0
-                             && lock_turn(as_lock(self), Py_False, Py_True),
-                         Py_True, ret);
-}
-
-static int
-lock_enter_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-               PyObject **ret)
-{
-    return ouro_now_done(nargs == 0
-                             && lock_turn(as_lock(self), Py_False, Py_True),
-                         Py_None, ret);
-}
-
-static int
-lock_exit_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-              PyObject **ret)
-{
-    return ouro_now_done(nargs == 3
-                             && lock_turn(as_lock(self), Py_True, Py_False),
-                         Py_None, ret);
 }
 
 static PyObject *
@@ -279,11 +243,9 @@ lock_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 static const ouro_async_def lock_async_methods[] = {
     {"acquire", lock_acquire,
      "acquire($self)\n--\n\n"
-     "Wait until the lock is free, take it and return True.",
-     lock_acquire_now},
-    {"__aenter__", lock_enter, "__aenter__($self)\n--\n\n", lock_enter_now},
-    {"__aexit__", lock_exit, "__aexit__($self, exc_type, exc, tb)\n--\n\n",
-     lock_exit_now},
+     "Wait until the lock is free, take it and return True."},
+    {"__aenter__", lock_enter, "__aenter__($self)\n--\n\n"},
+    {"__aexit__", lock_exit, "__aexit__($self, exc_type, exc, tb)\n--\n\n"},
     {NULL},
 };
 

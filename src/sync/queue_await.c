@@ -209,35 +209,6 @@ queue_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                            nargs, kwnames);
 }
 
-static int
-queue_get_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-              PyObject **ret)
-{
-    QueueObject *queue = ouro_as_queue(self);
-    if (nargs != 0 || !ouro_queue_private(queue) || queue->is_shutdown
-        || queue->items.count == 0) {
-        return 0;
-    }
-    *ret = ouro_queue_private_get(queue);
-    return *ret == NULL ? -1 : 1;
-}
-
-static int
-queue_put_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-              PyObject **ret)
-{
-    QueueObject *queue = ouro_as_queue(self);
-    if (nargs != 1 || !ouro_queue_private(queue) || queue->is_shutdown
-        || ouro_queue_private_full(queue)) {
-        return 0;
-    }
-    if (ouro_queue_private_put(queue, args[0]) < 0) {
-        return -1;
-    }
-    *ret = Py_NewRef(Py_None);
-    return 1;
-}
-
 static PyObject *
 queue_put(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
           PyObject *kwnames)
@@ -266,13 +237,11 @@ const ouro_async_def ouro_queue_async_methods[] = {
     {"get", queue_get,
      "get($self)\n--\n\n"
      "Wait for an item, take it out and return it.\n\n"
-     "From 3.13, raises QueueShutDown if the queue is shut down and empty.",
-     queue_get_now},
+     "From 3.13, raises QueueShutDown if the queue is shut down and empty."},
     {"put", queue_put,
      "put($self, item)\n--\n\n"
      "Wait for a place and put an item there.\n\n"
-     "From 3.13, raises QueueShutDown if the queue is shut down.",
-     queue_put_now},
+     "From 3.13, raises QueueShutDown if the queue is shut down."},
     {"join", queue_join,
      "join($self)\n--\n\n"
      "Wait until task_done() has been called for every item."},

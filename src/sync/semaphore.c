@@ -267,15 +267,6 @@ semaphore_enter_abort(AwaitObject *body, PyObject **ret)
                                       : AWAIT_ERROR;
 }
 
-/* release() of one that is as it was made. */
-static int
-semaphore_leave(SemaphoreObject *self)
-{
-    return Py_TYPE(self) == self->base.st->types.BoundedSemaphore
-               ? bounded_release(self)
-               : semaphore_release(self);
-}
-
 static await_status
 semaphore_exit_poll(AwaitObject *body, PyObject **ret)
 {
@@ -283,54 +274,12 @@ semaphore_exit_poll(AwaitObject *body, PyObject **ret)
     if (!semaphore_plain(self)) {
         return ouro_exit_poll(body, ret);
     }
-    if (semaphore_leave(self) < 0) {
+    bool bounded = Py_TYPE(self) == self->base.st->types.BoundedSemaphore;
+    if ((bounded ? bounded_release(self) : semaphore_release(self)) < 0) {
         return AWAIT_ERROR;
     }
     *ret = Py_NewRef(Py_None);
     return AWAIT_RETURN;
-}
-
-/* Take a permit if there is one and nobody waits: whether that was so. */
-static bool
-semaphore_take(SemaphoreObject *self)
-{
-    if (!ouro_number_plain(&self->value) || self->value.n <= 0
-        || self->waiters.count != 0 || self->waiters.shared != NULL
-        || !semaphore_plain(self)) {
-        return false;
-    }
-    self->value.n--;
-    return true;
-}
-
-static int
-semaphore_acquire_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-                      PyObject **ret)
-{
-    return ouro_now_done(nargs == 0 && semaphore_take(as_semaphore(self)),
-                         Py_True, ret);
-}
-
-static int
-semaphore_enter_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-                    PyObject **ret)
-{
-    return ouro_now_done(nargs == 0 && semaphore_take(as_semaphore(self)),
-                         Py_None, ret);
-}
-
-static int
-semaphore_exit_now(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-                   PyObject **ret)
-{
-    if (nargs != 3 || !semaphore_plain(as_semaphore(self))) {
-        return 0;
-    }
-    if (semaphore_leave(as_semaphore(self)) < 0) {
-        return -1;
-    }
-    *ret = Py_NewRef(Py_None);
-    return 1;
 }
 
 static PyObject *
@@ -360,12 +309,10 @@ semaphore_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 static const ouro_async_def semaphore_async_methods[] = {
     {"acquire", semaphore_acquire,
      "acquire($self)\n--\n\n"
-     "Wait until a permit is free, take it and return True.",
-     semaphore_acquire_now},
-    {"__aenter__", semaphore_enter, "__aenter__($self)\n--\n\n",
-     semaphore_enter_now},
+     "Wait until a permit is free, take it and return True."},
+    {"__aenter__", semaphore_enter, "__aenter__($self)\n--\n\n"},
     {"__aexit__", semaphore_exit,
-     "__aexit__($self, exc_type, exc, tb)\n--\n\n", semaphore_exit_now},
+     "__aexit__($self, exc_type, exc, tb)\n--\n\n"},
     {NULL},
 };
 

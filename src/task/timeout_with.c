@@ -181,40 +181,6 @@ static const await_kind exit_kind = {
     .poll = exit_poll,
 };
 
-static int
-enter_now(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
-          PyObject **ret)
-{
-    TimeoutObject *self = (TimeoutObject *)object;
-    ouro_state *st = ouro_state_of(object);
-    if (nargs != 0 || Py_TYPE(object) != st->types.Timeout) {
-        return 0;
-    }
-    if (timeout_enter(st, self) < 0) {
-        return -1;
-    }
-    *ret = Py_NewRef(object);
-    return 1;
-}
-
-/* If nothing has happened in the block. */
-static int
-exit_now(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
-         PyObject **ret)
-{
-    TimeoutObject *self = (TimeoutObject *)object;
-    ouro_state *st = ouro_state_of(object);
-    if (nargs != 3 || args[0] != Py_None || self->state != TIMEOUT_ENTERED
-        || self->handler != NULL || Py_TYPE(object) != st->types.Timeout) {
-        return 0;
-    }
-    if (timeout_exit(st, self, Py_None, Py_None) < 0) {
-        return -1;
-    }
-    *ret = Py_NewRef(Py_None);
-    return 1;
-}
-
 PyDoc_STRVAR(aenter_doc, "__aenter__($self, /) -> 'Timeout'\n--\n\n\
 Start the clock for the current task.\n\n\
 Raises RuntimeError outside of a task, or if it was entered before.");
@@ -254,14 +220,14 @@ timeout_aexit(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 }
 
 const ouro_async_def ouro_timeout_async_methods[] = {
-    {"__aenter__", timeout_aenter, aenter_doc, enter_now},
-    {"__aexit__", timeout_aexit, AEXIT_DOC("type"), exit_now},
+    {"__aenter__", timeout_aenter, aenter_doc},
+    {"__aexit__", timeout_aexit, AEXIT_DOC("type")},
     {NULL},
 };
 
 const ouro_async_def ouro_timeout_async_methods_3_13[] = {
-    {"__aenter__", timeout_aenter, aenter_doc, enter_now},
-    {"__aexit__", timeout_aexit, AEXIT_DOC("typing.Type"), exit_now},
+    {"__aenter__", timeout_aenter, aenter_doc},
+    {"__aexit__", timeout_aexit, AEXIT_DOC("typing.Type")},
     {NULL},
 };
 
