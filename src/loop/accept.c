@@ -66,6 +66,23 @@ ouro_out_of_resources(int error)
            || error == ENOMEM;
 }
 
+/* What call_later() is given to listen again: (delay, loop._start_serving,
+ * *args). */
+static PyObject *
+retry_args(ouro_state *st, PyObject *loop, PyObject *args)
+{
+    PyObject *delay =
+        PyObject_GetAttrString(st->stock.constants, "ACCEPT_RETRY_DELAY");
+    PyObject *start =
+        delay == NULL ? NULL : PyObject_GetAttr(loop, st->str._start_serving);
+    PyObject *head = start == NULL ? NULL : PyTuple_Pack(2, delay, start);
+    PyObject *all = head == NULL ? NULL : PySequence_Concat(head, args);
+    Py_XDECREF(delay);
+    Py_XDECREF(start);
+    Py_XDECREF(head);
+    return all;
+}
+
 /* accept() found no descriptor or no memory: report it, and try again after a
  * while; the kernel would go on reporting the socket as ready.  The exception
  * is set. 0 or -1. */
@@ -89,23 +106,15 @@ ouro_accept_later(ouro_state *st, PyObject *loop, PyObject *args)
     if (result < 0) {
         return -1;
     }
-    PyObject *delay =
-        PyObject_GetAttrString(st->stock.constants, "ACCEPT_RETRY_DELAY");
-    PyObject *start = PyObject_GetAttr(loop, st->str._start_serving);
-    PyObject *head =
-        delay == NULL || start == NULL ? NULL : PyTuple_Pack(2, delay, start);
-    PyObject *all = head == NULL ? NULL : PySequence_Concat(head, args);
-    PyObject *call_later = PyObject_GetAttr(loop, st->str.call_later);
-    PyObject *handle = all == NULL || call_later == NULL
-                           ? NULL
-                           : PyObject_CallObject(call_later, all);
-    Py_XDECREF(delay);
-    Py_XDECREF(start);
-    Py_XDECREF(head);
+    PyObject *all = retry_args(st, loop, args);
+    PyObject *call_later =
+        all == NULL ? NULL : PyObject_GetAttr(loop, st->str.call_later);
+    result = call_later == NULL
+                 ? -1
+                 : ouro_drop_result(PyObject_CallObject(call_later, all));
     Py_XDECREF(all);
     Py_XDECREF(call_later);
-    Py_XDECREF(handle);
-    return handle == NULL ? -1 : 0;
+    return result;
 }
 
 /* ---- _accept_connection() ---------------------------------------------- */

@@ -198,7 +198,7 @@ socket_number(PyObject *sock, PyObject *name, int *ret)
     if (value == NULL) {
         return -1;
     }
-    *ret = (int)PyLong_AsLong(value);
+    *ret = PyLong_AsInt(value);
     Py_DECREF(value);
     return *ret == -1 && PyErr_Occurred() ? -1 : 0;
 }
@@ -394,7 +394,10 @@ stop_watching(ouro_state *st, LoopObject *self, PyObject *sock)
     if (fd == NULL) {
         return -1;
     }
-    int number = PyLong_Check(fd) ? (int)PyLong_AsLong(fd) : -1;
+    int number = PyLong_AsInt(fd);
+    if (number == -1) {
+        PyErr_Clear(); /* no descriptor: _remove_reader() says so */
+    }
     ou_io *io = self->core.opened && number >= 0
                     ? ou_io_find(&self->core.engine, number)
                     : NULL;

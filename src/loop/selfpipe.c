@@ -81,7 +81,7 @@ ouro_selfpipe_fileno(LoopObject *self)
             ? NULL
             : PyObject_CallMethodNoArgs(sock, self->core.st->str.fileno);
     Py_XDECREF(sock);
-    int fd = number == NULL ? -1 : (int)PyLong_AsLong(number);
+    int fd = number == NULL ? -1 : PyLong_AsInt(number);
     Py_XDECREF(number);
     return fd;
 }

@@ -87,37 +87,47 @@ workers_work(PyObject *op, PyObject *ignored)
     Py_RETURN_NONE;
 }
 
-/* threading.Thread(name='asyncio_N', target=self._work), started. */
-static int
-start_thread(WorkersObject *self)
+/* threading.Thread(name='asyncio_N', target=self._work) */
+static PyObject *
+new_thread(WorkersObject *self)
 {
     PyObject *threading = PyImport_ImportModule("threading");
     PyObject *type =
         threading == NULL ? NULL : PyObject_GetAttrString(threading, "Thread");
-    PyObject *work = PyObject_GetAttrString((PyObject *)self, "_work");
-    PyObject *empty = PyTuple_New(0);
-    PyObject *keywords = NULL, *thread = NULL, *started = NULL;
-    if (type != NULL && work != NULL && empty != NULL) {
-        keywords =
-            Py_BuildValue("{sNsO}", "name",
-                          PyUnicode_FromFormat("asyncio_%zd",
-                                               PyList_GET_SIZE(self->threads)),
-                          "target", work);
-    }
-    if (keywords != NULL) {
-        thread = PyObject_Call(type, empty, keywords);
-    }
-    if (thread != NULL) {
-        started = PyObject_CallMethod(thread, "start", NULL);
-    }
-    int result = started == NULL ? -1 : PyList_Append(self->threads, thread);
-    Py_XDECREF(started);
-    Py_XDECREF(thread);
+    PyObject *work = type == NULL
+                         ? NULL
+                         : PyObject_GetAttrString((PyObject *)self, "_work");
+    PyObject *empty = work == NULL ? NULL : PyTuple_New(0);
+    PyObject *keywords =
+        empty == NULL
+            ? NULL
+            : Py_BuildValue("{sNsO}", "name",
+                            PyUnicode_FromFormat(
+                                "asyncio_%zd", PyList_GET_SIZE(self->threads)),
+                            "target", work);
+    PyObject *thread =
+        keywords == NULL ? NULL : PyObject_Call(type, empty, keywords);
     Py_XDECREF(keywords);
     Py_XDECREF(empty);
     Py_XDECREF(work);
     Py_XDECREF(type);
     Py_XDECREF(threading);
+    return thread;
+}
+
+/* Begin another thread. 0/-1. */
+static int
+start_thread(WorkersObject *self)
+{
+    PyObject *thread = new_thread(self);
+    if (thread == NULL) {
+        return -1;
+    }
+    int result = ouro_drop_result(PyObject_CallMethod(thread, "start", NULL));
+    if (result == 0) {
+        result = PyList_Append(self->threads, thread);
+    }
+    Py_DECREF(thread);
     return result;
 }
 

@@ -58,7 +58,7 @@ tcp_read_socket(ouro_state *st, PyObject *sock, int *ret_fd, TcpObject *self)
     if (number == NULL) {
         return -1;
     }
-    *ret_fd = (int)PyLong_AsLong(number);
+    *ret_fd = PyLong_AsInt(number);
     Py_DECREF(number);
     if (*ret_fd == -1 && PyErr_Occurred()) {
         return -1;
@@ -70,7 +70,7 @@ tcp_read_socket(ouro_state *st, PyObject *sock, int *ret_fd, TcpObject *self)
     if (proto == NULL) {
         return -1;
     }
-    self->proto = PyLong_Check(proto) ? (int)PyLong_AsLong(proto) : 0;
+    self->proto = PyLong_Check(proto) ? PyLong_AsInt(proto) : 0;
     Py_DECREF(proto);
     return PyErr_Occurred() ? -1 : 0;
 }
