@@ -45,7 +45,6 @@ WITHOUT_CLEAR = {
     "call_slots": BROKEN_ELSEWHERE + "the loop that waits for it",
     "chain_slots": BROKEN_ELSEWHERE + "the two futures",
     "submit_slots": BROKEN_ELSEWHERE + "the loop that it is sent to",
-    "ready_slots": "it is never tracked",
     "release_slots": BROKEN_ELSEWHERE + "the future that calls it",
     "shield_slots": BROKEN_ELSEWHERE + "the two futures",
     "wrapper_slots": BROKEN_ELSEWHERE + "the coroutine",
