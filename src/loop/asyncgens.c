@@ -56,9 +56,11 @@ close_soon(LoopObject *self, PyObject *agen)
     ouro_state *st = self->core.st;
     PyObject *create_task =
         PyObject_GetAttr((PyObject *)self, st->str.create_task);
-    PyObject *closing = PyObject_CallMethodNoArgs(agen, st->str.aclose);
+    PyObject *closing = create_task == NULL
+                            ? NULL
+                            : PyObject_CallMethodNoArgs(agen, st->str.aclose);
     PyObject *handle = NULL;
-    if (create_task != NULL && closing != NULL) {
+    if (closing != NULL) {
         PyObject *args[] = {(PyObject *)self, create_task, closing};
         handle = PyObject_VectorcallMethod(st->str.call_soon_threadsafe, args,
                                            3, NULL);
@@ -107,10 +109,10 @@ ouro_asyncgens_enter(LoopObject *self)
     PyObject *firstiter =
         PyObject_GetAttr(op, st->str._asyncgen_firstiter_hook);
     PyObject *finalizer =
-        PyObject_GetAttr(op, st->str._asyncgen_finalizer_hook);
-    int result = firstiter != NULL && finalizer != NULL
-                     ? set_hooks(st, firstiter, finalizer)
-                     : -1;
+        firstiter == NULL
+            ? NULL
+            : PyObject_GetAttr(op, st->str._asyncgen_finalizer_hook);
+    int result = finalizer != NULL ? set_hooks(st, firstiter, finalizer) : -1;
     Py_XDECREF(finalizer);
     Py_XDECREF(firstiter);
     return result;

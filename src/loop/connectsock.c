@@ -458,11 +458,12 @@ any_race(ouro_state *st, AwaitObject *self, PyObject **ret)
 {
     PyObject *infos = ouro_frame_get(self, ANY_INFOS);
     PyObject *method = PyObject_GetAttr(self->owner, st->str._connect_sock);
-    PyObject *functools = PyImport_ImportModule("functools");
-    PyObject *staggered = PyImport_ImportModule("asyncio.staggered");
-    PyObject *attempts = PyList_New(0);
-    bool failed = method == NULL || functools == NULL || staggered == NULL
-                  || attempts == NULL;
+    PyObject *functools =
+        method == NULL ? NULL : PyImport_ImportModule("functools");
+    PyObject *staggered =
+        functools == NULL ? NULL : PyImport_ImportModule("asyncio.staggered");
+    PyObject *attempts = staggered == NULL ? NULL : PyList_New(0);
+    bool failed = attempts == NULL;
     for (Py_ssize_t i = 0; !failed && i < PyList_GET_SIZE(infos); i++) {
         PyObject *attempt = PyObject_CallMethod(
             functools, "partial", "OOOO", method,

@@ -136,14 +136,19 @@ start_shutdown_thread(LoopObject *self, PyObject *future)
     ouro_state *st = self->core.st;
     PyObject *thread = NULL, *kwargs = NULL, *type = NULL;
     PyObject *empty = PyTuple_New(0);
-    PyObject *threading = PyImport_ImportModule("threading");
+    PyObject *threading =
+        empty == NULL ? NULL : PyImport_ImportModule("threading");
     PyObject *target =
-        PyObject_GetAttr((PyObject *)self, st->str._do_shutdown);
-    if (threading != NULL && target != NULL) {
+        threading == NULL
+            ? NULL
+            : PyObject_GetAttr((PyObject *)self, st->str._do_shutdown);
+    if (target != NULL) {
         type = PyObject_GetAttrString(threading, "Thread");
+    }
+    if (type != NULL) {
         kwargs = Py_BuildValue("{sOs(O)}", "target", target, "args", future);
     }
-    if (empty != NULL && type != NULL && kwargs != NULL) {
+    if (kwargs != NULL) {
         thread = PyObject_Call(type, empty, kwargs);
     }
     if (thread != NULL) {

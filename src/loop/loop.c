@@ -408,14 +408,20 @@ loop_repr(PyObject *op)
     ouro_state *st = ((LoopObject *)op)->core.st;
     PyObject *name =
         PyObject_GetAttr((PyObject *)Py_TYPE(op), st->str.__name__);
-    PyObject *running = PyObject_CallMethodNoArgs(op, st->str.is_running);
-    PyObject *closed = PyObject_CallMethodNoArgs(op, st->str.is_closed);
-    PyObject *debug = PyObject_CallMethodNoArgs(op, st->str.get_debug);
-    PyObject *text = NULL;
-    if (name != NULL && running != NULL && closed != NULL && debug != NULL) {
-        text = PyUnicode_FromFormat("<%S running=%S closed=%S debug=%S>", name,
-                                    running, closed, debug);
-    }
+    PyObject *running =
+        name == NULL ? NULL
+                     : PyObject_CallMethodNoArgs(op, st->str.is_running);
+    PyObject *closed = running == NULL
+                           ? NULL
+                           : PyObject_CallMethodNoArgs(op, st->str.is_closed);
+    PyObject *debug = closed == NULL
+                          ? NULL
+                          : PyObject_CallMethodNoArgs(op, st->str.get_debug);
+    PyObject *text =
+        debug == NULL
+            ? NULL
+            : PyUnicode_FromFormat("<%S running=%S closed=%S debug=%S>", name,
+                                   running, closed, debug);
     Py_XDECREF(debug);
     Py_XDECREF(closed);
     Py_XDECREF(running);

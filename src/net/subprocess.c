@@ -439,9 +439,11 @@ exited_later(ouro_state *st, SubprocessObject *self, PyObject *returncode)
     }
     PyObject *exited =
         PyObject_GetAttr((PyObject *)self, st->str._process_exited);
-    PyObject *soon = PyObject_GetAttr(self->loop, st->str.call_soon);
+    PyObject *soon = exited == NULL
+                         ? NULL
+                         : PyObject_GetAttr(self->loop, st->str.call_soon);
     PyObject *handle = NULL;
-    if (exited != NULL && soon != NULL) {
+    if (soon != NULL) {
         handle =
             st->has.process.exit_turns == 1
                 ? PyObject_CallFunctionObjArgs(soon, exited, returncode, NULL)

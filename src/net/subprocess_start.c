@@ -62,9 +62,11 @@ watcher_is_stock(ouro_state *st, PyObject *policy)
 {
     PyObject *function =
         PyObject_GetAttr(st->stock.events, st->str.get_child_watcher);
-    PyObject *method = PyObject_GetAttr(policy, st->str.get_child_watcher);
+    PyObject *method =
+        function == NULL ? NULL
+                         : PyObject_GetAttr(policy, st->str.get_child_watcher);
     int result = -1;
-    if (function != NULL && method != NULL) {
+    if (method != NULL) {
         result = function == st->stock.get_child_watcher
                  && PyMethod_Check(method)
                  && PyMethod_GET_FUNCTION(method)

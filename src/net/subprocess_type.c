@@ -289,9 +289,12 @@ kill_by_os(ouro_state *st, PyObject *self, PyObject *signal)
         Py_RETURN_NONE;
     }
     PyObject *os = PyImport_ImportModule("os");
-    PyObject *pid = PyObject_GetAttrString(ouro_subprocess(self)->proc, "pid");
+    PyObject *pid =
+        os == NULL
+            ? NULL
+            : PyObject_GetAttrString(ouro_subprocess(self)->proc, "pid");
     PyObject *result = NULL;
-    if (os != NULL && pid != NULL) {
+    if (pid != NULL) {
         result = PyObject_CallMethod(os, "kill", "OO", pid, signal);
     }
     Py_XDECREF(os);

@@ -376,10 +376,12 @@ static int
 add_graph(ouro_state *st, PyObject *lines, PyObject *graph, int level)
 {
     PyObject *future = PyObject_GetAttrString(graph, "future");
-    PyObject *stack = PyObject_GetAttrString(graph, "call_stack");
-    PyObject *parents = PyObject_GetAttrString(graph, "awaited_by");
+    PyObject *stack =
+        future == NULL ? NULL : PyObject_GetAttrString(graph, "call_stack");
+    PyObject *parents =
+        stack == NULL ? NULL : PyObject_GetAttrString(graph, "awaited_by");
     int result = -1;
-    if (future == NULL || stack == NULL || parents == NULL
+    if (parents == NULL
         || add_line(lines, level, describe_future(st, future)) < 0) {
         goto done;
     }

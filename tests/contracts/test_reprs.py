@@ -14,6 +14,8 @@ import sys
 import pytest
 from worlds import same
 
+import ouro
+
 PEM = os.path.join(os.path.dirname(__file__), "..", "net", "localhost.pem")
 
 SHOWS = {}
@@ -401,6 +403,20 @@ def test_reprs(name):
         world.loop.run_until_complete(SHOWS[name](world))
 
     assert len(same(program)) > 1
+
+
+@pytest.mark.parametrize("name", ["is_running", "is_closed", "get_debug"])
+def test_a_loop_that_cannot_tell(name):
+    def fail(self):
+        raise LookupError(name)
+    for base in (asyncio.SelectorEventLoop, ouro.Loop):
+        kind = type("Loop", (base,), {})
+        loop = kind()
+        setattr(kind, name, fail)
+        with pytest.raises(LookupError, match=name):
+            repr(loop)
+        delattr(kind, name)
+        loop.close()
 
 
 def test_a_runner():
