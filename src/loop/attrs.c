@@ -5,9 +5,8 @@
  */
 #include "loop/attrs.h"
 
-#include "loop/selfpipe.h"
-
 #include "loop/selector.h"
+#include "loop/selfpipe.h"
 
 #define MEMBER(name, type, field, flags)                                      \
     {                                                                         \

@@ -518,10 +518,9 @@ loop_create_connection(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
 {
     ouro_state *st = ouro_state_of(loop);
     PyObject *stock;
-    int detour = ouro_loop_detour(loop, "create_connection", args, nargs,
-                                  kwnames, &stock);
-    if (detour != 0) {
-        return detour < 0 ? NULL : stock;
+    if (ouro_loop_detour(loop, "create_connection", args, nargs, kwnames,
+                         &stock)) {
+        return stock;
     }
     PyObject *a[CONNECT_ARGS] = {NULL};
     if (ouro_parse(st->has.minor >= 12 ? &connect_signature

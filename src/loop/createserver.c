@@ -651,10 +651,9 @@ loop_create_server(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
 {
     ouro_state *st = ouro_state_of(loop);
     PyObject *stock;
-    int detour =
-        ouro_loop_detour(loop, "create_server", args, nargs, kwnames, &stock);
-    if (detour != 0) {
-        return detour < 0 ? NULL : stock;
+    if (ouro_loop_detour(loop, "create_server", args, nargs, kwnames,
+                         &stock)) {
+        return stock;
     }
     PyObject *a[SERVER_ARGS], *owned[3] = {NULL};
     bool keep_alive = st->has.minor >= 13;

@@ -134,36 +134,12 @@ static PyObject *
 start_shutdown_thread(LoopObject *self, PyObject *future)
 {
     ouro_state *st = self->core.st;
-    PyObject *thread = NULL, *kwargs = NULL, *type = NULL;
-    PyObject *empty = PyTuple_New(0);
-    PyObject *threading =
-        empty == NULL ? NULL : PyImport_ImportModule("threading");
     PyObject *target =
-        threading == NULL
-            ? NULL
-            : PyObject_GetAttr((PyObject *)self, st->str._do_shutdown);
-    if (target != NULL) {
-        type = PyObject_GetAttrString(threading, "Thread");
-    }
-    if (type != NULL) {
-        kwargs = Py_BuildValue("{sOs(O)}", "target", target, "args", future);
-    }
-    if (kwargs != NULL) {
-        thread = PyObject_Call(type, empty, kwargs);
-    }
-    if (thread != NULL) {
-        PyObject *started = PyObject_CallMethodNoArgs(thread, st->str.start);
-        if (started == NULL) {
-            Py_CLEAR(thread);
-        }
-        Py_XDECREF(started);
-    }
-    Py_XDECREF(kwargs);
-    Py_XDECREF(type);
-    Py_XDECREF(target);
-    Py_XDECREF(threading);
-    Py_XDECREF(empty);
-    return thread;
+        PyObject_GetAttr((PyObject *)self, st->str._do_shutdown);
+    return target == NULL
+               ? NULL
+               : ouro_thread_start(st, Py_BuildValue("{sNs(O)}", "target",
+                                                     target, "args", future));
 }
 
 /* thread.join(timeout), or join() */

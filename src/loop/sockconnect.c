@@ -169,10 +169,8 @@ loop_sock_connect(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
         .names = {"sock", "address"},
     };
     PyObject *stock;
-    int detour =
-        ouro_loop_detour(loop, "sock_connect", args, nargs, kwnames, &stock);
-    if (detour != 0) {
-        return detour < 0 ? NULL : stock;
+    if (ouro_loop_detour(loop, "sock_connect", args, nargs, kwnames, &stock)) {
+        return stock;
     }
     PyObject *a[CONNECT_ARGS];
     if (ouro_parse(&signature, args, nargs, kwnames, a) < 0) {

@@ -58,10 +58,9 @@ new_operation(PyObject *loop, const sock_kind *kind,
               Py_ssize_t nargs, PyObject *kwnames)
 {
     PyObject *stock;
-    int detour =
-        ouro_loop_detour(loop, kind->await.name, args, nargs, kwnames, &stock);
-    if (detour != 0) {
-        return detour < 0 ? NULL : stock;
+    if (ouro_loop_detour(loop, kind->await.name, args, nargs, kwnames,
+                         &stock)) {
+        return stock;
     }
     PyObject *a[4] = {NULL};
     if (ouro_parse(signature, args, nargs, kwnames, a) < 0) {
@@ -139,10 +138,8 @@ loop_sock_recv(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
         .names = {"sock", "n"},
     };
     PyObject *stock;
-    int detour =
-        ouro_loop_detour(loop, "sock_recv", args, nargs, kwnames, &stock);
-    if (detour != 0) {
-        return detour < 0 ? NULL : stock;
+    if (ouro_loop_detour(loop, "sock_recv", args, nargs, kwnames, &stock)) {
+        return stock;
     }
     PyObject *a[2];
     if (ouro_parse(&signature, args, nargs, kwnames, a) < 0) {
@@ -405,10 +402,8 @@ loop_sock_sendall(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
         .names = {"sock", "data"},
     };
     PyObject *stock;
-    int detour =
-        ouro_loop_detour(loop, "sock_sendall", args, nargs, kwnames, &stock);
-    if (detour != 0) {
-        return detour < 0 ? NULL : stock;
+    if (ouro_loop_detour(loop, "sock_sendall", args, nargs, kwnames, &stock)) {
+        return stock;
     }
     PyObject *a[2];
     if (ouro_parse(&signature, args, nargs, kwnames, a) < 0) {

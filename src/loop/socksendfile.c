@@ -401,10 +401,9 @@ loop_sock_sendfile_native(PyObject *loop, PyObject *const *args,
         .names = {"sock", "file", "offset", "count"},
     };
     PyObject *stock;
-    int detour = ouro_loop_detour(loop, "_sock_sendfile_native", args, nargs,
-                                  kwnames, &stock);
-    if (detour != 0) {
-        return detour < 0 ? NULL : stock;
+    if (ouro_loop_detour(loop, "_sock_sendfile_native", args, nargs, kwnames,
+                         &stock)) {
+        return stock;
     }
     return ouro_sendfile_helper(&signature, &native_kind, NATIVE_TOTAL, loop,
                                 args, nargs, kwnames);

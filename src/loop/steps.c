@@ -112,19 +112,19 @@ call_stock(LoopObject *self, const char *name, PyObject *const *args,
     return result;
 }
 
-int
+bool
 ouro_loop_detour(PyObject *op, const char *method, PyObject *const *args,
                  Py_ssize_t nargs, PyObject *kwnames, PyObject **ret)
 {
     LoopObject *self = (LoopObject *)op;
+    *ret = NULL;
     if (ouro_loop_plain(self)) {
-        return 0;
+        return false;
     }
     const detour *way = find_detour(method);
-    int result = way == NULL ? 0 : overrides(self, way);
-    if (result > 0) {
+    int overridden = way == NULL ? 0 : overrides(self, way);
+    if (overridden > 0) {
         *ret = call_stock(self, method, args, nargs, kwnames);
-        return *ret == NULL ? -1 : 1;
     }
-    return result;
+    return overridden != 0;
 }

@@ -11,9 +11,11 @@
  * ended by NULL. */
 int ouro_loop_by_method(LoopObject *self, PyObject *name, ...);
 
-/* The coroutine of asyncio's method in the place of ours, if one of the steps
- * that only asyncio's takes is somebody's: 1 with *ret; 0; -1. */
-int ouro_loop_detour(PyObject *loop, const char *method, PyObject *const *args,
-                     Py_ssize_t nargs, PyObject *kwnames, PyObject **ret);
+/* Whether asyncio's method is to run in the place of ours, because one of the
+ * steps that only asyncio's takes is somebody's: it has been called, and *ret
+ * is its coroutine, or NULL with an exception. */
+bool ouro_loop_detour(PyObject *loop, const char *method,
+                      PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *kwnames, PyObject **ret);
 
 #endif

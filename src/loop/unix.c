@@ -276,10 +276,9 @@ loop_create_unix_connection(PyObject *loop, PyObject *const *args,
                   "ssl_handshake_timeout", "ssl_shutdown_timeout"},
     };
     PyObject *stock;
-    int detour = ouro_loop_detour(loop, "create_unix_connection", args, nargs,
-                                  kwnames, &stock);
-    if (detour != 0) {
-        return detour < 0 ? NULL : stock;
+    if (ouro_loop_detour(loop, "create_unix_connection", args, nargs, kwnames,
+                         &stock)) {
+        return stock;
     }
     PyObject *a[CONNECT_ARGS];
     if (ouro_parse(&signature, args, nargs, kwnames, a) < 0) {

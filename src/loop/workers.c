@@ -87,47 +87,46 @@ workers_work(PyObject *op, PyObject *ignored)
     Py_RETURN_NONE;
 }
 
-/* threading.Thread(name='asyncio_N', target=self._work) */
-static PyObject *
-new_thread(WorkersObject *self)
+PyObject *
+ouro_thread_start(ouro_state *st, PyObject *keywords)
 {
-    PyObject *threading = PyImport_ImportModule("threading");
+    PyObject *threading =
+        keywords == NULL ? NULL : PyImport_ImportModule("threading");
     PyObject *type =
         threading == NULL ? NULL : PyObject_GetAttrString(threading, "Thread");
-    PyObject *work = type == NULL
-                         ? NULL
-                         : PyObject_GetAttrString((PyObject *)self, "_work");
-    PyObject *empty = work == NULL ? NULL : PyTuple_New(0);
-    PyObject *keywords =
-        empty == NULL
-            ? NULL
-            : Py_BuildValue("{sNsO}", "name",
-                            PyUnicode_FromFormat(
-                                "asyncio_%zd", PyList_GET_SIZE(self->threads)),
-                            "target", work);
+    PyObject *empty = type == NULL ? NULL : PyTuple_New(0);
     PyObject *thread =
-        keywords == NULL ? NULL : PyObject_Call(type, empty, keywords);
-    Py_XDECREF(keywords);
+        empty == NULL ? NULL : PyObject_Call(type, empty, keywords);
+    if (thread != NULL
+        && ouro_drop_result(PyObject_CallMethodNoArgs(thread, st->str.start))
+               < 0) {
+        Py_CLEAR(thread);
+    }
     Py_XDECREF(empty);
-    Py_XDECREF(work);
     Py_XDECREF(type);
     Py_XDECREF(threading);
+    Py_XDECREF(keywords);
     return thread;
 }
 
-/* Begin another thread. 0/-1. */
+/* Thread(name='asyncio_N', target=self._work), started. 0/-1. */
 static int
-start_thread(WorkersObject *self)
+add_thread(WorkersObject *self)
 {
-    PyObject *thread = new_thread(self);
-    if (thread == NULL) {
-        return -1;
-    }
-    int result = ouro_drop_result(PyObject_CallMethod(thread, "start", NULL));
-    if (result == 0) {
-        result = PyList_Append(self->threads, thread);
-    }
-    Py_DECREF(thread);
+    PyObject *work = PyObject_GetAttrString((PyObject *)self, "_work");
+    PyObject *name =
+        work == NULL ? NULL
+                     : PyUnicode_FromFormat("asyncio_%zd",
+                                            PyList_GET_SIZE(self->threads));
+    PyObject *thread =
+        name == NULL ? NULL
+                     : ouro_thread_start(ouro_state_of((PyObject *)self),
+                                         Py_BuildValue("{sOsO}", "name", name,
+                                                       "target", work));
+    int result = thread == NULL ? -1 : PyList_Append(self->threads, thread);
+    Py_XDECREF(thread);
+    Py_XDECREF(name);
+    Py_XDECREF(work);
     return result;
 }
 
@@ -148,7 +147,7 @@ provide_thread(WorkersObject *self)
         || PyList_GET_SIZE(self->threads) >= self->most) {
         return 0;
     }
-    return start_thread(self);
+    return add_thread(self);
 }
 
 PyObject *

@@ -9,6 +9,10 @@
 #include "base/ouro.h"
 #include "sys/inbox.h"
 
+/* threading.Thread(**keywords), started (owned); the keywords are stolen, and
+ * NULL, with an exception set, gives NULL. */
+PyObject *ouro_thread_start(ouro_state *st, PyObject *keywords);
+
 /* A new pool of threads, none of them started yet. */
 PyObject *ouro_workers_new(ouro_state *st);
 

@@ -351,10 +351,9 @@ loop_make_subprocess_transport(PyObject *loop, PyObject *const *args,
         .varkeywords = true,
     };
     PyObject *stock;
-    int detour = ouro_loop_detour(loop, "_make_subprocess_transport", args,
-                                  nargs, kwnames, &stock);
-    if (detour != 0) {
-        return detour < 0 ? NULL : stock;
+    if (ouro_loop_detour(loop, "_make_subprocess_transport", args, nargs,
+                         kwnames, &stock)) {
+        return stock;
     }
     PyObject *a[MAKE_COUNT] = {NULL};
     if (ouro_parse(&signature, args, nargs, kwnames, a) < 0) {

@@ -324,6 +324,25 @@ def test_what_a_child_is_given(options):
     assert same(program)
 
 
+async def start_child(world, *arguments, **options):
+    """In each of the four ways."""
+    for make in (
+        lambda: world.k.create_subprocess_exec(*arguments, **options),
+        lambda: world.k.create_subprocess_shell(*arguments, **options),
+        lambda: world.loop.subprocess_exec(
+            world.k.SubprocessProtocol, *arguments, **options),
+        lambda: world.loop.subprocess_shell(
+            world.k.SubprocessProtocol, *arguments, **options),
+    ):
+        made = await attempt(world, make)
+        if isinstance(made, tuple):
+            await made[0]._wait()
+            world.note(made[0].get_returncode())
+            made[0].close()
+        elif made is not None:
+            world.note(await made.wait())
+
+
 @pytest.mark.parametrize("options", [
     {"universal_newlines": True}, {"shell": True}, {"bufsize": 1},
     {"text": True}, {"encoding": "utf-8"}, {"errors": "strict"},
@@ -337,20 +356,7 @@ def test_what_a_child_is_given(options):
 def test_options_that_are_refused(options):
     def program(world):
         async def main():
-            for make in (
-                lambda: world.k.create_subprocess_exec("true", **options),
-                lambda: world.k.create_subprocess_shell("true", **options),
-                lambda: world.loop.subprocess_exec(
-                    world.k.SubprocessProtocol, "true", **options),
-                lambda: world.loop.subprocess_shell(
-                    world.k.SubprocessProtocol, "true", **options),
-            ):
-                made = await attempt(world, make)
-                if isinstance(made, tuple):
-                    await made[0]._wait()
-                    made[0].close()
-                elif made is not None:
-                    world.note(await made.wait())
+            await start_child(world, "true", **options)
 
         run(world, main)
 
@@ -363,21 +369,7 @@ def test_options_that_are_refused(options):
 def test_programs(arguments):
     def program(world):
         async def main():
-            for make in (
-                lambda: world.k.create_subprocess_exec(*arguments),
-                lambda: world.k.create_subprocess_shell(*arguments),
-                lambda: world.loop.subprocess_exec(
-                    world.k.SubprocessProtocol, *arguments),
-                lambda: world.loop.subprocess_shell(
-                    world.k.SubprocessProtocol, *arguments),
-            ):
-                made = await attempt(world, make)
-                if isinstance(made, tuple):
-                    await made[0]._wait()
-                    world.note(made[0].get_returncode())
-                    made[0].close()
-                elif made is not None:
-                    world.note(await made.wait())
+            await start_child(world, *arguments)
 
         run(world, main)
 

@@ -37,18 +37,21 @@ def test_replacing_and_removing(same):
     same(program)
 
 
+class Odd:
+    """Has whatever one likes for a descriptor."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def fileno(self):
+        return self.value
+
+    def __repr__(self):
+        return "<Odd>"
+
+
 def test_bad_descriptors(same):
     def program(loop, trace):
-        class Odd:
-            def __init__(self, value):
-                self.value = value
-
-            def fileno(self):
-                return self.value
-
-            def __repr__(self):
-                return "<Odd>"
-
         with tempfile.TemporaryFile() as file:
             for bad in ("x", None, 3.5, -1, -2 ** 70, 10 ** 6, object, file,
                         Odd("3"), Odd(None), Odd(-1), Odd([]), Odd(-5),
@@ -65,13 +68,6 @@ def test_bad_descriptors(same):
 
 def test_numbers_too_large(same):
     def program(loop, trace):
-        class Odd:
-            def __init__(self, value):
-                self.value = value
-
-            def fileno(self):
-                return self.value
-
         for number in (2 ** 31, 2 ** 32 + 1, 2 ** 70):
             for bad in (number, Odd(number)):
                 trace.errors(lambda: loop.add_reader(bad, print),
