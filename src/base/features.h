@@ -88,6 +88,8 @@ typedef struct ouro_loop_features {
     bool connect_times_out;       /* create_connection(), with no exceptions */
     bool write_names_types;       /* the error of a stream transport's write()
                                      with something else */
+    bool last_sent_is_lost;       /* a transport that has sent all and closes
+                                     takes no more in connection_lost() */
     bool reuses_inet_ports_alone; /* create_server(reuse_port=True) */
     bool transport_context;       /* transports keep one for all calls */
     bool sendfile_always_seeks;   /* whatever the offset and the outcome */

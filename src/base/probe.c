@@ -53,16 +53,73 @@ mentions(PyObject *code, PyObject *word)
            || inner_mentions(code, word);
 }
 
-bool
-ouro_probe(const char *module, const char *path, const char *word)
+/* The code of a function: a new reference, or NULL with an exception. */
+static PyObject *
+find_code(const char *module, const char *path)
 {
     PyObject *function = find(module, path);
     PyObject *code =
         function == NULL ? NULL : PyObject_GetAttrString(function, "__code__");
+    Py_XDECREF(function);
+    return code;
+}
+
+bool
+ouro_probe(const char *module, const char *path, const char *word)
+{
+    PyObject *code = find_code(module, path);
     PyObject *text = code == NULL ? NULL : PyUnicode_FromString(word);
     bool found = text != NULL && mentions(code, text);
-    Py_XDECREF(function);
     Py_XDECREF(code);
+    Py_XDECREF(text);
+    PyErr_Clear();
+    return found;
+}
+
+/* The number of an instruction; -1 and an exception. */
+static int
+find_opcode(const char *name)
+{
+    PyObject *table = PyImport_ImportModule("opcode");
+    PyObject *map =
+        table == NULL ? NULL : PyObject_GetAttrString(table, "opmap");
+    PyObject *number = map == NULL ? NULL : PyMapping_GetItemString(map, name);
+    int opcode = number == NULL ? -1 : (int)PyLong_AsLong(number);
+    Py_XDECREF(table);
+    Py_XDECREF(map);
+    Py_XDECREF(number);
+    return opcode;
+}
+
+/* Instructions are two bytes; the second of STORE_ATTR is a place in
+ * co_names.  (What follows some of them only looks like instructions.) */
+static bool
+stores(PyObject *code, int opcode, Py_ssize_t place)
+{
+    PyObject *bytes = PyObject_GetAttrString(code, "co_code");
+    bool found = false;
+    Py_ssize_t size = bytes == NULL ? 0 : PyBytes_GET_SIZE(bytes);
+    for (Py_ssize_t i = 0; i + 1 < size; i += 2) {
+        const unsigned char *at =
+            (const unsigned char *)PyBytes_AS_STRING(bytes) + i;
+        found = found || (at[0] == opcode && at[1] == place);
+    }
+    Py_XDECREF(bytes);
+    return found;
+}
+
+bool
+ouro_probe_sets(const char *module, const char *path, const char *name)
+{
+    PyObject *code = find_code(module, path);
+    PyObject *names =
+        code == NULL ? NULL : PyObject_GetAttrString(code, "co_names");
+    PyObject *text = names == NULL ? NULL : PyUnicode_FromString(name);
+    Py_ssize_t place = text == NULL ? -1 : PySequence_Index(names, text);
+    int opcode = place < 0 ? -1 : find_opcode("STORE_ATTR");
+    bool found = opcode >= 0 && stores(code, opcode, place);
+    Py_XDECREF(code);
+    Py_XDECREF(names);
     Py_XDECREF(text);
     PyErr_Clear();
     return found;

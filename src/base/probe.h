@@ -16,6 +16,9 @@
  * there is no such function; never fails. */
 bool ouro_probe(const char *module, const char *path, const char *word);
 
+/* Whether it sets an attribute of this name, which it may mention anyway. */
+bool ouro_probe_sets(const char *module, const char *path, const char *name);
+
 /* Whether there is such an object at all. */
 bool ouro_probe_exists(const char *module, const char *path);
 

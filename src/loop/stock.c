@@ -51,6 +51,9 @@ find_connection_features(ouro_loop_features *has, int minor)
     has->closes_refused_sock = minor >= 14;
     has->connect_times_out = base_loop("create_connection", "TimeoutError");
     has->write_names_types = minor >= 14;
+    has->last_sent_is_lost =
+        ouro_probe_sets("asyncio.selector_events",
+                        "_SelectorSocketTransport._write_send", "_conn_lost");
     has->reuses_inet_ports_alone = base_loop("create_server", "AF_INET");
     has->transport_context = ouro_probe(
         "asyncio.selector_events", "_SelectorTransport.__init__", "context");

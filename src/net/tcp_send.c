@@ -124,6 +124,12 @@ tcp_all_sent(ouro_state *st, TcpObject *self)
         return -1;
     }
     if (base->closing) {
+        if (st->has.loop.last_sent_is_lost) {
+            if (base->conn_lost) {
+                return 0; /* aborted by who was waiting: it is on its way */
+            }
+            base->conn_lost++;
+        }
         return ouro_transport_call_lost(st, base, NULL);
     }
     if (self->eof) {

@@ -77,7 +77,8 @@ def test_who_waits_for_all_to_be_sent(end):
 def tls_transport(protocol):
     """Of an SSLProtocol that it alone refers to."""
     tls = ouro._ouro.SSLProtocol(ouro.new_event_loop(), protocol,
-                                 client_context(), None)
+                                 client_context(), None,
+                                 server_hostname="localhost")
     return tls._get_app_transport()
 
 

@@ -522,7 +522,9 @@ def test_written_before_an_abrupt_end(family, event, end):
 
 @each_family
 def test_written_in_connection_lost(family):
-    """As long as bytes were waiting when close() was called, it arrives."""
+    """As long as bytes were waiting when close() was called, it arrives;
+    from some release of 3.14 on, it never does.
+    """
     async def scenario(loop, log):
         ours, theirs = socket_pair(family)
         protocol = Recorder(log, lost=say)
@@ -532,7 +534,11 @@ def test_written_in_connection_lost(family):
         transport.close()
         log.append((await receive(loop, theirs, 10_000_100))[-10:])
         theirs.close()
-    assert b"last words" in same(scenario)
+    log = same(scenario)
+    if sys.version_info < (3, 13):
+        assert b"last words" in log
+    if sys.version_info >= (3, 15):
+        assert b"last words" not in log
 
 
 def test_written_by_another_thread():
