@@ -1,8 +1,7 @@
 /* asyncmethod.c - async methods and functions written in C.
  *
- * One descriptor type serves them all.  It is called by vectorcall and binds
- * like a function (as an unbound method it costs what a method descriptor
- * costs), and has a function's attributes.
+ * One descriptor type serves them all, a function to Python (function.c).  As
+ * an unbound method it costs what a method descriptor costs.
  *
  * asyncio and inspect know a coroutine function by its code object, and so do
  * mock and frameworks.  A model, an empty `async def` with the same
@@ -13,25 +12,17 @@
  */
 #include "base/asyncbound.h"
 #include "base/await.h"
+#include "base/function.h"
 
 #include <string.h>
 
 typedef struct AsyncMethodObject {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
+    FunctionObject function;
     PyCFunctionFastWithKeywords call;
     const char *signature; /* "(...)", up to SIGNATURE_END; or NULL */
     PyObject *self;        /* of functions: the module; of methods NULL */
     PyTypeObject *owner;   /* of methods: the type */
-    PyObject *name;
-    PyObject *qualname;
-    PyObject *doc;
-    PyObject *module;
-    PyObject *model; /* the Python function, or NULL */
-    PyObject *dict;
-    PyObject *weakrefs;
-    ouro_state *st;
-    bool once; /* bound to be called once: __aenter__, __aexit__ */
+    bool once;             /* bound to be called once: __aenter__, __aexit__ */
 } AsyncMethodObject;
 
 static const char SIGNATURE_END[] = "\n--\n\n";
@@ -51,12 +42,12 @@ refuse_self(AsyncMethodObject *method, PyObject *const *args, Py_ssize_t nargs)
         return PyErr_Format(
             PyExc_TypeError,
             "%U() missing 1 required positional argument: 'self'",
-            method->qualname);
+            method->function.qualname);
     }
     return PyErr_Format(PyExc_TypeError,
                         "descriptor '%U' for '%.100s' objects doesn't apply "
                         "to a '%.100s' object",
-                        method->name, method->owner->tp_name,
+                        method->function.name, method->owner->tp_name,
                         Py_TYPE(args[0])->tp_name);
 }
 
@@ -84,14 +75,13 @@ function_vectorcall(PyObject *callable, PyObject *const *args, size_t nargsf,
 static PyObject *
 asyncmethod_descr_get(PyObject *object, PyObject *instance, PyObject *type)
 {
-    if (instance == NULL || instance == Py_None) {
-        return Py_NewRef(object);
-    }
     AsyncMethodObject *method = as_method(object);
-    if (method->once && PyObject_TypeCheck(instance, method->owner)) {
-        return ouro_asyncbound_new(method->st, object, method->call, instance);
+    if (method->once && instance != NULL
+        && PyObject_TypeCheck(instance, method->owner)) {
+        return ouro_asyncbound_new(method->function.st, object, method->call,
+                                   instance);
     }
-    return PyMethod_New(object, instance);
+    return ouro_function_bind(object, instance, type);
 }
 
 /* --- the model ----------------------------------------------------------- */
@@ -128,16 +118,16 @@ model_source(AsyncMethodObject *self)
     PyObject *source =
         PyUnicode_FromFormat("import asyncio.events, socket, types, typing\n"
                              "async def %U(%s%U: pass\n",
-                             self->name, self_parameter, parameters);
+                             self->function.name, self_parameter, parameters);
     Py_DECREF(parameters);
     return source;
 }
 
 static PyObject *
-make_model(AsyncMethodObject *self)
+make_model(FunctionObject *self)
 {
     PyObject *model = NULL, *code = NULL, *result = NULL;
-    PyObject *source = model_source(self);
+    PyObject *source = model_source((AsyncMethodObject *)self);
     PyObject *globals = PyDict_New();
     const char *text = source == NULL ? NULL : PyUnicode_AsUTF8(source);
     if (text == NULL || globals == NULL) {
@@ -157,63 +147,7 @@ done:
     return model;
 }
 
-/* One attribute of the model; closure is its name. */
-static PyObject *
-asyncmethod_get_model_attribute(PyObject *object, void *closure)
-{
-    AsyncMethodObject *self = as_method(object);
-    if (self->signature == NULL) {
-        return PyErr_Format(PyExc_AttributeError, "%s", (char *)closure);
-    }
-    if (self->model == NULL) {
-        PyObject *model = make_model(self);
-        if (model == NULL) {
-            return NULL;
-        }
-        Py_XSETREF(self->model, model);
-    }
-    return PyObject_GetAttrString(self->model, closure);
-}
-
 /* --- attributes ---------------------------------------------------------- */
-
-static int
-set_string(PyObject **slot, const char *attribute, PyObject *value)
-{
-    if (value == NULL || !PyUnicode_Check(value)) {
-        PyErr_Format(PyExc_TypeError, "%s must be set to a string object",
-                     attribute);
-        return -1;
-    }
-    Py_XSETREF(*slot, Py_NewRef(value));
-    return 0;
-}
-
-static PyObject *
-asyncmethod_get_name(PyObject *object, void *Py_UNUSED(closure))
-{
-    return Py_NewRef(as_method(object)->name);
-}
-
-static int
-asyncmethod_set_name(PyObject *object, PyObject *value,
-                     void *Py_UNUSED(closure))
-{
-    return set_string(&as_method(object)->name, "__name__", value);
-}
-
-static PyObject *
-asyncmethod_get_qualname(PyObject *object, void *Py_UNUSED(closure))
-{
-    return Py_NewRef(as_method(object)->qualname);
-}
-
-static int
-asyncmethod_set_qualname(PyObject *object, PyObject *value,
-                         void *Py_UNUSED(closure))
-{
-    return set_string(&as_method(object)->qualname, "__qualname__", value);
-}
 
 /* Where the object is that iscoroutinefunction() of asyncio, and that of
  * inspect, compares with. */
@@ -245,113 +179,40 @@ asyncmethod_get_mark(PyObject *object, void *closure)
     return mark;
 }
 
-static PyObject *
-asyncmethod_repr(PyObject *object)
-{
-    return PyUnicode_FromFormat("<function %U at %p>",
-                                as_method(object)->qualname, object);
-}
-
-/* Pickled and copied as functions are: by name. */
-static PyObject *
-asyncmethod_reduce(PyObject *object, PyObject *Py_UNUSED(none))
-{
-    return Py_NewRef(as_method(object)->qualname);
-}
-
-static PyMethodDef asyncmethod_methods[] = {
-    {"__reduce__", asyncmethod_reduce, METH_NOARGS, NULL},
-    {NULL},
-};
-
-#define MODEL(name)                                                           \
-    {                                                                         \
-        name, asyncmethod_get_model_attribute, NULL, NULL, name               \
-    }
-
 static PyGetSetDef asyncmethod_getset[] = {
-    {"__name__", asyncmethod_get_name, asyncmethod_set_name},
-    {"__qualname__", asyncmethod_get_qualname, asyncmethod_set_qualname},
-    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict},
     {"_is_coroutine", asyncmethod_get_mark, NULL, NULL, (void *)&asyncio_mark},
     {"_is_coroutine_marker", asyncmethod_get_mark, NULL, NULL,
      (void *)&inspect_mark},
-    MODEL("__code__"),
-    MODEL("__defaults__"),
-    MODEL("__kwdefaults__"),
-    MODEL("__annotations__"),
     {NULL},
 };
 
-#define OFFSET(member) offsetof(AsyncMethodObject, member)
-
-static PyMemberDef asyncmethod_members[] = {
-    {"__doc__", T_OBJECT, OFFSET(doc), 0},
-    {"__module__", T_OBJECT, OFFSET(module), 0},
-    {"__vectorcalloffset__", T_PYSSIZET, OFFSET(vectorcall), READONLY},
-    {"__dictoffset__", T_PYSSIZET, OFFSET(dict), READONLY},
-    {"__weaklistoffset__", T_PYSSIZET, OFFSET(weakrefs), READONLY},
-    {NULL},
-};
-
-/* --- life -------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------- */
 
 static int
 asyncmethod_traverse(PyObject *object, visitproc visit, void *arg)
 {
-    AsyncMethodObject *self = as_method(object);
-    Py_VISIT(Py_TYPE(object));
-    Py_VISIT(self->self);
-    Py_VISIT(self->owner);
-    Py_VISIT(self->name);
-    Py_VISIT(self->qualname);
-    Py_VISIT(self->doc);
-    Py_VISIT(self->module);
-    Py_VISIT(self->model);
-    Py_VISIT(self->dict);
-    return 0;
+    Py_VISIT(as_method(object)->self);
+    Py_VISIT(as_method(object)->owner);
+    return ouro_function_traverse(object, visit, arg);
 }
 
-/* What a call uses stays, as long as somebody can call. */
-static int
-asyncmethod_clear(PyObject *object)
-{
-    AsyncMethodObject *self = as_method(object);
-    Py_CLEAR(self->doc);
-    Py_CLEAR(self->module);
-    Py_CLEAR(self->model);
-    Py_CLEAR(self->dict);
-    return 0;
-}
-
+/* (tp_clear is the base's: what a call uses stays while somebody can call.) */
 static void
 asyncmethod_dealloc(PyObject *object)
 {
-    AsyncMethodObject *self = as_method(object);
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
-    if (self->weakrefs != NULL) {
-        PyObject_ClearWeakRefs(object);
-    }
-    asyncmethod_clear(object);
-    Py_CLEAR(self->self);
-    Py_CLEAR(self->owner);
-    Py_CLEAR(self->name);
-    Py_CLEAR(self->qualname);
-    type->tp_free(object);
-    Py_DECREF(type);
+    Py_CLEAR(as_method(object)->self);
+    Py_CLEAR(as_method(object)->owner);
+    ouro_function_dealloc(object);
 }
 
 static PyType_Slot asyncmethod_slots[] = {
     {Py_tp_traverse, asyncmethod_traverse},
-    {Py_tp_clear, asyncmethod_clear},
+    {Py_tp_clear, ouro_function_clear},
     {Py_tp_dealloc, asyncmethod_dealloc},
-    {Py_tp_repr, asyncmethod_repr},
-    {Py_tp_call, PyVectorcall_Call},
     {Py_tp_descr_get, asyncmethod_descr_get},
-    {Py_tp_methods, asyncmethod_methods},
     {Py_tp_getset, asyncmethod_getset},
-    {Py_tp_members, asyncmethod_members},
+    {Py_tp_members, ouro_function_members},
     {0, NULL},
 };
 
@@ -371,13 +232,14 @@ set_doc(AsyncMethodObject *self, const char *doc)
     const char *end = doc == NULL ? NULL : strstr(doc, SIGNATURE_END);
     if (end != NULL) {
         self->signature = strchr(doc, '(');
+        self->function.make_model = make_model;
         doc = end + strlen(SIGNATURE_END);
     }
     if (doc == NULL || *doc == '\0') {
         return 0;
     }
-    self->doc = PyUnicode_FromString(doc);
-    return self->doc == NULL ? -1 : 0;
+    self->function.doc = PyUnicode_FromString(doc);
+    return self->function.doc == NULL ? -1 : 0;
 }
 
 /* Without what is different for methods and functions. */
@@ -390,9 +252,9 @@ asyncmethod_new(ouro_state *st, const ouro_async_def *def)
         return NULL;
     }
     self->call = def->call;
-    self->st = st;
-    self->name = PyUnicode_InternFromString(def->name);
-    if (self->name == NULL || set_doc(self, def->doc) < 0) {
+    self->function.st = st;
+    self->function.name = PyUnicode_InternFromString(def->name);
+    if (self->function.name == NULL || set_doc(self, def->doc) < 0) {
         Py_DECREF(self);
         return NULL;
     }
@@ -408,17 +270,18 @@ add_method(ouro_state *st, PyTypeObject *type, const ouro_async_def *def)
     }
     int error = -1;
     PyObject *qualname = PyType_GetQualName(type);
-    method->vectorcall = method_vectorcall;
+    method->function.vectorcall = method_vectorcall;
     method->once = strncmp(def->name, "__a", 3) == 0;
     method->owner = (PyTypeObject *)Py_NewRef((PyObject *)type);
-    method->module = PyObject_GetAttrString((PyObject *)type, "__module__");
-    if (qualname != NULL && method->module != NULL) {
-        method->qualname =
-            PyUnicode_FromFormat("%U.%U", qualname, method->name);
+    method->function.module =
+        PyObject_GetAttrString((PyObject *)type, "__module__");
+    if (qualname != NULL && method->function.module != NULL) {
+        method->function.qualname =
+            PyUnicode_FromFormat("%U.%U", qualname, method->function.name);
     }
-    if (method->qualname != NULL) {
-        error =
-            PyDict_SetItem(type->tp_dict, method->name, (PyObject *)method);
+    if (method->function.qualname != NULL) {
+        error = PyDict_SetItem(type->tp_dict, method->function.name,
+                               (PyObject *)method);
     }
     Py_XDECREF(qualname);
     Py_DECREF(method);
@@ -445,11 +308,11 @@ add_function(ouro_state *st, PyObject *module, const ouro_async_def *def)
         return -1;
     }
     int error = -1;
-    function->vectorcall = function_vectorcall;
+    function->function.vectorcall = function_vectorcall;
     function->self = Py_NewRef(module);
-    function->qualname = Py_NewRef(function->name);
-    function->module = PyModule_GetNameObject(module);
-    if (function->module != NULL) {
+    function->function.qualname = Py_NewRef(function->function.name);
+    function->function.module = PyModule_GetNameObject(module);
+    if (function->function.module != NULL) {
         error = PyModule_AddObjectRef(module, def->name, (PyObject *)function);
     }
     Py_DECREF(function);
@@ -470,7 +333,8 @@ ouro_add_async_functions(ouro_state *st, PyObject *module,
 int
 ouro_asyncmethod_setup(PyObject *module, ouro_state *st)
 {
-    if (ouro_add_type(module, &asyncmethod_spec, NULL, false,
+    if (ouro_add_type(module, &asyncmethod_spec,
+                      (PyObject *)st->types.Function, false,
                       &st->types.AsyncMethod)
         < 0) {
         return -1;

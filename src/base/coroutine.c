@@ -3,6 +3,7 @@
  * await.c, their attributes are in coroutine_attrs.c.
  */
 #include "base/awaitdrive.h"
+#include "base/function.h"
 
 enum { FREE_AWAITS_MAX = 256 };
 
@@ -430,7 +431,8 @@ ouro_await_setup(PyObject *module, ouro_state *st)
         || hide_attributes(st, st->types.Await) < 0
         || hide_attributes(st, st->types.SmallAwait) < 0
         || ouro_await_wrapper_setup(module, st) < 0
-        || ouro_await_end_setup(module, st) < 0) {
+        || ouro_await_end_setup(module, st) < 0
+        || ouro_function_setup(module, st) < 0) {
         return -1;
     }
     return ouro_asyncmethod_setup(module, st);

@@ -6,6 +6,7 @@
  * (awaitframe.c).
  */
 #include "base/awaitdrive.h"
+#include "base/function.h"
 
 /* ---- extras ------------------------------------------------------------- */
 
@@ -114,12 +115,9 @@ get_name(PyObject *object, const char *attribute, const char *name)
 static int
 set_name(PyObject *object, const char *attribute, PyObject *value)
 {
-    if (value == NULL || !PyUnicode_Check(value)) {
-        PyErr_Format(PyExc_TypeError, "%s must be set to a string object",
-                     attribute);
-        return -1;
-    }
-    return set_extra(ouro_as_await(object), attribute, value);
+    return ouro_check_name(attribute, value) < 0
+               ? -1
+               : set_extra(ouro_as_await(object), attribute, value);
 }
 
 static PyObject *

@@ -28,6 +28,7 @@ typedef struct ouro_types {
     PyTypeObject *SmallAwait;
     PyTypeObject *AwaitWrapper;
     PyTypeObject *AwaitEnd; /* 3.12+, else NULL */
+    PyTypeObject *Function;
     PyTypeObject *AsyncMethod;
     PyTypeObject *AsyncBound;
     /* task */

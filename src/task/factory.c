@@ -7,18 +7,17 @@
  * what else is the same for all of them.
  */
 #include "base/args.h"
+#include "base/function.h"
 #include "base/rooms.h"
 #include "task/task.h"
 
 typedef struct FactoryObject {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
+    FunctionObject function;
     PyObject *constructor;
     PyObject *closure; /* a tuple with the constructor's cell; or NULL */
-    PyObject *dict;
-    PyObject *weakrefs;
-    ouro_state *st;
 } FactoryObject;
+
+#define FACTORY_QUALNAME "create_eager_task_factory.<locals>.factory"
 
 static FactoryObject *
 as_factory(PyObject *object)
@@ -30,14 +29,14 @@ as_factory(PyObject *object)
 
 /* factory(loop, coro, *, ...) by version. */
 static const ouro_signature factory_3_12 = {
-    .qualname = "create_eager_task_factory.<locals>.factory",
+    .qualname = FACTORY_QUALNAME,
     .positional = 2,
     .required = 2,
     .names = {"loop", "coro", "name", "context", NULL},
 };
 
 static const ouro_signature factory_kwargs = {
-    .qualname = "create_eager_task_factory.<locals>.factory",
+    .qualname = FACTORY_QUALNAME,
     .positional = 2,
     .required = 2,
     .names = {"loop", "coro", "name", "context", NULL},
@@ -45,7 +44,7 @@ static const ouro_signature factory_kwargs = {
 };
 
 static const ouro_signature factory_3_14 = {
-    .qualname = "create_eager_task_factory.<locals>.factory",
+    .qualname = FACTORY_QUALNAME,
     .positional = 2,
     .required = 2,
     .names = {"loop", "coro", "eager_start", NULL},
@@ -113,7 +112,7 @@ static PyObject *
 factory_vectorcall(PyObject *callable, PyObject *const *args, size_t nargsf,
                    PyObject *kwnames)
 {
-    ouro_state *st = as_factory(callable)->st;
+    ouro_state *st = as_factory(callable)->function.st;
     Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
     PyObject *given[4];
     if (ouro_parse(factory_signature(st), args, nargs, kwnames, given) < 0) {
@@ -134,27 +133,7 @@ factory_vectorcall(PyObject *callable, PyObject *const *args, size_t nargsf,
     return task;
 }
 
-static PyObject *
-factory_descr_get(PyObject *object, PyObject *instance,
-                  PyObject *Py_UNUSED(type))
-{
-    return instance == NULL || instance == Py_None
-               ? Py_NewRef(object)
-               : PyMethod_New(object, instance);
-}
-
 /* --- attributes ---------------------------------------------------------- */
-
-static PyObject *
-factory_get_stock(PyObject *object, void *name)
-{
-    PyObject *stock = as_factory(object)->st->stock.eager_task_factory;
-    if (stock == NULL) {
-        PyErr_SetString(PyExc_AttributeError, name);
-        return NULL;
-    }
-    return PyObject_GetAttrString(stock, name);
-}
 
 static PyObject *
 factory_get_closure(PyObject *object, void *Py_UNUSED(closure))
@@ -171,52 +150,11 @@ factory_get_closure(PyObject *object, void *Py_UNUSED(closure))
     return Py_XNewRef(self->closure);
 }
 
-static PyObject *
-factory_repr(PyObject *object)
-{
-    return PyUnicode_FromFormat("<function %s at %p>", factory_3_12.qualname,
-                                object);
-}
-
-/* Copied as functions are: it is its own copy. */
-static PyObject *
-factory_reduce(PyObject *Py_UNUSED(object), PyObject *Py_UNUSED(none))
-{
-    return PyUnicode_FromString(factory_3_12.qualname);
-}
-
-static PyMethodDef factory_methods[] = {
-    {"__reduce__", factory_reduce, METH_NOARGS, NULL},
-    {NULL},
-};
-
-#define STOCK(name)                                                           \
-    {                                                                         \
-        name, factory_get_stock, NULL, NULL, name                             \
-    }
-
 static PyGetSetDef factory_getset[] = {
-    STOCK("__name__"),
-    STOCK("__qualname__"),
-    STOCK("__module__"),
-    STOCK("__code__"),
-    STOCK("__defaults__"),
-    STOCK("__kwdefaults__"),
-    STOCK("__annotations__"),
-    STOCK("__globals__"),
-    STOCK("__builtins__"),
-    STOCK("__type_params__"),
+    OURO_FUNCTION_LENT("__globals__"),
+    OURO_FUNCTION_LENT("__builtins__"),
+    OURO_FUNCTION_LENT("__type_params__"),
     {"__closure__", factory_get_closure, NULL, NULL, NULL},
-    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
-    {NULL},
-};
-
-#define OFFSET(member) offsetof(FactoryObject, member)
-
-static PyMemberDef factory_members[] = {
-    {"__vectorcalloffset__", T_PYSSIZET, OFFSET(vectorcall), READONLY, NULL},
-    {"__dictoffset__", T_PYSSIZET, OFFSET(dict), READONLY, NULL},
-    {"__weaklistoffset__", T_PYSSIZET, OFFSET(weakrefs), READONLY, NULL},
     {NULL},
 };
 
@@ -227,10 +165,20 @@ factory_new(ouro_state *st, PyObject *constructor)
 {
     PyTypeObject *type = st->types.EagerFactory;
     FactoryObject *self = as_factory(type->tp_alloc(type, 0));
-    if (self != NULL) {
-        self->st = st;
-        self->vectorcall = factory_vectorcall;
-        self->constructor = Py_NewRef(constructor);
+    if (self == NULL) {
+        return NULL;
+    }
+    FunctionObject *function = &self->function;
+    function->st = st;
+    function->vectorcall = factory_vectorcall;
+    function->model = Py_XNewRef(st->stock.eager_task_factory);
+    function->name = PyUnicode_FromString("factory");
+    function->qualname = PyUnicode_FromString(FACTORY_QUALNAME);
+    function->module = PyUnicode_FromString("asyncio.tasks");
+    self->constructor = Py_NewRef(constructor);
+    if (function->name == NULL || function->qualname == NULL
+        || function->module == NULL) {
+        Py_CLEAR(self);
     }
     return (PyObject *)self;
 }
@@ -238,11 +186,9 @@ factory_new(ouro_state *st, PyObject *constructor)
 static int
 factory_traverse(PyObject *object, visitproc visit, void *arg)
 {
-    Py_VISIT(Py_TYPE(object));
     Py_VISIT(as_factory(object)->constructor);
     Py_VISIT(as_factory(object)->closure);
-    Py_VISIT(as_factory(object)->dict);
-    return 0;
+    return ouro_function_traverse(object, visit, arg);
 }
 
 static int
@@ -250,30 +196,22 @@ factory_clear(PyObject *object)
 {
     Py_XSETREF(as_factory(object)->constructor, Py_NewRef(Py_None));
     Py_CLEAR(as_factory(object)->closure);
-    Py_CLEAR(as_factory(object)->dict);
-    return 0;
+    return ouro_function_clear(object);
 }
 
 static void
 factory_dealloc(PyObject *object)
 {
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
-    if (as_factory(object)->weakrefs != NULL) {
-        PyObject_ClearWeakRefs(object);
-    }
-    factory_clear(object);
     Py_CLEAR(as_factory(object)->constructor);
-    type->tp_free(object);
-    Py_DECREF(type);
+    Py_CLEAR(as_factory(object)->closure);
+    ouro_function_dealloc(object);
 }
 
 static PyType_Slot factory_slots[] = {
-    {Py_tp_traverse, factory_traverse}, {Py_tp_clear, factory_clear},
-    {Py_tp_dealloc, factory_dealloc},   {Py_tp_repr, factory_repr},
-    {Py_tp_call, PyVectorcall_Call},    {Py_tp_descr_get, factory_descr_get},
-    {Py_tp_methods, factory_methods},   {Py_tp_getset, factory_getset},
-    {Py_tp_members, factory_members},   {0, NULL},
+    {Py_tp_traverse, factory_traverse},     {Py_tp_clear, factory_clear},
+    {Py_tp_dealloc, factory_dealloc},       {Py_tp_getset, factory_getset},
+    {Py_tp_members, ouro_function_members}, {0, NULL},
 };
 
 static PyType_Spec factory_spec = {
@@ -337,8 +275,8 @@ ouro_factory_setup(PyObject *module, ouro_state *st)
     if (!st->has.eager_tasks) {
         return 0;
     }
-    if (ouro_add_type(module, &factory_spec, NULL, false,
-                      &st->types.EagerFactory)
+    if (ouro_add_type(module, &factory_spec, (PyObject *)st->types.Function,
+                      false, &st->types.EagerFactory)
         < 0) {
         return -1;
     }
