@@ -135,8 +135,12 @@ typedef struct ouro_imports {
     PyObject *base_tasks;
     PyObject *format_helpers;
     PyObject *logger; /* asyncio.log.logger */
+    PyObject *locks;
     PyObject *trsock;
-    PyObject *constants;               /* asyncio.constants */
+    PyObject *transports;
+    PyObject *unix_events;
+    PyObject *staggered;
+    PyObject *constants;
     PyObject *BufferedProtocol;        /* asyncio.protocols.BufferedProtocol */
     PyObject *Transport;               /* asyncio.transports.Transport */
     PyObject *stock_DatagramTransport; /* what create_datagram_endpoint() of
@@ -182,7 +186,9 @@ typedef struct ouro_imports {
     PyObject *get_event_loop_policy;
     PyObject *policy_new_event_loop;
     PyObject *policy_set_event_loop;
-    /* the standard library */
+    /* the standard library: modules, and what is taken from some */
+    PyObject *os;
+    PyObject *threading;
     PyObject *WeakSet;
     PyObject *WeakValueDictionary;
     PyObject *heappush;

@@ -175,10 +175,8 @@ make_weak_values(LoopObject *self)
 static PyObject *
 make_watcher(LoopObject *self)
 {
-    PyObject *events = PyImport_ImportModule("asyncio.unix_events");
-    PyObject *able = events == NULL
-                         ? NULL
-                         : PyObject_CallMethod(events, "can_use_pidfd", NULL);
+    PyObject *events = self->core.st->stock.unix_events;
+    PyObject *able = PyObject_CallMethod(events, "can_use_pidfd", NULL);
     int pidfd = able == NULL ? -1 : PyObject_IsTrue(able);
     PyObject *watcher =
         pidfd < 0
@@ -187,7 +185,6 @@ make_watcher(LoopObject *self)
                 events, pidfd ? "_PidfdChildWatcher" : "_ThreadedChildWatcher",
                 NULL);
     Py_XDECREF(able);
-    Py_XDECREF(events);
     return watcher;
 }
 

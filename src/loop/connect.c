@@ -39,12 +39,10 @@ ouro_check_ssl_timeouts(bool ssl, PyObject *handshake, PyObject *shutdown)
 int
 ouro_check_ssl_socket(ouro_state *st, PyObject *sock)
 {
-    /* Without the ssl module loaded there is no SSLSocket. */
-    PyObject *ssl = PyDict_GetItemString(PyImport_GetModuleDict(), "ssl");
-    if (ssl == NULL) {
+    if (st->stock.ssl == NULL) {
         return 0;
     }
-    PyObject *type = PyObject_GetAttr(ssl, st->str.SSLSocket);
+    PyObject *type = PyObject_GetAttr(st->stock.ssl, st->str.SSLSocket);
     if (type == NULL) {
         PyErr_Clear();
         return 0;

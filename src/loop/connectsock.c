@@ -361,14 +361,11 @@ flatten(PyObject *lists)
 }
 
 static void
-raise_group(PyObject *exceptions)
+raise_group(ouro_state *st, PyObject *exceptions)
 {
-    PyObject *builtins = PyEval_GetBuiltins(); /* borrowed */
-    PyObject *type = PyDict_GetItemString(builtins, "ExceptionGroup");
     PyObject *group =
-        type == NULL ? NULL
-                     : PyObject_CallFunction(
-                         type, "sO", "create_connection failed", exceptions);
+        PyObject_CallFunction(st->stock.ExceptionGroup, "sO",
+                              "create_connection failed", exceptions);
     if (group != NULL) {
         ouro_raise(group);
         Py_DECREF(group);
@@ -412,7 +409,7 @@ raise_combined(PyObject *exceptions)
 
 /* None of the addresses could be connected to. */
 static await_status
-any_failed(AwaitObject *self)
+any_failed(ouro_state *st, AwaitObject *self)
 {
     int grouped = PyObject_IsTrue(ouro_frame_get(self, ANY_ALL_ERRORS));
     PyObject *exceptions = flatten(ouro_frame_get(self, ANY_EXCEPTIONS));
@@ -421,12 +418,12 @@ any_failed(AwaitObject *self)
         return AWAIT_ERROR;
     }
     if (grouped) {
-        raise_group(exceptions);
+        raise_group(st, exceptions);
     }
     else if (PyList_GET_SIZE(exceptions) > 0) {
         raise_combined(exceptions);
     }
-    else if (ouro_state_of(self->owner)->has.loop.connect_times_out) {
+    else if (st->has.loop.connect_times_out) {
         PyErr_SetString(PyExc_TimeoutError, "create_connection failed");
     }
     else {
@@ -444,7 +441,7 @@ any_next(ouro_state *st, AwaitObject *self, PyObject **ret)
 {
     PyObject *infos = ouro_frame_get(self, ANY_INFOS);
     if (self->n >= PyList_GET_SIZE(infos)) {
-        return any_failed(self);
+        return any_failed(st, self);
     }
     *ret = connect_sock(st, self->owner, ouro_frame_get(self, ANY_EXCEPTIONS),
                         PyList_GET_ITEM(infos, self->n++),
@@ -458,30 +455,24 @@ any_race(ouro_state *st, AwaitObject *self, PyObject **ret)
 {
     PyObject *infos = ouro_frame_get(self, ANY_INFOS);
     PyObject *method = PyObject_GetAttr(self->owner, st->str._connect_sock);
-    PyObject *functools =
-        method == NULL ? NULL : PyImport_ImportModule("functools");
-    PyObject *staggered =
-        functools == NULL ? NULL : PyImport_ImportModule("asyncio.staggered");
-    PyObject *attempts = staggered == NULL ? NULL : PyList_New(0);
+    PyObject *attempts = method == NULL ? NULL : PyList_New(0);
     bool failed = attempts == NULL;
     for (Py_ssize_t i = 0; !failed && i < PyList_GET_SIZE(infos); i++) {
-        PyObject *attempt = PyObject_CallMethod(
-            functools, "partial", "OOOO", method,
-            ouro_frame_get(self, ANY_EXCEPTIONS), PyList_GET_ITEM(infos, i),
-            ouro_frame_get(self, ANY_LOCAL_INFOS));
+        PyObject *attempt = PyObject_CallFunctionObjArgs(
+            st->stock.partial, method, ouro_frame_get(self, ANY_EXCEPTIONS),
+            PyList_GET_ITEM(infos, i), ouro_frame_get(self, ANY_LOCAL_INFOS),
+            NULL);
         failed = attempt == NULL || PyList_Append(attempts, attempt) < 0;
         Py_XDECREF(attempt);
     }
     if (!failed) {
         *ret = ouro_call_keywords(
-            staggered, st->str.staggered_race,
+            st->stock.staggered, st->str.staggered_race,
             PyTuple_Pack(2, attempts, ouro_frame_get(self, ANY_DELAY)), "loop",
             self->owner, NULL);
         failed = *ret == NULL;
     }
     Py_XDECREF(method);
-    Py_XDECREF(functools);
-    Py_XDECREF(staggered);
     Py_XDECREF(attempts);
     return failed ? AWAIT_ERROR : AWAIT_DELEGATE;
 }
@@ -529,7 +520,7 @@ any_poll(AwaitObject *self, PyObject **ret)
         return AWAIT_ERROR;
     }
     if (winner == Py_None) {
-        return any_failed(self);
+        return any_failed(st, self);
     }
     *ret = Py_NewRef(winner);
     return AWAIT_RETURN;

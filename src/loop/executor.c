@@ -194,14 +194,14 @@ thread_pool_original(PyObject *type)
 /* Whether threads are started by the interpreter, not by a library that has
  * them replaced. */
 static bool
-threads_original(void)
+threads_original(ouro_state *st)
 {
     static const char *const names[] = {"_start_joinable_thread",
                                         "_start_new_thread"};
-    PyObject *threading = PyImport_ImportModule("threading");
     bool builtin = false;
-    for (size_t i = 0; threading != NULL && i < Py_ARRAY_LENGTH(names); i++) {
-        PyObject *start = PyObject_GetAttrString(threading, names[i]);
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
+        PyObject *start =
+            PyObject_GetAttrString(st->stock.threading, names[i]);
         PyErr_Clear();
         if (start != NULL) {
             builtin = PyCFunction_Check(start);
@@ -209,8 +209,6 @@ threads_original(void)
             break;
         }
     }
-    Py_XDECREF(threading);
-    PyErr_Clear();
     return builtin;
 }
 
@@ -227,7 +225,7 @@ thread_pool_intact(ouro_state *st)
         result = type == st->stock.ThreadPoolExecutor
                  && ouro_intact_check(&st->thread_pool);
     }
-    else if (PyType_Check(type) && threads_original()
+    else if (PyType_Check(type) && threads_original(st)
              && thread_pool_original(type)) {
         result = ouro_intact_init(&st->thread_pool, (PyTypeObject *)type);
         if (result == 0) {

@@ -48,14 +48,13 @@ static PyMethodDef after = {"_after_fork_in_child", after_fork_in_child,
 
 /* os.register_at_fork(**{when: function}) */
 static int
-register_hook(PyObject *module, const char *when, PyMethodDef *function)
+register_hook(PyObject *module, ouro_state *st, const char *when,
+              PyMethodDef *function)
 {
-    PyObject *os = PyImport_ImportModule("os");
     PyObject *hook = PyCFunction_NewEx(function, module, NULL);
     PyObject *empty = PyTuple_New(0);
     PyObject *kwargs = hook != NULL ? Py_BuildValue("{sO}", when, hook) : NULL;
-    PyObject *add =
-        os != NULL ? PyObject_GetAttrString(os, "register_at_fork") : NULL;
+    PyObject *add = PyObject_GetAttrString(st->stock.os, "register_at_fork");
     PyObject *result = NULL;
     if (empty != NULL && kwargs != NULL && add != NULL) {
         result = PyObject_Call(add, empty, kwargs);
@@ -64,7 +63,6 @@ register_hook(PyObject *module, const char *when, PyMethodDef *function)
     Py_XDECREF(kwargs);
     Py_XDECREF(empty);
     Py_XDECREF(hook);
-    Py_XDECREF(os);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }
@@ -72,10 +70,10 @@ register_hook(PyObject *module, const char *when, PyMethodDef *function)
 int
 ouro_fork_setup(PyObject *module, ouro_state *st)
 {
-    if (register_hook(module, "before", &before) < 0) {
+    if (register_hook(module, st, "before", &before) < 0) {
         return -1;
     }
     return st->has.minor >= 12
                ? 0
-               : register_hook(module, "after_in_child", &after);
+               : register_hook(module, st, "after_in_child", &after);
 }

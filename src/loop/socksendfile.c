@@ -130,21 +130,17 @@ copy_left(AwaitObject *op)
 
 /* os.sendfile(fd, fileno, offset, size) */
 static PyObject *
-call_sendfile(AwaitObject *op, int fd, Py_ssize_t size)
+call_sendfile(ouro_state *st, AwaitObject *op, int fd, Py_ssize_t size)
 {
-    PyObject *os = PyImport_ImportModule("os");
-    PyObject *offset = os == NULL
-                           ? NULL
-                           : ouro_sendfile_position(
-                               PyTuple_GET_ITEM(op->c, COPY_OFFSET), op->n);
+    PyObject *offset =
+        ouro_sendfile_position(PyTuple_GET_ITEM(op->c, COPY_OFFSET), op->n);
     PyObject *sent =
         offset == NULL
             ? NULL
-            : PyObject_CallMethod(os, "sendfile", "iOOn", fd,
+            : PyObject_CallMethod(st->stock.os, "sendfile", "iOOn", fd,
                                   PyTuple_GET_ITEM(op->c, COPY_FILENO), offset,
                                   size);
     Py_XDECREF(offset);
-    Py_XDECREF(os);
     ou_loop_note_io(ouro_loop_engine(op->owner));
     return sent;
 }
@@ -194,7 +190,7 @@ copy_some(ouro_state *st, AwaitObject *op, int fd, bool waited, PyObject **ret)
             outcome = size == -1 && PyErr_Occurred() ? -1 : 1;
             break;
         }
-        PyObject *sent = call_sendfile(op, fd, size);
+        PyObject *sent = call_sendfile(st, op, fd, size);
         if (sent == NULL) {
             if (!ouro_would_block()) {
                 explain_copy_error(st, op, waited);
@@ -247,7 +243,8 @@ static const sock_kind copy_kind = {
 
 /* file.fileno() and its size: 1; 0: it is no regular file; -1: exception. */
 static int
-file_number(PyObject *file, PyObject **ret_fileno, PyObject **ret_size)
+file_number(ouro_state *st, PyObject *file, PyObject **ret_fileno,
+            PyObject **ret_size)
 {
     *ret_fileno = PyObject_CallMethod(file, "fileno", NULL);
     if (*ret_fileno == NULL) {
@@ -270,12 +267,10 @@ file_number(PyObject *file, PyObject **ret_fileno, PyObject **ret_size)
         PyErr_SetRaisedException(exception);
         return -1;
     }
-    PyObject *os = PyImport_ImportModule("os");
     PyObject *status =
-        os == NULL ? NULL : PyObject_CallMethod(os, "fstat", "O", *ret_fileno);
+        PyObject_CallMethod(st->stock.os, "fstat", "O", *ret_fileno);
     *ret_size =
         status == NULL ? NULL : PyObject_GetAttrString(status, "st_size");
-    Py_XDECREF(os);
     Py_XDECREF(status);
     if (*ret_size != NULL) {
         return 1;
@@ -297,7 +292,7 @@ native_start(ouro_state *st, AwaitObject *self, PyObject **ret)
     PyObject *count = ouro_frame_get(self, SEND_COUNT);
     PyObject *zero = PyLong_FromLong(0);
     int found = zero == NULL ? -1
-                             : file_number(ouro_frame_get(self, SEND_FILE),
+                             : file_number(st, ouro_frame_get(self, SEND_FILE),
                                            &fileno, &size);
     if (found <= 0) {
         Py_XDECREF(zero);
@@ -339,20 +334,19 @@ static int
 native_seek(AwaitObject *self)
 {
     PyObject *op = ouro_frame_get(self, NATIVE_OP);
-    bool always = ouro_state_of(self->owner)->has.loop.sendfile_always_seeks;
+    ouro_state *st = ouro_state_of(self->owner);
+    bool always = st->has.loop.sendfile_always_seeks;
     if (op == Py_None || (((AwaitObject *)op)->n == 0 && !always)) {
         return 0;
     }
     PyObject *position = ouro_sendfile_position(
         ouro_frame_get(self, SEND_OFFSET), ((AwaitObject *)op)->n);
-    PyObject *os = position == NULL ? NULL : PyImport_ImportModule("os");
     int result = -1;
-    if (os != NULL) {
+    if (position != NULL) {
         result = ouro_drop_result(PyObject_CallMethod(
-            os, "lseek", "OOi", ouro_frame_get(self, NATIVE_FILENO), position,
-            SEEK_SET));
+            st->stock.os, "lseek", "OOi", ouro_frame_get(self, NATIVE_FILENO),
+            position, SEEK_SET));
     }
-    Py_XDECREF(os);
     Py_XDECREF(position);
     return result;
 }

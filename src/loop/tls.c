@@ -144,7 +144,7 @@ enum {
 static int
 tls_check(AwaitObject *self)
 {
-    PyObject *ssl = PyImport_ImportModule("ssl");
+    PyObject *ssl = ouro_state_of(self->owner)->stock.ssl;
     if (ssl == NULL) {
         PyErr_SetString(PyExc_RuntimeError,
                         "Python ssl module is not available");
@@ -153,7 +153,6 @@ tls_check(AwaitObject *self)
     PyObject *context = ouro_frame_get(self, TLS_CONTEXT);
     PyObject *type = PyObject_GetAttrString(ssl, "SSLContext");
     int valid = type == NULL ? -1 : PyObject_IsInstance(context, type);
-    Py_DECREF(ssl);
     Py_XDECREF(type);
     if (valid == 0) {
         PyErr_Format(PyExc_TypeError,

@@ -84,20 +84,16 @@ is_abstract(PyObject *path)
 
 /* os.<function>(path) */
 static PyObject *
-call_os(const char *function, PyObject *path)
+call_os(ouro_state *st, const char *function, PyObject *path)
 {
-    PyObject *os = PyImport_ImportModule("os");
-    PyObject *result =
-        os == NULL ? NULL : PyObject_CallMethod(os, function, "O", path);
-    Py_XDECREF(os);
-    return result;
+    return PyObject_CallMethod(st->stock.os, function, "O", path);
 }
 
 /* A field of os.stat(path). 0, or -1 with an exception. */
 static int
-stat_field(PyObject *path, const char *field, PyObject **ret)
+stat_field(ouro_state *st, PyObject *path, const char *field, PyObject **ret)
 {
-    PyObject *result = call_os("stat", path);
+    PyObject *result = call_os(st, "stat", path);
     *ret = result == NULL ? NULL : PyObject_GetAttrString(result, field);
     Py_XDECREF(result);
     return *ret == NULL ? -1 : 0;
@@ -312,13 +308,13 @@ ouro_remove_stale_socket(ouro_state *st, PyObject *path)
         return abstract < 0 ? -1 : 0;
     }
     PyObject *mode;
-    if (stat_field(path, "st_mode", &mode) == 0) {
+    if (stat_field(st, path, "st_mode", &mode) == 0) {
         long bits = PyLong_AsLong(mode);
         Py_DECREF(mode);
         if (!S_ISSOCK((mode_t)bits)) {
             return 0;
         }
-        PyObject *removed = call_os("remove", path);
+        PyObject *removed = call_os(st, "remove", path);
         if (removed != NULL) {
             Py_DECREF(removed);
             return 0;
@@ -443,7 +439,7 @@ server_sockets(PyObject *loop)
 
 /* Remember the file, so that it is removed when the server is closed. */
 static int
-remember_path(PyObject *loop, PyObject *sock)
+remember_path(ouro_state *st, PyObject *loop, PyObject *sock)
 {
     PyObject *path = PyObject_CallMethod(sock, "getsockname", NULL);
     int abstract = path == NULL ? -1 : is_abstract(path);
@@ -452,7 +448,7 @@ remember_path(PyObject *loop, PyObject *sock)
         return abstract < 0 ? -1 : 0;
     }
     PyObject *inode;
-    int result = stat_field(path, "st_ino", &inode);
+    int result = stat_field(st, path, "st_ino", &inode);
     Py_DECREF(path);
     if (result < 0) {
         if (!PyErr_ExceptionMatches(PyExc_FileNotFoundError)) {
@@ -483,7 +479,7 @@ server_start(ouro_state *st, AwaitObject *self, PyObject **ret)
     PyList_SET_ITEM(sockets, 0, sock);
     int cleanup = PyObject_IsTrue(ouro_frame_get(self, SERVER_CLEANUP));
     *ret = NULL;
-    if (cleanup >= 0 && (!cleanup || remember_path(self->owner, sock) == 0)
+    if (cleanup >= 0 && (!cleanup || remember_path(st, self->owner, sock) == 0)
         && ouro_set_nonblocking(st, sock) == 0) {
         PyObject *args[] = {
             sockets,
@@ -575,13 +571,13 @@ static int
 remove_path(ouro_state *st, PyObject *path, PyObject *inode)
 {
     PyObject *now;
-    if (stat_field(path, "st_ino", &now) == 0) {
+    if (stat_field(st, path, "st_ino", &now) == 0) {
         int same = PyObject_RichCompareBool(now, inode, Py_EQ);
         Py_DECREF(now);
         if (same <= 0) {
             return same;
         }
-        PyObject *removed = call_os("unlink", path);
+        PyObject *removed = call_os(st, "unlink", path);
         if (removed != NULL) {
             Py_DECREF(removed);
             return 0;

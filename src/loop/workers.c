@@ -90,10 +90,10 @@ workers_work(PyObject *op, PyObject *ignored)
 PyObject *
 ouro_thread_start(ouro_state *st, PyObject *keywords)
 {
-    PyObject *threading =
-        keywords == NULL ? NULL : PyImport_ImportModule("threading");
     PyObject *type =
-        threading == NULL ? NULL : PyObject_GetAttrString(threading, "Thread");
+        keywords == NULL
+            ? NULL
+            : PyObject_GetAttrString(st->stock.threading, "Thread");
     PyObject *empty = type == NULL ? NULL : PyTuple_New(0);
     PyObject *thread =
         empty == NULL ? NULL : PyObject_Call(type, empty, keywords);
@@ -104,7 +104,6 @@ ouro_thread_start(ouro_state *st, PyObject *keywords)
     }
     Py_XDECREF(empty);
     Py_XDECREF(type);
-    Py_XDECREF(threading);
     Py_XDECREF(keywords);
     return thread;
 }
@@ -268,13 +267,10 @@ register_exit(ouro_state *st)
         return 0;
     }
     PyObject *hook = PyObject_GetAttrString(st->module, "_workers_exit");
-    PyObject *threading =
-        hook == NULL ? NULL : PyImport_ImportModule("threading");
     PyObject *result =
-        threading == NULL
-            ? NULL
-            : PyObject_CallMethod(threading, "_register_atexit", "O", hook);
-    Py_XDECREF(threading);
+        hook == NULL ? NULL
+                     : PyObject_CallMethod(st->stock.threading,
+                                           "_register_atexit", "O", hook);
     Py_XDECREF(hook);
     if (result == NULL) {
         return -1;
@@ -291,14 +287,9 @@ register_exit(ouro_state *st)
 static Py_ssize_t
 most_threads(ouro_state *st)
 {
-    PyObject *os = PyImport_ImportModule("os");
-    PyObject *count =
-        os == NULL
-            ? NULL
-            : PyObject_CallMethod(
-                os, st->has.minor >= 13 ? "process_cpu_count" : "cpu_count",
-                NULL);
-    Py_XDECREF(os);
+    PyObject *count = PyObject_CallMethod(
+        st->stock.os, st->has.minor >= 13 ? "process_cpu_count" : "cpu_count",
+        NULL);
     if (count == NULL) {
         return -1;
     }

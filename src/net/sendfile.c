@@ -186,12 +186,9 @@ check_flow_control(ouro_state *st, PyObject *transport)
         || PyObject_TypeCheck(transport, st->types.SSLProtocolTransport)) {
         return 0;
     }
-    PyObject *module = PyImport_ImportModule("asyncio.transports");
     PyObject *mixin =
-        module == NULL ? NULL
-                       : PyObject_GetAttrString(module, "_FlowControlMixin");
+        PyObject_GetAttrString(st->stock.transports, "_FlowControlMixin");
     int valid = mixin == NULL ? -1 : PyObject_IsInstance(transport, mixin);
-    Py_XDECREF(module);
     Py_XDECREF(mixin);
     if (valid == 0) {
         PyErr_SetString(PyExc_TypeError,

@@ -49,13 +49,9 @@ race_set(PyObject *race, int place, PyObject *value)
 /* ---- small services ---------------------------------------------------- */
 
 static PyObject *
-new_event(void)
+new_event(ouro_state *st)
 {
-    PyObject *locks = PyImport_ImportModule("asyncio.locks");
-    PyObject *event =
-        locks == NULL ? NULL : PyObject_CallMethod(locks, "Event", NULL);
-    Py_XDECREF(locks);
-    return event;
+    return PyObject_CallMethod(st->stock.locks, "Event", NULL);
 }
 
 static int
@@ -196,7 +192,7 @@ start_entrant(ouro_state *st, PyObject *race, PyObject *previous_failed)
 {
     bool by_callbacks = st->has.task.race_by_callbacks;
     PyObject *loop = race_get(race, RACE_LOOP);
-    PyObject *registered = by_callbacks ? new_event() : NULL;
+    PyObject *registered = by_callbacks ? new_event(st) : NULL;
     PyObject *task = NULL, *callback = NULL;
     int result = -1;
     AwaitObject *entrant = by_callbacks && registered == NULL
@@ -290,7 +286,7 @@ entrant_begin(ouro_state *st, AwaitObject *self, PyObject **ret)
     }
     await_status status = AWAIT_ERROR;
     PyObject *exceptions = race_get(race, RACE_EXCEPTIONS);
-    PyObject *failed = new_event();
+    PyObject *failed = new_event(st);
     self->n = PyLong_AsSsize_t(PyTuple_GET_ITEM(pair, 0));
     Py_XSETREF(self->b, failed);
     if (failed != NULL && start_entrant(st, race, failed) == 0

@@ -194,17 +194,6 @@ static PyType_Spec standin_spec = {
 int
 ouro_standin_setup(PyObject *module, ouro_state *st)
 {
-    PyObject *protocols = PyImport_ImportModule("asyncio.protocols");
-    PyObject *base = protocols == NULL
-                         ? NULL
-                         : PyObject_GetAttrString(protocols, "Protocol");
-    PyObject *bases = base == NULL ? NULL : PyTuple_Pack(1, base);
-    int result = bases == NULL
-                     ? -1
-                     : ouro_add_type(module, &standin_spec, bases, false,
-                                     &st->types.SendfileProtocol);
-    Py_XDECREF(protocols);
-    Py_XDECREF(base);
-    Py_XDECREF(bases);
-    return result;
+    return ouro_add_type(module, &standin_spec, st->stock.Protocol, false,
+                         &st->types.SendfileProtocol);
 }

@@ -47,12 +47,8 @@ find_watchers(ouro_state *st)
     if (st->has.minor >= 14) {
         return 0;
     }
-    PyObject *unix_events = PyImport_ImportModule("asyncio.unix_events");
-    if (unix_events == NULL) {
-        return -1;
-    }
-    PyObject *policy =
-        PyObject_GetAttrString(unix_events, "DefaultEventLoopPolicy");
+    PyObject *policy = PyObject_GetAttrString(st->stock.unix_events,
+                                              "DefaultEventLoopPolicy");
     st->stock.get_child_watcher =
         PyObject_GetAttrString(st->stock.events, "get_child_watcher");
     if (policy != NULL) {
@@ -60,7 +56,6 @@ find_watchers(ouro_state *st)
             PyObject_GetAttrString(policy, "get_child_watcher");
         Py_DECREF(policy);
     }
-    Py_DECREF(unix_events);
     return st->stock.get_child_watcher == NULL
                    || st->stock.policy_get_child_watcher == NULL
                ? -1

@@ -288,16 +288,11 @@ kill_by_os(ouro_state *st, PyObject *self, PyObject *signal)
         && ouro_subprocess(self)->returncode != NULL) {
         Py_RETURN_NONE;
     }
-    PyObject *os = PyImport_ImportModule("os");
-    PyObject *pid =
-        os == NULL
-            ? NULL
-            : PyObject_GetAttrString(ouro_subprocess(self)->proc, "pid");
+    PyObject *pid = PyObject_GetAttrString(ouro_subprocess(self)->proc, "pid");
     PyObject *result = NULL;
     if (pid != NULL) {
-        result = PyObject_CallMethod(os, "kill", "OO", pid, signal);
+        result = PyObject_CallMethod(st->stock.os, "kill", "OO", pid, signal);
     }
-    Py_XDECREF(os);
     Py_XDECREF(pid);
     if (result == NULL && PyErr_ExceptionMatches(PyExc_ProcessLookupError)) {
         PyErr_Clear();

@@ -193,12 +193,8 @@ static PyType_Spec udp_spec = {
 static PyObject *
 udp_bases(ouro_state *st)
 {
-    PyObject *transports = PyImport_ImportModule("asyncio.transports");
     PyObject *datagram =
-        transports == NULL
-            ? NULL
-            : PyObject_GetAttrString(transports, "DatagramTransport");
-    Py_XDECREF(transports);
+        PyObject_GetAttrString(st->stock.transports, "DatagramTransport");
     if (datagram == NULL) {
         return NULL;
     }

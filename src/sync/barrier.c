@@ -229,7 +229,7 @@ static PyType_Spec barrier_spec = {
 
 /* The states are asyncio's own. */
 static int
-import_states(ouro_state *st, PyObject *locks)
+import_states(ouro_state *st)
 {
     const struct {
         const char *name;
@@ -240,7 +240,8 @@ import_states(ouro_state *st, PyObject *locks)
         {"RESETTING", &st->stock.barrier_resetting},
         {"BROKEN", &st->stock.barrier_broken},
     };
-    PyObject *states = PyObject_GetAttrString(locks, "_BarrierState");
+    PyObject *states =
+        PyObject_GetAttrString(st->stock.locks, "_BarrierState");
     int error = states == NULL ? -1 : 0;
     for (size_t i = 0; error == 0 && i < Py_ARRAY_LENGTH(members); i++) {
         *members[i].member = PyObject_GetAttrString(states, members[i].name);
@@ -252,9 +253,10 @@ import_states(ouro_state *st, PyObject *locks)
 
 /* What asyncio says to Barrier(0). */
 static int
-probe_message(ouro_state *st, PyObject *locks)
+probe_message(ouro_state *st)
 {
-    PyObject *barrier = PyObject_CallMethod(locks, "Barrier", "i", 0);
+    PyObject *barrier =
+        PyObject_CallMethod(st->stock.locks, "Barrier", "i", 0);
     if (barrier != NULL) {
         Py_DECREF(barrier);
         PyErr_SetString(PyExc_SystemError, "asyncio takes Barrier(0)");
@@ -272,17 +274,9 @@ probe_message(ouro_state *st, PyObject *locks)
 int
 ouro_barrier_setup(PyObject *module, ouro_state *st)
 {
-    PyObject *locks = PyImport_ImportModule("asyncio.locks");
-    if (locks == NULL) {
+    if (import_states(st) < 0 || probe_message(st) < 0) {
         return -1;
     }
-    int error = import_states(st, locks) < 0 || probe_message(st, locks) < 0
-                        || ouro_add_primitive(module, &barrier_spec, false,
-                                              NULL, ouro_barrier_async_methods,
-                                              &st->types.Barrier)
-                               < 0
-                    ? -1
-                    : 0;
-    Py_DECREF(locks);
-    return error;
+    return ouro_add_primitive(module, &barrier_spec, false, NULL,
+                              ouro_barrier_async_methods, &st->types.Barrier);
 }
