@@ -411,6 +411,19 @@ ouro_subprocess_lost(ouro_state *st, SubprocessObject *self, PyObject *exc)
 
 /* ---- watching for it --------------------------------------------------- */
 
+/* What the Popen object knows of a child that it has reaped (owned), or None.
+ * Its 0 may be a guess: it says so of a child that is gone. */
+static PyObject *
+popen_returncode(ouro_state *st, SubprocessObject *self)
+{
+    PyObject *known = PyObject_GetAttr(self->proc, st->str.returncode);
+    if (known != NULL
+        && (!PyLong_CheckExact(known) || !PyObject_IsTrue(known))) {
+        Py_SETREF(known, Py_NewRef(Py_None));
+    }
+    return known;
+}
+
 /* The exit status as asyncio's watchers tell it; somebody may have reaped the
  * child before us. NULL: an exception. */
 static PyObject *
@@ -419,6 +432,11 @@ returncode_of(ouro_state *st, SubprocessObject *self, int error, int code)
     if (error == 0) {
         return PyLong_FromLong(code);
     }
+    PyObject *known = popen_returncode(st, self);
+    if (known == NULL || known != Py_None) {
+        return known;
+    }
+    Py_DECREF(known);
     const char *message = st->has.process.threads
                               ? "Unknown child process pid %d, will report "
                                 "returncode 255"
@@ -585,13 +603,10 @@ ouro_subprocess_watch(SubprocessObject *self)
 
 /* ---- close() ----------------------------------------------------------- */
 
-/* 3.14+: the pipes of a loop that is closed are left alone. 1, 0, -1. */
+/* The pipes of a loop that is closed are left alone. 1, 0, -1. */
 static int
 may_close_pipes(ouro_state *st, SubprocessObject *self)
 {
-    if (!st->has.process.close_asks_loop) {
-        return 1;
-    }
     if (self->loop == NULL) {
         return 0;
     }
@@ -629,6 +644,7 @@ ouro_subprocess_close_pipes(ouro_state *st, SubprocessObject *self,
 static int
 kill_child(ouro_state *st, SubprocessObject *self)
 {
+    ou_process_note(&self->process);
     PyObject *ended = PyObject_CallMethod(self->proc, "poll", NULL);
     if (ended == NULL) {
         return -1;
@@ -659,17 +675,29 @@ kill_child(ouro_state *st, SubprocessObject *self)
     return 0;
 }
 
-int
-ouro_subprocess_close(ouro_state *st, SubprocessObject *self)
+static int
+close_all(ouro_state *st, SubprocessObject *self, bool ask_loop)
 {
     if (self->closed) {
         return 0;
     }
     self->closed = true;
-    if (ouro_subprocess_close_pipes(st, self, true) < 0) {
+    if (ouro_subprocess_close_pipes(st, self, ask_loop) < 0) {
         return -1;
     }
     return self->proc != NULL && self->returncode == NULL
                ? kill_child(st, self)
                : 0;
+}
+
+int
+ouro_subprocess_close(ouro_state *st, SubprocessObject *self)
+{
+    return close_all(st, self, st->has.process.close_asks_loop);
+}
+
+int
+ouro_subprocess_discard(ouro_state *st, SubprocessObject *self)
+{
+    return close_all(st, self, true);
 }

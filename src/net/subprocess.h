@@ -77,6 +77,9 @@ int ouro_subprocess_watch(SubprocessObject *self);
 
 /* The methods of these names. 0 or -1; exc may be NULL for None. */
 int ouro_subprocess_close(ouro_state *st, SubprocessObject *self);
+/* close() by the destructor: the pipes of a closed loop, which cannot close
+ * them any more, are left to their own; the child is killed. */
+int ouro_subprocess_discard(ouro_state *st, SubprocessObject *self);
 int ouro_subprocess_exited(ouro_state *st, SubprocessObject *self,
                            PyObject *returncode);
 int ouro_subprocess_pipe_lost(ouro_state *st, SubprocessObject *self, int fd,
@@ -90,7 +93,8 @@ int ouro_subprocess_lost(ouro_state *st, SubprocessObject *self,
  * have put it there): owned; None if there is none. */
 PyObject *ouro_subprocess_pipe(ouro_state *st, PyObject *entry);
 
-/* Close the transports of all pipes. 0 or -1. */
+/* Close the transports of all pipes, with ask_loop unless the loop is closed.
+ * 0 or -1. */
 int ouro_subprocess_close_pipes(ouro_state *st, SubprocessObject *self,
                                 bool ask_loop);
 

@@ -301,10 +301,12 @@ kill_by_os(ouro_state *st, PyObject *self, PyObject *signal)
     return result;
 }
 
-/* self._proc.name([argument]) */
+/* self._proc.name([argument]), a signal: Popen reaps a child that has ended,
+ * lest it signals another. */
 static PyObject *
 ask_popen(PyObject *self, const char *name, PyObject *argument)
 {
+    ou_process_note(&ouro_subprocess(self)->process);
     PyObject *proc = Py_NewRef(ouro_subprocess(self)->proc);
     PyObject *result = argument == NULL
                            ? PyObject_CallMethod(proc, name, NULL)
@@ -589,7 +591,7 @@ subprocess_finalize(PyObject *object)
         }
         PyErr_Clear();
     }
-    if (ouro_subprocess_close(ouro_state_of(object), self) < 0) {
+    if (ouro_subprocess_discard(ouro_state_of(object), self) < 0) {
         PyErr_WriteUnraisable(object);
     }
     PyErr_SetRaisedException(exception);

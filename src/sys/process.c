@@ -220,20 +220,22 @@ ou_process_take(ou_process *process)
     return process->waiter != NULL || ou_io_take(&process->io, OU_IN);
 }
 
-int
-ou_process_reap(ou_process *process, int *ret_code)
+/* How it has ended; see ou_process_reap(). */
+static int
+process_ask(const ou_process *process, int options, int *ret_code)
 {
     siginfo_t info = {0};
     int result;
+    options |= WEXITED | WNOHANG;
     do {
         if (process->pidfd >= 0) {
             result = waitid((idtype_t)P_PIDFD, (id_t)process->pidfd, &info,
-                            WEXITED | WNOHANG);
+                            options);
             if (result == 0 || errno != EINVAL) {
                 continue;
             }
         }
-        result = waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG);
+        result = waitid(P_PID, (id_t)process->pid, &info, options);
     } while (result < 0 && errno == EINTR);
     if (result < 0) {
         return -errno;
@@ -243,6 +245,28 @@ ou_process_reap(ou_process *process, int *ret_code)
     }
     *ret_code = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
     return 0;
+}
+
+void
+ou_process_note(ou_process *process)
+{
+    int code;
+    if (ou_process_started(process)
+        && process_ask(process, WNOWAIT, &code) == 0) {
+        process->noted = true;
+        process->code = code;
+    }
+}
+
+int
+ou_process_reap(ou_process *process, int *ret_code)
+{
+    int error = process_ask(process, 0, ret_code);
+    if (error == -ECHILD && process->noted) {
+        *ret_code = process->code;
+        error = 0;
+    }
+    return error;
 }
 
 /* ---- both -------------------------------------------------------------- */

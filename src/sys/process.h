@@ -21,6 +21,8 @@ typedef struct ou_process {
     ou_io io; /* of the pidfd; io.in is the owner's job */
     pid_t pid;
     int pidfd;                /* -1: none */
+    bool noted;               /* it has ended, */
+    int code;                 /* ... so: see ou_process_note() */
     struct ou_waiter *waiter; /* the thread's, or NULL */
     struct ou_process *next;  /* of those with a thread */
     struct ou_process **link;
@@ -46,9 +48,13 @@ int ou_process_start_thread(ou_loop *loop, ou_process *process, pid_t pid);
 /* The first thing that the job does: false if the watch was stopped since. */
 bool ou_process_take(ou_process *process);
 
+/* Somebody else is about to reap the child, perhaps (subprocess.Popen does, to
+ * be sure of whom it signals): note how it has ended, if it has. */
+void ou_process_note(ou_process *process);
+
 /* Reap the child.  0 and how it ended: its exit status, or -N if signal N has
- * killed it; -ECHILD: somebody else has reaped it, or SIGCHLD is ignored;
- * -EAGAIN: it has not ended. */
+ * killed it; -ECHILD: somebody else has reaped it, and nothing was noted
+ * before, or SIGCHLD is ignored; -EAGAIN: it has not ended. */
 int ou_process_reap(ou_process *process, int *ret_code);
 
 /* Stop watching, and give the watch's reference back, which may free the

@@ -335,6 +335,34 @@ def test_reaped_elsewhere(caplog):
                in entry[1] for entry in log if isinstance(entry, tuple))
 
 
+REAPING = {
+    "kill": lambda transport: transport.kill(),
+    "terminate": lambda transport: transport.terminate(),
+    "signal": lambda transport: transport.send_signal(signal.SIGINT),
+    "close": lambda transport: transport.close(),
+    "poll": lambda transport: transport.get_extra_info("subprocess").poll(),
+}
+
+
+@pytest.mark.parametrize("how", list(REAPING))
+@pytest.mark.parametrize("world", list(WORLDS))
+def test_reaped_by_popen(world, how):
+    """Popen reaps a child that has ended before it would signal it."""
+    async def scenario(loop, log):
+        read, write = os.pipe()
+        transport, _ = await shell(loop, [], "read line; exit 3", stdin=read,
+                                   stdout=None, stderr=None)
+        os.close(read)
+        os.close(write)
+        os.waitid(os.P_PID, transport.get_pid(), os.WEXITED | os.WNOWAIT)
+        REAPING[how](transport)
+        assert await transport._wait() == 3
+        assert transport.get_returncode() == 3
+        transport.close()
+    assert not [entry for entry in run(WORLDS[world], scenario)
+                if entry[0] == "logged"]
+
+
 def test_users_sigchld():
     """The user's handler is called, and stays."""
     calls = []
@@ -402,6 +430,27 @@ def test_loop_closed_with_live_child(world):
     gc.collect()
     assert ref() is None or world == "debug"     # (pytest keeps the log)
     assert len(os.listdir("/proc/self/fd")) < len(before)
+
+
+@pytest.mark.parametrize("world", list(WORLDS))
+def test_freed_after_its_loop(world, recwarn, monkeypatch):
+    """The loop is closed, the child lives: its end is quiet."""
+    unraisable = []
+    monkeypatch.setattr(sys, "unraisablehook",
+                        lambda args: unraisable.append(args.exc_value))
+    loop = WORLDS[world]()
+    transport, protocol = loop.run_until_complete(
+        shell(loop, [], "exec cat"))
+    loop.run_until_complete(asyncio.sleep(0))
+    proc = transport._proc
+    loop.close()
+    protocol.transport = None
+    ref = weakref.ref(transport)
+    del transport, protocol
+    gc.collect()
+    assert ref() is None
+    assert proc.wait(30) == -signal.SIGKILL
+    assert not unraisable
 
 
 async def start_sleep(loop):

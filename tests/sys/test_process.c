@@ -188,6 +188,39 @@ TEST(reaped_elsewhere_by_thread)
     reaped_elsewhere(ou_process_start_thread);
 }
 
+/* Noted first, and then reaped by somebody else. */
+static void
+noted(starter start)
+{
+    begin_watching();
+    child self;
+    pid_t pid = spawn(-1);
+    watch(&self, pid, start);
+    ou_process_note(&self.process);
+    CHECK(!self.process.noted);
+    kill(pid, SIGTERM);
+    siginfo_t info;
+    REQUIRE(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) == 0);
+    ou_process_note(&self.process);
+    int status;
+    REQUIRE(waitpid(pid, &status, 0) == pid);
+    wait_for_ends(1);
+    CHECK_EQUAL(self.result, 0);
+    CHECK_EQUAL(self.code, -SIGTERM);
+    CHECK_EQUAL(self.refs, 0);
+    end();
+}
+
+TEST(noted_by_pidfd)
+{
+    noted(ou_process_start);
+}
+
+TEST(noted_by_thread)
+{
+    noted(ou_process_start_thread);
+}
+
 static void
 many(starter start)
 {
@@ -376,6 +409,8 @@ main(void)
     RUN(late_by_thread);
     RUN(reaped_elsewhere_by_pidfd);
     RUN(reaped_elsewhere_by_thread);
+    RUN(noted_by_pidfd);
+    RUN(noted_by_thread);
     RUN(many_by_pidfd);
     RUN(many_by_thread);
     RUN(stopped_by_pidfd);
