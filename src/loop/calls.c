@@ -77,31 +77,11 @@ call_deliver(ou_job *job)
     return result;
 }
 
-static void
-call_drop(ou_job *job)
-{
-    Py_DECREF(call_of(job));
-}
-
-static void
-call_hold(ou_job *job)
-{
-    Py_INCREF(call_of(job));
-}
-
-static int
-call_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, call_of(job));
-}
-
 static const waiter_kind call_job = {
     .job =
         {
+            OURO_OBJECT_JOB(CallObject, job),
             .run = call_deliver,
-            .drop = call_drop,
-            .hold = call_hold,
-            .visit = call_visit,
         },
     .qualname = "_chain_future.<locals>._set_state",
 };

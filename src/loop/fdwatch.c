@@ -79,46 +79,14 @@ out_run(ou_job *job)
     return run_direction(watch_of_out(job), OU_OUT);
 }
 
-static void
-in_drop(ou_job *job)
-{
-    Py_DECREF(watch_of_in(job));
-}
-
-static void
-out_drop(ou_job *job)
-{
-    Py_DECREF(watch_of_out(job));
-}
-
-static void
-in_hold(ou_job *job)
-{
-    Py_INCREF(watch_of_in(job));
-}
-
-static void
-out_hold(ou_job *job)
-{
-    Py_INCREF(watch_of_out(job));
-}
-
-static int
-in_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, watch_of_in(job));
-}
-
-static int
-out_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, watch_of_out(job));
-}
-
 static const ou_job_kind in_kind = {
-    .run = in_run, .drop = in_drop, .hold = in_hold, .visit = in_visit};
+    OURO_OBJECT_JOB(FdWatch, io.in),
+    .run = in_run,
+};
 static const ou_job_kind out_kind = {
-    .run = out_run, .drop = out_drop, .hold = out_hold, .visit = out_visit};
+    OURO_OBJECT_JOB(FdWatch, io.out),
+    .run = out_run,
+};
 
 FdWatch *
 ouro_fdwatch_of(ou_io *io)

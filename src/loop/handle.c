@@ -13,16 +13,10 @@
 
 /* ---- the job ----------------------------------------------------------- */
 
-static HandleObject *
-handle_of(ou_job *job)
-{
-    return OURO_CONTAINER_OF(job, HandleObject, job);
-}
-
 static int
 handle_job_run(ou_job *job)
 {
-    HandleObject *self = handle_of(job);
+    HandleObject *self = OURO_CONTAINER_OF(job, HandleObject, job);
     int result = 0;
     if (!self->cancelled) {
         LoopObject *loop = (LoopObject *)self->loop;
@@ -40,29 +34,9 @@ handle_job_run(ou_job *job)
     return result;
 }
 
-static void
-handle_job_drop(ou_job *job)
-{
-    Py_DECREF(handle_of(job));
-}
-
-static void
-handle_job_hold(ou_job *job)
-{
-    Py_INCREF(handle_of(job));
-}
-
-static int
-handle_job_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, handle_of(job));
-}
-
 const ou_job_kind ouro_handle_job = {
+    OURO_OBJECT_JOB(HandleObject, job),
     .run = handle_job_run,
-    .drop = handle_job_drop,
-    .hold = handle_job_hold,
-    .visit = handle_job_visit,
 };
 
 /* ---- making ------------------------------------------------------------ */

@@ -147,16 +147,10 @@ listener_ready(ouro_state *st, ListenerObject *self)
     return result;
 }
 
-static ListenerObject *
-listener_of(ou_job *job)
-{
-    return OURO_CONTAINER_OF(job, ListenerObject, io.in);
-}
-
 static int
 listener_run(ou_job *job)
 {
-    ListenerObject *self = listener_of(job);
+    ListenerObject *self = OURO_CONTAINER_OF(job, ListenerObject, io.in);
     int result = 0;
     if (ou_io_take(&self->io, OU_IN)) {
         result = listener_ready(ouro_state_of((PyObject *)self), self);
@@ -165,29 +159,9 @@ listener_run(ou_job *job)
     return result;
 }
 
-static void
-listener_drop(ou_job *job)
-{
-    Py_DECREF(listener_of(job));
-}
-
-static void
-listener_hold(ou_job *job)
-{
-    Py_INCREF(listener_of(job));
-}
-
-static int
-listener_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, listener_of(job));
-}
-
 static const ou_job_kind listener_kind = {
+    OURO_OBJECT_JOB(ListenerObject, io.in),
     .run = listener_run,
-    .drop = listener_drop,
-    .hold = listener_hold,
-    .visit = listener_visit,
 };
 
 /* sock.<name> as a number. */

@@ -19,6 +19,7 @@
 #define OURO_LOOP_H
 
 #include "base/await.h"
+#include "base/objectjob.h"
 #include "sys/signal.h"
 #include "task/host.h"
 

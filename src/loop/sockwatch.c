@@ -119,22 +119,10 @@ watch_ready(SockWatchObject *self, unsigned direction)
     return result;
 }
 
-static SockWatchObject *
-watch_of_in(ou_job *job)
-{
-    return OURO_CONTAINER_OF(job, SockWatchObject, io.in);
-}
-
-static SockWatchObject *
-watch_of_out(ou_job *job)
-{
-    return OURO_CONTAINER_OF(job, SockWatchObject, io.out);
-}
-
 static int
 in_run(ou_job *job)
 {
-    SockWatchObject *self = watch_of_in(job);
+    SockWatchObject *self = OURO_CONTAINER_OF(job, SockWatchObject, io.in);
     int result = watch_ready(self, OU_IN);
     Py_DECREF(self);
     return result;
@@ -143,52 +131,20 @@ in_run(ou_job *job)
 static int
 out_run(ou_job *job)
 {
-    SockWatchObject *self = watch_of_out(job);
+    SockWatchObject *self = OURO_CONTAINER_OF(job, SockWatchObject, io.out);
     int result = watch_ready(self, OU_OUT);
     Py_DECREF(self);
     return result;
 }
 
-static void
-in_drop(ou_job *job)
-{
-    Py_DECREF(watch_of_in(job));
-}
-
-static void
-out_drop(ou_job *job)
-{
-    Py_DECREF(watch_of_out(job));
-}
-
-static void
-in_hold(ou_job *job)
-{
-    Py_INCREF(watch_of_in(job));
-}
-
-static void
-out_hold(ou_job *job)
-{
-    Py_INCREF(watch_of_out(job));
-}
-
-static int
-in_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, watch_of_in(job));
-}
-
-static int
-out_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, watch_of_out(job));
-}
-
 static const ou_job_kind in_kind = {
-    .run = in_run, .drop = in_drop, .hold = in_hold, .visit = in_visit};
+    OURO_OBJECT_JOB(SockWatchObject, io.in),
+    .run = in_run,
+};
 static const ou_job_kind out_kind = {
-    .run = out_run, .drop = out_drop, .hold = out_hold, .visit = out_visit};
+    OURO_OBJECT_JOB(SockWatchObject, io.out),
+    .run = out_run,
+};
 
 static SockWatchObject *
 watch_of(ou_io *io)

@@ -343,21 +343,7 @@ lost_run(ou_job *job)
     return result;
 }
 
-static void
-lost_drop(ou_job *job)
-{
-    Py_DECREF(OURO_CONTAINER_OF(job, TransportObject, lost));
-}
-
-static int
-lost_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor,
-                            OURO_CONTAINER_OF(job, TransportObject, lost));
-}
-
 const ou_job_kind ouro_transport_lost_kind = {
+    OURO_OBJECT_JOB(TransportObject, lost),
     .run = lost_run,
-    .drop = lost_drop,
-    .visit = lost_visit,
 };

@@ -210,12 +210,6 @@ ouro_pipe_receive(ouro_state *st, PipeObject *self)
     return result == 0 ? 0 : pipe_lost_something(st, self, DATA_LOST);
 }
 
-static PipeObject *
-pipe_of_in(ou_job *job)
-{
-    return (PipeObject *)OURO_CONTAINER_OF(job, TransportObject, io.in);
-}
-
 /* receive() as a step of the loop: in the context of the transport's maker,
  * unless the protocol is one of ours, which sees to that itself. */
 static int
@@ -240,7 +234,8 @@ pipe_in_step(ouro_state *st, PipeObject *self)
 static int
 pipe_in_run(ou_job *job)
 {
-    PipeObject *self = pipe_of_in(job);
+    PipeObject *self =
+        (PipeObject *)OURO_CONTAINER_OF(job, TransportObject, io.in);
     int result = 0;
     if (ou_io_take(&self->base.io, OU_IN) && self->base.loop != NULL) {
         result = pipe_in_step(ouro_state_of((PyObject *)self), self);
@@ -250,10 +245,8 @@ pipe_in_run(ou_job *job)
 }
 
 const ou_job_kind ouro_pipe_in_kind = {
+    OURO_OBJECT_JOB(TransportObject, io.in),
     .run = pipe_in_run,
-    .drop = ouro_transport_in_drop,
-    .hold = ouro_transport_in_hold,
-    .visit = ouro_transport_in_visit,
 };
 
 /* ---- the kind ---------------------------------------------------------- */

@@ -88,23 +88,9 @@ pipe_flush_run(ou_job *job)
     return result;
 }
 
-static void
-pipe_flush_drop(ou_job *job)
-{
-    Py_DECREF(OURO_CONTAINER_OF(job, PipeObject, flush));
-}
-
-static int
-pipe_flush_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor,
-                            OURO_CONTAINER_OF(job, PipeObject, flush));
-}
-
 const ou_job_kind ouro_pipe_flush_kind = {
+    OURO_OBJECT_JOB(PipeObject, flush),
     .run = pipe_flush_run,
-    .drop = pipe_flush_drop,
-    .visit = pipe_flush_visit,
 };
 
 int
@@ -180,22 +166,11 @@ pipe_step(PipeObject *self, int (*step)(ouro_state *st, PipeObject *self),
     return result;
 }
 
-static PipeObject *
-pipe_of_in(ou_job *job)
-{
-    return (PipeObject *)OURO_CONTAINER_OF(job, TransportObject, io.in);
-}
-
-static PipeObject *
-pipe_of_out(ou_job *job)
-{
-    return (PipeObject *)OURO_CONTAINER_OF(job, TransportObject, io.out);
-}
-
 static int
 pipe_hangup_run(ou_job *job)
 {
-    PipeObject *self = pipe_of_in(job);
+    PipeObject *self =
+        (PipeObject *)OURO_CONTAINER_OF(job, TransportObject, io.in);
     int result = 0;
     if (ou_io_take(&self->base.io, OU_IN) && self->base.loop != NULL) {
         result = pipe_step(self, ouro_pipe_hung_up, "_read_ready");
@@ -205,16 +180,15 @@ pipe_hangup_run(ou_job *job)
 }
 
 const ou_job_kind ouro_pipe_hangup_kind = {
+    OURO_OBJECT_JOB(TransportObject, io.in),
     .run = pipe_hangup_run,
-    .drop = ouro_transport_in_drop,
-    .hold = ouro_transport_in_hold,
-    .visit = ouro_transport_in_visit,
 };
 
 static int
 pipe_out_run(ou_job *job)
 {
-    PipeObject *self = pipe_of_out(job);
+    PipeObject *self =
+        (PipeObject *)OURO_CONTAINER_OF(job, TransportObject, io.out);
     int result = 0;
     if (ou_io_take(&self->base.io, OU_OUT) && self->base.loop != NULL) {
         result = pipe_step(self, ouro_pipe_send_more, "_write_ready");
@@ -224,10 +198,8 @@ pipe_out_run(ou_job *job)
 }
 
 const ou_job_kind ouro_pipe_out_kind = {
+    OURO_OBJECT_JOB(TransportObject, io.out),
     .run = pipe_out_run,
-    .drop = ouro_transport_out_drop,
-    .hold = ouro_transport_out_hold,
-    .visit = ouro_transport_out_visit,
 };
 
 /* ---- into the buffer --------------------------------------------------- */

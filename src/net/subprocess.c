@@ -542,16 +542,11 @@ child_ended(SubprocessObject *self)
     return result;
 }
 
-static SubprocessObject *
-subprocess_of(ou_job *job)
-{
-    return OURO_CONTAINER_OF(job, SubprocessObject, process.io.in);
-}
-
 static int
 ended_run(ou_job *job)
 {
-    SubprocessObject *self = subprocess_of(job);
+    SubprocessObject *self =
+        OURO_CONTAINER_OF(job, SubprocessObject, process.io.in);
     int result = 0;
     if (ou_process_take(&self->process) && self->loop != NULL) {
         result = child_ended(self);
@@ -560,29 +555,9 @@ ended_run(ou_job *job)
     return result;
 }
 
-static void
-ended_drop(ou_job *job)
-{
-    Py_DECREF(subprocess_of(job));
-}
-
-static void
-ended_hold(ou_job *job)
-{
-    Py_INCREF(subprocess_of(job));
-}
-
-static int
-ended_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, subprocess_of(job));
-}
-
 const ou_job_kind ouro_subprocess_ended_kind = {
+    OURO_OBJECT_JOB(SubprocessObject, process.io.in),
     .run = ended_run,
-    .drop = ended_drop,
-    .hold = ended_hold,
-    .visit = ended_visit,
 };
 
 int

@@ -397,16 +397,11 @@ ouro_tcp_receive(ouro_state *st, TcpObject *self)
     return result;
 }
 
-static TcpObject *
-tcp_of_in(ou_job *job)
-{
-    return (TcpObject *)OURO_CONTAINER_OF(job, TransportObject, io.in);
-}
-
 static int
 tcp_in_run(ou_job *job)
 {
-    TcpObject *self = tcp_of_in(job);
+    TcpObject *self =
+        (TcpObject *)OURO_CONTAINER_OF(job, TransportObject, io.in);
     int result = 0;
     if (ou_io_take(&self->base.io, OU_IN)) {
         result = ouro_tcp_receive(ouro_state_of((PyObject *)self), self);
@@ -420,10 +415,8 @@ tcp_in_run(ou_job *job)
 }
 
 const ou_job_kind ouro_tcp_in_kind = {
+    OURO_OBJECT_JOB(TransportObject, io.in),
     .run = tcp_in_run,
-    .drop = ouro_transport_in_drop,
-    .hold = ouro_transport_in_hold,
-    .visit = ouro_transport_in_visit,
     .batched = true,
 };
 

@@ -238,17 +238,11 @@ accept_drop(ou_job *job)
     Py_DECREF(base);
 }
 
-static int
-accept_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor,
-                            OURO_CONTAINER_OF(job, TransportObject, made));
-}
-
 static const ou_job_kind accept_kind = {
     .run = accept_run,
     .drop = accept_drop,
-    .visit = accept_visit,
+    .owner_offset = offsetof(TransportObject, made),
+    .visit = ouro_job_visit,
 };
 
 static int

@@ -79,22 +79,9 @@ tcp_flush_run(ou_job *job)
     return result;
 }
 
-static void
-tcp_flush_drop(ou_job *job)
-{
-    Py_DECREF(OURO_CONTAINER_OF(job, TcpObject, flush));
-}
-
-static int
-tcp_flush_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, OURO_CONTAINER_OF(job, TcpObject, flush));
-}
-
 const ou_job_kind ouro_tcp_flush_kind = {
+    OURO_OBJECT_JOB(TcpObject, flush),
     .run = tcp_flush_run,
-    .drop = tcp_flush_drop,
-    .visit = tcp_flush_visit,
 };
 
 int
@@ -192,16 +179,11 @@ ouro_tcp_send_more(ouro_state *st, TcpObject *self)
     return ou_outbuf_empty(&self->out) ? tcp_all_sent(st, self) : 0;
 }
 
-static TcpObject *
-tcp_of_out(ou_job *job)
-{
-    return (TcpObject *)OURO_CONTAINER_OF(job, TransportObject, io.out);
-}
-
 static int
 tcp_out_run(ou_job *job)
 {
-    TcpObject *self = tcp_of_out(job);
+    TcpObject *self =
+        (TcpObject *)OURO_CONTAINER_OF(job, TransportObject, io.out);
     TransportObject *base = &self->base;
     int result = 0;
     if (ou_io_take(&base->io, OU_OUT)) {
@@ -222,10 +204,8 @@ tcp_out_run(ou_job *job)
 }
 
 const ou_job_kind ouro_tcp_out_kind = {
+    OURO_OBJECT_JOB(TransportObject, io.out),
     .run = tcp_out_run,
-    .drop = ouro_transport_out_drop,
-    .hold = ouro_transport_out_hold,
-    .visit = ouro_transport_out_visit,
 };
 
 /* ---- into the buffer --------------------------------------------------- */

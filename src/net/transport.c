@@ -366,54 +366,6 @@ ouro_transport_unwatch(TransportObject *self)
     }
 }
 
-static TransportObject *
-transport_of_in(ou_job *job)
-{
-    return OURO_CONTAINER_OF(job, TransportObject, io.in);
-}
-
-void
-ouro_transport_in_drop(ou_job *job)
-{
-    Py_DECREF(transport_of_in(job));
-}
-
-void
-ouro_transport_in_hold(ou_job *job)
-{
-    Py_INCREF(transport_of_in(job));
-}
-
-int
-ouro_transport_in_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, transport_of_in(job));
-}
-
-static TransportObject *
-transport_of_out(ou_job *job)
-{
-    return OURO_CONTAINER_OF(job, TransportObject, io.out);
-}
-
-void
-ouro_transport_out_drop(ou_job *job)
-{
-    Py_DECREF(transport_of_out(job));
-}
-
-void
-ouro_transport_out_hold(ou_job *job)
-{
-    Py_INCREF(transport_of_out(job));
-}
-
-int
-ouro_transport_out_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, transport_of_out(job));
-}
-
 void
 ouro_release_object(void *owner)
 {
@@ -598,23 +550,9 @@ made_run(ou_job *job)
     return result;
 }
 
-static void
-made_drop(ou_job *job)
-{
-    Py_DECREF(OURO_CONTAINER_OF(job, TransportObject, made));
-}
-
-static int
-made_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor,
-                            OURO_CONTAINER_OF(job, TransportObject, made));
-}
-
 const ou_job_kind ouro_transport_made_kind = {
+    OURO_OBJECT_JOB(TransportObject, made),
     .run = made_run,
-    .drop = made_drop,
-    .visit = made_visit,
 };
 
 /* ---- for the types ----------------------------------------------------- */

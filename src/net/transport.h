@@ -12,7 +12,7 @@
 #ifndef OURO_TRANSPORT_H
 #define OURO_TRANSPORT_H
 
-#include "base/ouro.h"
+#include "base/objectjob.h"
 #include "loop/loop.h"
 #include "loop/server.h"
 #include "net/protocol_ops.h"
@@ -147,14 +147,6 @@ int ouro_transport_watch(ouro_state *st, TransportObject *self,
 int ouro_transport_remove_writer(ouro_state *st, TransportObject *self);
 /* Both directions; no exception may be set. */
 void ouro_transport_unwatch(TransportObject *self);
-
-/* What is the same for the jobs of all watches, io.in and io.out. */
-void ouro_transport_in_drop(ou_job *job);
-void ouro_transport_in_hold(ou_job *job);
-int ouro_transport_in_visit(ou_job *job, void *visitor);
-void ouro_transport_out_drop(ou_job *job);
-void ouro_transport_out_hold(ou_job *job);
-int ouro_transport_out_visit(ou_job *job, void *visitor);
 
 /* ---- the protocol ------------------------------------------------------ */
 

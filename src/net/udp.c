@@ -361,16 +361,11 @@ ouro_udp_receive(ouro_state *st, UdpObject *self)
                                      : udp_receive_by_methods(st, self);
 }
 
-static UdpObject *
-udp_of_in(ou_job *job)
-{
-    return (UdpObject *)OURO_CONTAINER_OF(job, TransportObject, io.in);
-}
-
 static int
 udp_in_run(ou_job *job)
 {
-    UdpObject *self = udp_of_in(job);
+    UdpObject *self =
+        (UdpObject *)OURO_CONTAINER_OF(job, TransportObject, io.in);
     TransportObject *base = &self->base;
     int result = 0;
     if (ou_io_take(&base->io, OU_IN)) {
@@ -393,10 +388,8 @@ udp_in_run(ou_job *job)
 }
 
 const ou_job_kind ouro_udp_in_kind = {
+    OURO_OBJECT_JOB(TransportObject, io.in),
     .run = udp_in_run,
-    .drop = ouro_transport_in_drop,
-    .hold = ouro_transport_in_hold,
-    .visit = ouro_transport_in_visit,
 };
 
 /* ---- the end ----------------------------------------------------------- */

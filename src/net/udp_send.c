@@ -253,16 +253,11 @@ ouro_udp_send_more(ouro_state *st, UdpObject *self)
     return base->closing ? ouro_transport_call_lost(st, base, NULL) : 0;
 }
 
-static UdpObject *
-udp_of_out(ou_job *job)
-{
-    return (UdpObject *)OURO_CONTAINER_OF(job, TransportObject, io.out);
-}
-
 static int
 udp_out_run(ou_job *job)
 {
-    UdpObject *self = udp_of_out(job);
+    UdpObject *self =
+        (UdpObject *)OURO_CONTAINER_OF(job, TransportObject, io.out);
     TransportObject *base = &self->base;
     int result = 0;
     if (ou_io_take(&base->io, OU_OUT)) {
@@ -285,10 +280,8 @@ udp_out_run(ou_job *job)
 }
 
 const ou_job_kind ouro_udp_out_kind = {
+    OURO_OBJECT_JOB(TransportObject, io.out),
     .run = udp_out_run,
-    .drop = ouro_transport_out_drop,
-    .hold = ouro_transport_out_hold,
-    .visit = ouro_transport_out_visit,
 };
 
 /* ---- sendto() ---------------------------------------------------------- */

@@ -35,6 +35,9 @@ typedef struct ou_job_kind {
     /* What it defers may wait for the next job, if that is of such a kind,
      * too (see ou_loop_defer()). */
     bool batched;
+    /* Bytes from the start of the owner to the job, where functions above
+     * serve several kinds; the engine does not use it. */
+    unsigned owner_offset;
 } ou_job_kind;
 
 struct ou_job {

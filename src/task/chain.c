@@ -93,16 +93,10 @@ cancel_source(ouro_state *st, ChainObject *self)
     return result;
 }
 
-static ChainObject *
-chain_of_destination(ou_job *job)
-{
-    return OURO_CONTAINER_OF(job, ChainObject, destination_done);
-}
-
 static int
 destination_run(ou_job *job)
 {
-    ChainObject *self = chain_of_destination(job);
+    ChainObject *self = OURO_CONTAINER_OF(job, ChainObject, destination_done);
     ouro_state *st = ouro_state_of((PyObject *)self);
     int result = leave_task(st, self->destination_loop);
     if (result == 0) {
@@ -115,31 +109,11 @@ destination_run(ou_job *job)
     return result;
 }
 
-static void
-destination_drop(ou_job *job)
-{
-    Py_DECREF(chain_of_destination(job));
-}
-
-static void
-destination_hold(ou_job *job)
-{
-    Py_INCREF(chain_of_destination(job));
-}
-
-static int
-destination_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, chain_of_destination(job));
-}
-
 static const waiter_kind destination_waiter = {
     .job =
         {
+            OURO_OBJECT_JOB(ChainObject, destination_done),
             .run = destination_run,
-            .drop = destination_drop,
-            .hold = destination_hold,
-            .visit = destination_visit,
         },
     .qualname = "_chain_future.<locals>._call_check_cancel",
 };
@@ -155,16 +129,10 @@ set_state(ouro_state *st, ChainObject *self)
                                            self->source);
 }
 
-static ChainObject *
-chain_of_deliver(ou_job *job)
-{
-    return OURO_CONTAINER_OF(job, ChainObject, deliver);
-}
-
 static int
 deliver_run(ou_job *job)
 {
-    ChainObject *self = chain_of_deliver(job);
+    ChainObject *self = OURO_CONTAINER_OF(job, ChainObject, deliver);
     ouro_state *st = ouro_state_of((PyObject *)self);
     int result = leave_task(st, self->destination_loop);
     if (result == 0) {
@@ -177,31 +145,11 @@ deliver_run(ou_job *job)
     return result;
 }
 
-static void
-deliver_drop(ou_job *job)
-{
-    Py_DECREF(chain_of_deliver(job));
-}
-
-static void
-deliver_hold(ou_job *job)
-{
-    Py_INCREF(chain_of_deliver(job));
-}
-
-static int
-deliver_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, chain_of_deliver(job));
-}
-
 static const waiter_kind deliver_waiter = {
     .job =
         {
+            OURO_OBJECT_JOB(ChainObject, deliver),
             .run = deliver_run,
-            .drop = deliver_drop,
-            .hold = deliver_hold,
-            .visit = deliver_visit,
         },
     .qualname = "_chain_future.<locals>._set_state",
 };
@@ -257,16 +205,10 @@ pass_on(ouro_state *st, ChainObject *self)
     return here ? set_state(st, self) : deliver_elsewhere(st, self);
 }
 
-static ChainObject *
-chain_of_source(ou_job *job)
-{
-    return OURO_CONTAINER_OF(job, ChainObject, source_done);
-}
-
 static int
 source_run(ou_job *job)
 {
-    ChainObject *self = chain_of_source(job);
+    ChainObject *self = OURO_CONTAINER_OF(job, ChainObject, source_done);
     ouro_state *st = ouro_state_of((PyObject *)self);
     int result = leave_task(st, self->source_loop);
     if (result == 0) {
@@ -279,31 +221,11 @@ source_run(ou_job *job)
     return result;
 }
 
-static void
-source_drop(ou_job *job)
-{
-    Py_DECREF(chain_of_source(job));
-}
-
-static void
-source_hold(ou_job *job)
-{
-    Py_INCREF(chain_of_source(job));
-}
-
-static int
-source_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, chain_of_source(job));
-}
-
 static const waiter_kind source_waiter = {
     .job =
         {
+            OURO_OBJECT_JOB(ChainObject, source_done),
             .run = source_run,
-            .drop = source_drop,
-            .hold = source_hold,
-            .visit = source_visit,
         },
     .qualname = "_chain_future.<locals>._call_set_state",
 };

@@ -9,7 +9,7 @@
 #ifndef OURO_FUTURE_H
 #define OURO_FUTURE_H
 
-#include "base/ouro.h"
+#include "base/objectjob.h"
 #include "sys/job.h"
 #include "task/host.h"
 

@@ -84,24 +84,6 @@ inner_run(ou_job *job)
     return result;
 }
 
-static void
-inner_drop(ou_job *job)
-{
-    Py_DECREF(shield_of_inner(job));
-}
-
-static void
-inner_hold(ou_job *job)
-{
-    Py_INCREF(shield_of_inner(job));
-}
-
-static int
-inner_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, shield_of_inner(job));
-}
-
 static PyObject *
 inner_awaiter(ou_job *job)
 {
@@ -111,10 +93,8 @@ inner_awaiter(ou_job *job)
 static const waiter_kind inner_waiter = {
     .job =
         {
+            OURO_OBJECT_JOB(ShieldObject, inner_done),
             .run = inner_run,
-            .drop = inner_drop,
-            .hold = inner_hold,
-            .visit = inner_visit,
         },
     .qualname = "shield.<locals>._inner_done_callback",
     .awaiter = inner_awaiter,
@@ -122,17 +102,11 @@ static const waiter_kind inner_waiter = {
 
 /* ---- the outer future is done ------------------------------------------ */
 
-static ShieldObject *
-shield_of_outer(ou_job *job)
-{
-    return OURO_CONTAINER_OF(job, ShieldObject, outer_done);
-}
-
 /* Nobody needs to hear of the inner one any more. */
 static int
 outer_run(ou_job *job)
 {
-    ShieldObject *self = shield_of_outer(job);
+    ShieldObject *self = OURO_CONTAINER_OF(job, ShieldObject, outer_done);
     ouro_state *st = ouro_state_of((PyObject *)self);
     int done = ouro_anyfuture_done(st, self->inner);
     int result = done < 0 ? -1 : 0;
@@ -146,31 +120,11 @@ outer_run(ou_job *job)
     return result;
 }
 
-static void
-outer_drop(ou_job *job)
-{
-    Py_DECREF(shield_of_outer(job));
-}
-
-static void
-outer_hold(ou_job *job)
-{
-    Py_INCREF(shield_of_outer(job));
-}
-
-static int
-outer_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, shield_of_outer(job));
-}
-
 static const waiter_kind outer_waiter = {
     .job =
         {
+            OURO_OBJECT_JOB(ShieldObject, outer_done),
             .run = outer_run,
-            .drop = outer_drop,
-            .hold = outer_hold,
-            .visit = outer_visit,
         },
     .qualname = "shield.<locals>._outer_done_callback",
 };

@@ -558,24 +558,6 @@ task_run(ou_job *job)
     return result < 0 ? -1 : 0;
 }
 
-static void
-task_job_drop(ou_job *job)
-{
-    Py_DECREF(task_of(job));
-}
-
-static void
-task_job_hold(ou_job *job)
-{
-    Py_INCREF(task_of(job));
-}
-
-static int
-task_job_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, task_of(job));
-}
-
 static PyObject *
 task_job_callable(ouro_state *st, ou_job *job)
 {
@@ -606,11 +588,9 @@ task_job_awaiter(ou_job *job)
 const waiter_kind ouro_task_waiter = {
     .job =
         {
+            OURO_OBJECT_JOB(TaskObject, job),
             .approach = task_job_approach,
             .run = task_run,
-            .drop = task_job_drop,
-            .hold = task_job_hold,
-            .visit = task_job_visit,
         },
     .callable = task_job_callable,
     .context = task_job_context,

@@ -23,12 +23,6 @@ typedef struct SubmitObject {
                         called, that takes care of it, and this is NULL */
 } SubmitObject;
 
-static SubmitObject *
-submit_of(ou_job *job)
-{
-    return OURO_CONTAINER_OF(job, SubmitObject, job);
-}
-
 /* Tell the caller of the current exception, which goes on. */
 static void
 submit_failed(ouro_state *st, SubmitObject *self)
@@ -103,7 +97,7 @@ submit_report(ouro_state *st, SubmitObject *self)
 static int
 submit_run(ou_job *job)
 {
-    SubmitObject *self = submit_of(job);
+    SubmitObject *self = OURO_CONTAINER_OF(job, SubmitObject, job);
     ouro_state *st = ouro_state_of((PyObject *)self);
     bool direct = self->context != NULL;
     int result = direct ? ouro_leave_task_fast((LoopCore *)self->loop) : 0;
@@ -117,31 +111,11 @@ submit_run(ou_job *job)
     return result;
 }
 
-static void
-submit_drop(ou_job *job)
-{
-    Py_DECREF(submit_of(job));
-}
-
-static void
-submit_hold(ou_job *job)
-{
-    Py_INCREF(submit_of(job));
-}
-
-static int
-submit_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, submit_of(job));
-}
-
 static const waiter_kind submit_job = {
     .job =
         {
+            OURO_OBJECT_JOB(SubmitObject, job),
             .run = submit_run,
-            .drop = submit_drop,
-            .hold = submit_hold,
-            .visit = submit_visit,
         },
     .qualname = "run_coroutine_threadsafe.<locals>.callback",
 };

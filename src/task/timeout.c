@@ -36,12 +36,6 @@ timeout_fire(ouro_state *st, TimeoutObject *self)
     return 0;
 }
 
-static TimeoutObject *
-timeout_of(ou_job *job)
-{
-    return OURO_CONTAINER_OF(job, TimeoutObject, job);
-}
-
 /* Report the current exception as that of the callback self._on_timeout. */
 static int
 timeout_report(LoopCore *loop, TimeoutObject *self)
@@ -63,7 +57,7 @@ timeout_report(LoopCore *loop, TimeoutObject *self)
 static int
 timeout_run(ou_job *job)
 {
-    TimeoutObject *self = timeout_of(job);
+    TimeoutObject *self = OURO_CONTAINER_OF(job, TimeoutObject, job);
     LoopCore *loop = (LoopCore *)self->loop;
     self->loop = NULL;
     int result = 0;
@@ -79,29 +73,9 @@ timeout_run(ou_job *job)
     return result;
 }
 
-static void
-timeout_drop(ou_job *job)
-{
-    Py_DECREF(timeout_of(job));
-}
-
-static void
-timeout_hold(ou_job *job)
-{
-    Py_INCREF(timeout_of(job));
-}
-
-static int
-timeout_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, timeout_of(job));
-}
-
 static const ou_job_kind timeout_job = {
+    OURO_OBJECT_JOB(TimeoutObject, job),
     .run = timeout_run,
-    .drop = timeout_drop,
-    .hold = timeout_hold,
-    .visit = timeout_visit,
 };
 
 int

@@ -60,24 +60,6 @@ release_run(ou_job *job)
     return result;
 }
 
-static void
-release_drop(ou_job *job)
-{
-    Py_DECREF(release_of(job));
-}
-
-static void
-release_hold(ou_job *job)
-{
-    Py_INCREF(release_of(job));
-}
-
-static int
-release_visit(ou_job *job, void *visitor)
-{
-    return ouro_visit_owner(visitor, release_of(job));
-}
-
 static PyObject *
 release_awaiter(ou_job *job)
 {
@@ -87,10 +69,8 @@ release_awaiter(ou_job *job)
 static const waiter_kind release_waiter = {
     .job =
         {
+            OURO_OBJECT_JOB(ReleaseObject, job),
             .run = release_run,
-            .drop = release_drop,
-            .hold = release_hold,
-            .visit = release_visit,
         },
     .qualname = "_release_waiter",
     .awaiter = release_awaiter,
