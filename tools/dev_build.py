@@ -1,10 +1,14 @@
 """Incremental build of ouro._ouro for the running Python.
 
-usage: dev_build.py TOP OUT MODE      MODE: plain | asan
+usage: dev_build.py TOP OUT MODE      MODE: plain | asan | tsan
 
 Objects go to OUT/obj, the package to OUT/ouro (Python files are links, so
 edits show at once).  An object is compiled again when its source, or a header
 that it includes, is newer: the compiler writes down which those are.
+
+A Python that loads what tsan has built needs libtsan.so in LD_PRELOAD, under
+`setarch -R`, and must take it out of os.environ before it starts processes:
+programs like /bin/sh crash with it.
 """
 
 import concurrent.futures
@@ -16,7 +20,8 @@ import sysconfig
 
 import flags
 
-MODES = {"plain": [*flags.OPTIMIZE, "-g"], "asan": flags.SANITIZE}
+MODES = {"plain": [*flags.OPTIMIZE, "-g"], "asan": flags.SANITIZE,
+         "tsan": flags.RACES}
 COMMON = [*flags.STANDARD, "-fPIC", *flags.WARNINGS, "-MMD"]
 
 

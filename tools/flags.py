@@ -5,6 +5,7 @@ OPTIMIZE = ["-O2"]
 DEBUG = ["-O0", "-g3"]
 SANITIZE = ["-O1", "-g", "-fno-omit-frame-pointer",
             "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+RACES = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=thread"]
 # The two -Wno- are about CPython's API: methods have a parameter that they may
 # not use, and tables of slots leave their tails empty.
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter",

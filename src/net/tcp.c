@@ -247,48 +247,51 @@ tcp_receive_into(TcpObject *self, PyObject *buffer, size_t *ret_wanted,
     return 0;
 }
 
+/* Tell the protocol that there is now (get_buffer() may have set another). */
+static int
+tcp_buffer_updated(ouro_state *st, TcpObject *self, ssize_t got)
+{
+    PyObject *size = PyLong_FromSsize_t(got);
+    if (size != NULL) {
+        PyObject *protocol = Py_NewRef(ouro_or_none(self->base.protocol));
+        PyObject *value =
+            PyObject_CallMethodOneArg(protocol, st->str.buffer_updated, size);
+        Py_DECREF(protocol);
+        Py_DECREF(size);
+        if (value != NULL) {
+            Py_DECREF(value);
+            return 0;
+        }
+    }
+    return ouro_transport_fatal(
+        st, &self->base,
+        "Fatal error: protocol.buffer_updated() call failed.");
+}
+
 static int
 tcp_receive_buffered(ouro_state *st, TcpObject *self)
 {
     PyObject *protocol = Py_NewRef(self->base.protocol);
-    int result = 0;
     PyObject *buffer = tcp_get_buffer(st, protocol);
+    Py_DECREF(protocol);
     if (buffer == NULL) {
-        result = ouro_transport_fatal(
+        return ouro_transport_fatal(
             st, &self->base,
             "Fatal error: protocol.get_buffer() call failed.");
-        goto done;
     }
     size_t wanted;
     ssize_t got;
     int received = tcp_receive_into(self, buffer, &wanted, &got);
     Py_DECREF(buffer);
     if (received < 0) {
-        result = ouro_transport_fatal(st, &self->base,
-                                      "Fatal read error on socket transport");
-        goto done;
+        return ouro_transport_fatal(st, &self->base,
+                                    "Fatal read error on socket transport");
     }
     if (got <= 0) {
-        result = tcp_no_bytes(st, self, got);
-        goto done;
+        return tcp_no_bytes(st, self, got);
     }
     tcp_used(self, (size_t)got, wanted);
-    PyObject *size = PyLong_FromSsize_t(got);
-    PyObject *value = NULL;
-    if (size != NULL) {
-        value =
-            PyObject_CallMethodOneArg(protocol, st->str.buffer_updated, size);
-        Py_DECREF(size);
-    }
-    if (value == NULL) {
-        result = ouro_transport_fatal(
-            st, &self->base,
-            "Fatal error: protocol.buffer_updated() call failed.");
-    }
-    Py_XDECREF(value);
-done:
-    Py_DECREF(protocol);
-    return result;
+    return tcp_buffer_updated(st, self, got);
 }
 
 /* No bytes have come for a protocol of ours, or it has failed (an exception

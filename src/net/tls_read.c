@@ -218,15 +218,23 @@ app_get_buffer(ouro_state *st, TlsObject *self, PyObject *protocol,
     return buffer;
 }
 
+/* protocol.buffer_updated(size).  If get_buffer() has set another protocol
+ * that has buffers, that one is told; as asyncio keeps both methods. */
 static int
-app_buffer_updated(ouro_state *st, PyObject *protocol, Py_ssize_t size)
+app_buffer_updated(ouro_state *st, TlsObject *self, PyObject *protocol,
+                   Py_ssize_t size)
 {
     PyObject *number = PyLong_FromSsize_t(size);
     if (number == NULL) {
         return -1;
     }
+    if (self->app_buffered && self->app_protocol != NULL) {
+        protocol = self->app_protocol;
+    }
+    Py_INCREF(protocol);
     int result = ouro_drop_result(
         PyObject_CallMethodOneArg(protocol, st->str.buffer_updated, number));
+    Py_DECREF(protocol);
     Py_DECREF(number);
     return result;
 }
@@ -262,7 +270,7 @@ read_buffered(ouro_state *st, TlsObject *self)
         result = call_soon(st, self, "_do_read") < 0 ? READ_ERROR : READ_ALL;
     }
     if (result != READ_ERROR && got > 0
-        && app_buffer_updated(st, protocol, got) < 0) {
+        && app_buffer_updated(st, self, protocol, got) < 0) {
         result = READ_ERROR;
     }
 done:

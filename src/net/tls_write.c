@@ -251,6 +251,19 @@ write_refused(ouro_state *st, TlsObject *self)
     return 1;
 }
 
+/* What the SSL object has refused waits and counts until the transport ends,
+ * as asyncio's does; the exception stays set. */
+static int
+keep_refused(ouro_state *st, TlsObject *self, PyObject *data)
+{
+    PyObject *exception = PyErr_GetRaisedException();
+    if (ouro_tls_append(st, self, data) < 0) {
+        PyErr_Clear();
+    }
+    PyErr_SetRaisedException(exception);
+    return -1;
+}
+
 /* One piece, with nothing before it: straight to the SSL object. */
 static int
 write_now(ouro_state *st, TlsObject *self, PyObject *data)
@@ -258,7 +271,7 @@ write_now(ouro_state *st, TlsObject *self, PyObject *data)
     Py_ssize_t count = 0;
     tls_result result = ouro_tls_write_object(st, self, data, &count);
     if (result == TLS_ERROR) {
-        return -1;
+        return keep_refused(st, self, data);
     }
     Py_ssize_t size = PyObject_Size(data);
     if (size < 0) {

@@ -55,14 +55,14 @@ class Log:
         loop.call_later(0, self.called.__setitem__, 1, True)
 
     def _report(self, loop, context):
-        self.reported.append(context)
+        # (Not its handle: a task that could not be stepped is garbage.)
+        self.reported.append(context.get("exception"))
 
     def complaint(self):
-        errors = [context.get("exception") for context in self.reported]
-        for error in errors:
+        for error in self.reported:
             if not is_want_of_memory(error):
                 return f"{error!r} was reported"
-        if not all(self.called) and not any(errors):
+        if not all(self.called) and not any(self.reported):
             return f"callbacks were lost, or not: {self.called}"
         return None
 

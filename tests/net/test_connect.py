@@ -410,6 +410,43 @@ def test_sockets_are_closed_on_errors():
         loop.close()
 
 
+class NoNames(socket.socket):
+    def getsockname(self):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("connecting", [
+    lambda loop, factory, sock: loop.create_connection(factory, sock=sock),
+    lambda loop, factory, sock: loop.create_unix_connection(factory,
+                                                            sock=sock),
+    lambda loop, factory, sock: loop.connect_accepted_socket(factory, sock),
+    lambda loop, factory, sock: loop.create_datagram_endpoint(factory,
+                                                              sock=sock),
+])
+@pytest.mark.parametrize("factory", [lambda: None, object, None,
+                                     lambda: 1 / 0, asyncio.Protocol])
+def test_who_closes_the_socket(connecting, factory):
+    """Where no transport could be made of it, it is the caller's; one that
+    had a protocol closes it, when the collector finds that."""
+    kind = (socket.SOCK_DGRAM
+            if "create_datagram_endpoint" in connecting.__code__.co_names
+            else socket.SOCK_STREAM)
+
+    async def scenario(loop, log):
+        ours, theirs = socket.socketpair(type=kind)
+        if factory is asyncio.Protocol:
+            ours = NoNames(fileno=ours.detach())
+        try:
+            await connecting(loop, factory, ours)
+        except Exception as exc:
+            log.append((repr(exc), ours.fileno() > 0))
+        gc.collect()
+        log.append((ours.fileno() > 0, ours._closed))
+        ours.close()
+        theirs.close()
+    same(scenario)
+
+
 def test_accepted_socket(listener):
     async def scenario(loop, log):
         client = socket.create_connection(listener.getsockname())

@@ -426,6 +426,69 @@ async def test_flow_control(loop, log):
     peer.sock.close()
 
 
+@pytest.mark.parametrize("shape", [bytes, bytearray, memoryview])
+def test_a_write_that_fails(shape):
+    """It waits and counts until the transport has ended."""
+    class Refuses:
+        def __init__(self, ssl_object):
+            self.ssl_object = ssl_object
+
+        def write(self, data):
+            raise ssl.SSLError("refused")
+
+        def __getattr__(self, name):
+            return getattr(self.ssl_object, name)
+
+    async def scenario(loop, log):
+        protocol = Recorder(log)
+        transport, peer = await wrapped(loop, protocol)
+        inner = transport._ssl_protocol
+        inner._sslobj = Refuses(inner._sslobj)
+        transport.write(shape(b"lost"))
+        log.append((transport.get_write_buffer_size(),
+                    transport.is_closing()))
+        transport.write(shape(b"as well"))
+        transport.writelines([b"and", b"this"])
+        log.append(transport.get_write_buffer_size())
+        log.append(repr(await protocol.lost))
+        peer.sock.close()
+    same(scenario)
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+def test_set_protocol_in_get_buffer(buffered):
+    """The new protocol is told what has come, if it has buffers, too."""
+    class Buffered(Recorder, asyncio.BufferedProtocol):
+        next = None
+
+        def get_buffer(self, sizehint):
+            if self.next is not None:
+                self.transport.set_protocol(self.next)
+                self.next = None
+            return memory
+
+        def buffer_updated(self, count):
+            self.received += memory[:count]
+            self._note("updated", count)
+
+    memory = memoryview(bytearray(100))
+
+    async def scenario(loop, log):
+        first = Buffered(log, "first")
+        transport, peer = await wrapped(loop, first)
+        second = (Buffered if buffered else Recorder)(log, "second")
+        second.transport = transport
+        first.next = second
+        await peer.send(b"data")
+        await until(lambda: first.received or second.received)
+        await peer.send(b"more")
+        await until(lambda: len(first.received + second.received) == 8)
+        transport.abort()
+        await second.lost
+        peer.sock.close()
+    same(scenario)
+
+
 @in_all_worlds
 async def test_reading_paused(loop, log):
     protocol = Recorder(log)

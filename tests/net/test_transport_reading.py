@@ -195,6 +195,36 @@ def test_bad_buffers(buffer):
     same(scenario)
 
 
+class HandingOver(Buffered):
+    """Sets another protocol while it is asked for a buffer."""
+
+    next = None
+
+    def get_buffer(self, sizehint):
+        if self.next is not None:
+            self.transport.set_protocol(self.next)
+        return super().get_buffer(sizehint)
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+def test_set_protocol_in_get_buffer(buffered):
+    """What has come is told to the protocol that is there by then."""
+    async def scenario(loop, log):
+        ours, theirs = socket_pair("tcp")
+        first = HandingOver([], bytearray(8))
+        transport = await connect(loop, ours, first)
+        second = Buffered(log, bytearray(8)) if buffered else Recorder(log)
+        second.transport = transport
+        second.buffer, first.next = first.buffer, second
+        theirs.send(b"data")
+        await until(lambda: first.log or log)
+        theirs.close()
+        log.append(repr(await second.lost))
+        log[:] = [entry for entry in log if entry[0] != "get_buffer"]
+        log.append([entry for entry in first.log if entry[0] == "updated"])
+    same(scenario)
+
+
 def test_buffer_updated_fails():
     async def scenario(loop, log):
         ours, theirs = socket_pair("tcp")
