@@ -320,6 +320,9 @@ ouro_state_traverse(ouro_state *st, visitproc visit, void *arg)
     if (stop == 0) {
         stop = snapshots_traverse(&st->thread_pool, 1, visit, arg);
     }
+    if (stop == 0) {
+        stop = snapshots_traverse(&st->group_intact, 1, visit, arg);
+    }
     return stop;
 }
 
@@ -367,6 +370,7 @@ ouro_state_clear(ouro_state *st)
     snapshots_clear(SNAPSHOTS(st->transports));
     snapshots_clear(SNAPSHOTS(st->streams));
     snapshots_clear(&st->thread_pool, 1);
+    snapshots_clear(&st->group_intact, 1);
 }
 
 void

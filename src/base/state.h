@@ -311,6 +311,7 @@ struct ouro_state {
     PyObject *running_holder; /* task/running.c */
     PyObject *running_loop;
     ouro_dict_seen running_seen;   /* the dict where that was found */
+    ouro_intact group_intact;      /* nobody has patched TaskGroup */
     size_t running_offset;         /* in a thread's state, or 0 */
     size_t task_offset;            /* the same */
     ouro_dict_seen events_seen;    /* asyncio.events' dict, unpatched */

@@ -14,8 +14,11 @@
     X(send)                                                                   \
     X(value)                                                                  \
     /* task */                                                                \
+    X(_abort)                                                                 \
     X(_asyncio_future_blocking)                                               \
+    X(_is_base_error)                                                         \
     X(_loop)                                                                  \
+    X(_on_task_done)                                                          \
     X(add_done_callback)                                                      \
     X(remove_done_callback)                                                   \
     X(call_at)                                                                \
@@ -190,6 +193,7 @@
     X(_add_reader)                                                            \
     X(_add_writer)                                                            \
     X(_attach)                                                                \
+    X(_wakeup)                                                                \
     X(_call_connection_lost)                                                  \
     X(_detach)                                                                \
     X(_read_ready)                                                            \

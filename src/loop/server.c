@@ -15,14 +15,16 @@
 /* ---- the transports of a server ---------------------------------------- */
 
 /* Done and closed: wake who waits for it. */
-static int
-server_wakeup(ouro_state *st, ServerObject *self)
+static PyObject *
+server_wakeup(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
+    ServerObject *self = ouro_server(op);
+    ouro_state *st = ouro_state_of(op);
     PyObject *waiters = self->waiters;
     self->waiters = NULL;
     if (waiters == NULL) {
         PyErr_SetString(PyExc_TypeError, "'NoneType' object is not iterable");
-        return -1;
+        return NULL;
     }
     Py_SETREF(waiters, PySequence_List(waiters));
     int result = waiters == NULL ? -1 : 0;
@@ -38,7 +40,15 @@ server_wakeup(ouro_state *st, ServerObject *self)
         }
     }
     Py_XDECREF(waiters);
-    return result;
+    return ouro_none_or_error(result);
+}
+
+/* self._wakeup(): programs replace it to hear of the end. */
+static int
+call_wakeup(ouro_state *st, ServerObject *self)
+{
+    return ouro_drop_result(
+        PyObject_CallMethodNoArgs((PyObject *)self, st->str._wakeup));
 }
 
 static int
@@ -56,7 +66,7 @@ server_gone(ouro_state *st, ServerObject *self)
 {
     self->active--;
     return self->active == 0 && self->sockets == NULL && self->waiters != NULL
-               ? server_wakeup(st, self)
+               ? call_wakeup(st, self)
                : 0;
 }
 
@@ -358,7 +368,7 @@ server_do_close(ouro_state *st, ServerObject *self)
     if (self->serving_forever != NULL && end_serving_forever(st, self) < 0) {
         return -1;
     }
-    return self->active == 0 ? server_wakeup(st, self) : 0;
+    return self->active == 0 ? call_wakeup(st, self) : 0;
 }
 
 static PyObject *
@@ -541,6 +551,7 @@ static PyMethodDef server_methods[] = {
      PyDoc_STR("is_serving($self)\n--\n\n"
                "Return True if the server accepts connections.")},
     {"_start_serving", server_start, METH_NOARGS, NULL},
+    {"_wakeup", server_wakeup, METH_NOARGS, NULL},
     {"_attach", _PyCFunction_CAST(server_attach), METH_FASTCALL, NULL},
     {"_detach", _PyCFunction_CAST(server_detach), METH_FASTCALL, NULL},
     {NULL},

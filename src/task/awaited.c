@@ -71,6 +71,9 @@ discard(FutureObject *fut, PyObject *waiter)
     }
     PyObject *set = Py_NewRef(fut->extras->awaited_by);
     int result = PySet_Discard(set, waiter);
+    if (set == fut->extras->awaited_by && PySet_GET_SIZE(set) == 0) {
+        Py_CLEAR(fut->extras->awaited_by);
+    }
     Py_DECREF(set);
     return result < 0 ? -1 : 0;
 }

@@ -1,7 +1,8 @@
 /* group.c - TaskGroup: its children.
  *
  * Each child has one waiter, a node of the group's list; there is no set of
- * tasks and no bound method a child.  `async with` is in group_with.c.
+ * tasks and no bound method a child, unless somebody wants to see the one or
+ * to replace the other (group_attrs.c).  `async with` is in group_with.c.
  */
 #include "task/group.h"
 
@@ -59,9 +60,15 @@ child_drop(ou_job *job)
 
 /* The tasks of the children, a new list: what is done with them may run
  * Python, which may change who the children are. */
-static PyObject *
-list_tasks(GroupObject *group)
+PyObject *
+ouro_group_list_tasks(GroupObject *group)
 {
+    if (group->tasks != NULL) {
+        PyObject *seen = Py_NewRef(group->tasks);
+        PyObject *list = PySequence_List(seen);
+        Py_DECREF(seen);
+        return list;
+    }
     PyObject *tasks = PyList_New(0);
     for (group_child *child = group->children; tasks != NULL && child != NULL;
          child = child->next) {
@@ -73,10 +80,10 @@ list_tasks(GroupObject *group)
 }
 
 int
-ouro_group_abort(ouro_state *st, GroupObject *group)
+ouro_group_cancel_children(ouro_state *st, GroupObject *group)
 {
     group->aborting = true;
-    PyObject *tasks = list_tasks(group);
+    PyObject *tasks = ouro_group_list_tasks(group);
     if (tasks == NULL) {
         return -1;
     }
@@ -107,7 +114,8 @@ report_orphan(ouro_state *st, GroupObject *group, PyObject *task,
             : Py_BuildValue("{OOOOOO}", st->str.message, message,
                             st->str.exception, exception, st->str.task, task);
     Py_XDECREF(message);
-    return ouro_loop_call_exception_handler(st, group->loop, context);
+    return ouro_loop_call_exception_handler(st, ouro_or_none(group->loop),
+                                            context);
 }
 
 static int
@@ -120,7 +128,11 @@ child_failed(ouro_state *st, GroupObject *group, PyObject *task,
     if (PyList_Append(group->errors, exception) < 0) {
         return -1;
     }
-    if (group->base_error == NULL && ouro_leaves_loop(exception)) {
+    int leaves = ouro_group_is_base_error(st, group, exception);
+    if (leaves < 0) {
+        return -1;
+    }
+    if (leaves && group->base_error == NULL) {
         group->base_error = Py_NewRef(exception);
     }
     if (group->parent == NULL) {
@@ -160,11 +172,11 @@ wake_parent(ouro_state *st, GroupObject *group)
     return result;
 }
 
-/* The child is out of the list already. */
-static int
-child_done(ouro_state *st, GroupObject *group, PyObject *task)
+int
+ouro_group_child_done(ouro_state *st, GroupObject *group, PyObject *task)
 {
-    if (group->count == 0 && wake_parent(st, group) < 0) {
+    Py_ssize_t left = ouro_group_count(group);
+    if (left < 0 || (left == 0 && wake_parent(st, group) < 0)) {
         return -1;
     }
     int cancelled = ouro_anyfuture_cancelled(st, task);
@@ -188,7 +200,10 @@ child_run(ou_job *job)
     GroupObject *group = child->group;
     ouro_state *st = ouro_state_of((PyObject *)group);
     child_unlink(child);
-    int result = child_done(st, group, child->task);
+    int result = ouro_group_discard_seen(group, child->task);
+    if (result == 0) {
+        result = ouro_group_child_done(st, group, child->task);
+    }
     if (result < 0) {
         result = ouro_waiter_failed(st, child->task, job);
     }
@@ -231,6 +246,9 @@ static const waiter_kind group_waiter = {
 static int
 add_child(ouro_state *st, GroupObject *group, PyObject *task)
 {
+    if (ouro_group_add_seen(group, task) < 0) {
+        return -1;
+    }
     group_child *child = PyMem_Malloc(sizeof(group_child));
     if (child == NULL) {
         PyErr_NoMemory();
@@ -271,7 +289,11 @@ check_open(ouro_state *st, GroupObject *group, PyObject *coro)
     if (!group->entered) {
         return refuse_task(st, group, coro, "has not been entered");
     }
-    if (group->exiting && group->count == 0) {
+    Py_ssize_t count = group->exiting ? ouro_group_count(group) : 1;
+    if (count < 0) {
+        return -1;
+    }
+    if (count == 0) {
         return refuse_task(st, group, coro, "is finished");
     }
     if (group->aborting) {
@@ -294,20 +316,36 @@ cancel_latecomer(ouro_state *st, GroupObject *group, PyObject *task)
     return ouro_anyfuture_cancel(st, task, NULL) < 0 ? -1 : 0;
 }
 
+/* It has run to its end at once. */
+static int
+adopt_done(ouro_state *st, GroupObject *group, PyObject *task, int by_method)
+{
+    return by_method ? ouro_drop_result(PyObject_CallMethodOneArg(
+               (PyObject *)group, st->str._on_task_done, task))
+                     : ouro_group_child_done(st, group, task);
+}
+
 /* The task is the group's from now on. */
 static int
 adopt(ouro_state *st, GroupObject *group, PyObject *task)
 {
+    int by_method = ouro_group_overrides(st, group, st->str._on_task_done);
+    if (by_method < 0) {
+        return -1;
+    }
     if (st->has.eager_tasks && !st->has.task.group_always_watches) {
         int done = ouro_anyfuture_done(st, task);
         if (done != 0) {
-            return done < 0 ? -1 : child_done(st, group, task);
+            return done < 0 ? -1 : adopt_done(st, group, task, by_method);
         }
     }
-    return add_child(st, group, task) < 0
-                   || cancel_latecomer(st, group, task) < 0
-               ? -1
-               : 0;
+    int result = by_method ? ouro_group_watch_by_method(st, group, task)
+                           : add_child(st, group, task);
+    if (result < 0) {
+        ouro_group_forget_seen(group, task);
+        return -1;
+    }
+    return cancel_latecomer(st, group, task);
 }
 
 PyDoc_STRVAR(create_task_doc,
@@ -336,8 +374,8 @@ group_create_task(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     }
     PyObject *name = given[1] != NULL ? given[1] : Py_None;
     PyObject *context = given[2] == Py_None ? NULL : given[2];
-    PyObject *task =
-        ouro_create_task(st, group->loop, given[0], name, context);
+    PyObject *task = ouro_create_task(st, ouro_or_none(group->loop), given[0],
+                                      name, context);
     if (task != NULL && adopt(st, group, task) < 0) {
         Py_CLEAR(task);
     }
@@ -368,7 +406,8 @@ group_create_task_kwargs(PyObject *self, PyObject *const *args,
     if (kwargs == NULL) {
         return NULL;
     }
-    PyObject *task = ouro_create_task_kwargs(st, group->loop, coro, kwargs);
+    PyObject *task =
+        ouro_create_task_kwargs(st, ouro_or_none(group->loop), coro, kwargs);
     Py_DECREF(kwargs);
     if (task != NULL && adopt(st, group, task) < 0) {
         Py_CLEAR(task);
@@ -385,8 +424,9 @@ ouro_group_cancel(ouro_state *st, GroupObject *group)
         group->cancel_on_enter = true;
         return 0;
     }
-    if ((group->exiting && group->count == 0) || group->aborting) {
-        return 0;
+    Py_ssize_t count = group->exiting ? ouro_group_count(group) : 1;
+    if (count <= 0 || group->aborting) {
+        return count < 0 ? -1 : 0;
     }
     if (ouro_group_abort(st, group) < 0) {
         return -1;
@@ -455,6 +495,7 @@ group_traverse(PyObject *self, visitproc visit, void *arg)
     GroupObject *group = (GroupObject *)self;
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(group->dict);
+    Py_VISIT(group->tasks);
     Py_VISIT(group->loop);
     Py_VISIT(group->parent);
     Py_VISIT(group->errors);
@@ -475,6 +516,7 @@ group_clear(PyObject *self)
 {
     GroupObject *group = (GroupObject *)self;
     Py_CLEAR(group->dict);
+    Py_CLEAR(group->tasks);
     Py_CLEAR(group->loop);
     Py_CLEAR(group->parent);
     Py_CLEAR(group->errors);
@@ -502,8 +544,12 @@ group_repr(PyObject *self)
 {
     GroupObject *group = (GroupObject *)self;
     char tasks[40] = "", errors[40] = "";
-    if (group->count != 0) {
-        PyOS_snprintf(tasks, sizeof(tasks), " tasks=%zd", group->count);
+    Py_ssize_t count = ouro_group_count(group);
+    if (count < 0) {
+        return NULL;
+    }
+    if (count != 0) {
+        PyOS_snprintf(tasks, sizeof(tasks), " tasks=%zd", count);
     }
     if (group->errors != NULL && PyList_GET_SIZE(group->errors) != 0) {
         PyOS_snprintf(errors, sizeof(errors), " errors=%zd",
@@ -513,16 +559,6 @@ group_repr(PyObject *self)
                         : group->entered ? " entered"
                                          : "";
     return PyUnicode_FromFormat("<TaskGroup%s%s%s>", tasks, errors, phase);
-}
-
-/* The running children as a set, made anew for each look. */
-static PyObject *
-get_tasks(PyObject *self, void *unused)
-{
-    PyObject *list = list_tasks((GroupObject *)self);
-    PyObject *tasks = list == NULL ? NULL : PySet_New(list);
-    Py_XDECREF(list);
-    return tasks;
 }
 
 static PyMethodDef create_task_method =
@@ -537,37 +573,6 @@ Similar to `asyncio.create_task`.");
 static PyMethodDef cancel_method =
     OURO_METHOD("cancel", group_cancel, group_cancel_doc);
 
-static PyGetSetDef group_getset[] = {
-    {"_tasks", get_tasks, NULL, NULL, NULL},
-    {NULL},
-};
-
-#define GROUP_OBJECT(name, member)                                            \
-    {                                                                         \
-        name, T_OBJECT, offsetof(GroupObject, member), READONLY, NULL         \
-    }
-#define GROUP_BOOL(name, member)                                              \
-    {                                                                         \
-        name, T_BOOL, offsetof(GroupObject, member), 0, NULL                  \
-    }
-
-static PyMemberDef group_members[] = {
-    GROUP_OBJECT("_loop", loop),
-    GROUP_OBJECT("_parent_task", parent),
-    GROUP_OBJECT("_errors", errors),
-    GROUP_OBJECT("_base_error", base_error),
-    GROUP_OBJECT("_on_completed_fut", completed),
-    GROUP_BOOL("_entered", entered),
-    GROUP_BOOL("_exiting", exiting),
-    GROUP_BOOL("_aborting", aborting),
-    GROUP_BOOL("_parent_cancel_requested", parent_cancel_requested),
-    {"__dictoffset__", T_PYSSIZET, offsetof(GroupObject, dict), READONLY,
-     NULL},
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(GroupObject, weakrefs),
-     READONLY, NULL},
-    {NULL},
-};
-
 PyDoc_STRVAR(group_doc, "TaskGroup()\n--\n\n\
 Asynchronous context manager for managing groups of tasks.\n\n\
 Example use:\n\n\
@@ -581,11 +586,17 @@ a task will cancel all remaining tasks and wait for them to exit.\n\
 The exceptions are then combined and raised as an `ExceptionGroup`.");
 
 static PyType_Slot group_slots[] = {
-    {Py_tp_doc, (void *)group_doc},   {Py_tp_new, group_new},
-    {Py_tp_init, group_init},         {Py_tp_dealloc, group_dealloc},
-    {Py_tp_traverse, group_traverse}, {Py_tp_clear, group_clear},
-    {Py_tp_repr, group_repr},         {Py_tp_getset, group_getset},
-    {Py_tp_members, group_members},   {0, NULL},
+    {Py_tp_doc, (void *)group_doc},
+    {Py_tp_new, group_new},
+    {Py_tp_init, group_init},
+    {Py_tp_dealloc, group_dealloc},
+    {Py_tp_traverse, group_traverse},
+    {Py_tp_clear, group_clear},
+    {Py_tp_repr, group_repr},
+    {Py_tp_getset, ouro_group_getset},
+    {Py_tp_members, ouro_group_members},
+    {Py_tp_methods, ouro_group_private_methods},
+    {0, NULL},
 };
 
 static PyType_Spec group_spec = {
@@ -595,17 +606,34 @@ static PyType_Spec group_spec = {
     .slots = group_slots,
 };
 
+/* type.<name> = descriptor; takes the descriptor over. */
+static int
+add_descriptor(PyTypeObject *type, const char *name, PyObject *descriptor)
+{
+    int result = descriptor == NULL ? -1
+                                    : PyObject_SetAttrString((PyObject *)type,
+                                                             name, descriptor);
+    Py_XDECREF(descriptor);
+    return result;
+}
+
 static int
 add_method(PyTypeObject *type, PyMethodDef *def)
 {
-    PyObject *method = PyDescr_NewMethod(type, def);
-    if (method == NULL) {
-        return -1;
-    }
-    int result =
-        PyObject_SetAttrString((PyObject *)type, def->ml_name, method);
-    Py_DECREF(method);
-    return result;
+    return add_descriptor(type, def->ml_name, PyDescr_NewMethod(type, def));
+}
+
+/* 3.15 */
+static int
+add_cancel(PyTypeObject *type)
+{
+    PyMemberDef *flag = &ouro_group_cancel_on_enter;
+    return add_method(type, &cancel_method) < 0
+                   || add_descriptor(type, flag->name,
+                                     PyDescr_NewMember(type, flag))
+                          < 0
+               ? -1
+               : 0;
 }
 
 int
@@ -615,14 +643,14 @@ ouro_group_setup(PyObject *module, ouro_state *st)
         < 0) {
         return -1;
     }
+    PyTypeObject *type = st->types.TaskGroup;
     bool kwargs = st->has.task.group_kwargs && !st->has.task.group_name;
-    if (add_method(st->types.TaskGroup,
+    if (add_method(type,
                    kwargs ? &create_task_kwargs_method : &create_task_method)
             < 0
-        || (st->has.task.group_cancel
-            && add_method(st->types.TaskGroup, &cancel_method) < 0)) {
+        || (st->has.task.group_cancel && add_cancel(type) < 0)
+        || ouro_add_async_methods(st, type, ouro_group_async_methods) < 0) {
         return -1;
     }
-    return ouro_add_async_methods(st, st->types.TaskGroup,
-                                  ouro_group_async_methods);
+    return ouro_intact_init(&st->group_intact, type);
 }

@@ -95,8 +95,12 @@ static int
 exit_begin(ouro_state *st, GroupObject *group, AwaitObject *coro)
 {
     group->exiting = true;
-    if (coro->b != Py_None && group->base_error == NULL
-        && ouro_leaves_loop(coro->b)) {
+    int leaves =
+        coro->b == Py_None ? 0 : ouro_group_is_base_error(st, group, coro->b);
+    if (leaves < 0) {
+        return -1;
+    }
+    if (leaves && group->base_error == NULL) {
         group->base_error = Py_NewRef(coro->b);
     }
     int cancellation = is_cancellation(st, coro->a);
@@ -255,8 +259,14 @@ exit_poll(AwaitObject *coro, PyObject **ret)
         }
     }
     Py_CLEAR(group->completed);
-    if (group->count != 0) {
-        group->completed = ouro_create_future(st, group->loop);
+    Py_ssize_t count = ouro_group_count(group);
+    if (count < 0) {
+        return exit_failed(st, group);
+    }
+    if (count != 0) {
+        PyObject *loop = Py_NewRef(ouro_or_none(group->loop));
+        Py_XSETREF(group->completed, ouro_create_future(st, loop));
+        Py_DECREF(loop);
         *ret = Py_XNewRef(group->completed);
         return *ret == NULL ? exit_failed(st, group) : AWAIT_FUTURE;
     }

@@ -212,3 +212,31 @@ async def task_group():
         async with asyncio.TaskGroup() as group:
             group.create_task(failure())
             group.create_task(forever())
+
+
+class TellingGroup(asyncio.TaskGroup):
+    """Its private methods are its own."""
+
+    def _on_task_done(self, task):
+        super()._on_task_done(task)
+
+    def _abort(self):
+        super()._abort()
+
+    def _is_base_error(self, error):
+        return super()._is_base_error(error)
+
+
+@operation(times=200)
+async def task_group_overridden():
+    async with TellingGroup() as group:
+        group.create_task(asyncio.sleep(0))
+    with contextlib.suppress(BaseExceptionGroup):
+        async with TellingGroup() as group:
+            group.create_task(failure())
+            group.create_task(forever())
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.sleep(0))
+        assert len(group._tasks) == 1
+        group.create_task(forever())
+        group._abort()

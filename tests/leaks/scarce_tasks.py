@@ -189,6 +189,16 @@ async def task_group(begin):
 
 
 @in_loop
+async def task_group_seen(begin):
+    coroutines = [asyncio.sleep(0) for _ in range(3)]
+    begin()
+    async with asyncio.TaskGroup() as group:
+        while coroutines:
+            group.create_task(coroutines.pop())
+            len(group._tasks)
+
+
+@in_loop
 async def timeout(begin):
     begin()
     try:

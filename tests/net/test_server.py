@@ -270,6 +270,32 @@ def test_start_serving_in_a_context(given):
     same(scenario)
 
 
+@pytest.mark.parametrize("how", ["instance", "class"])
+def test_who_replaces_the_wake_up(how, monkeypatch):
+    """It is called when the server is closed and all connections are gone."""
+    async def scenario(loop, log):
+        server = await loop.create_server(Echo, "127.0.0.1", 0)
+        woken = server._wakeup
+
+        def wake(*ignored):
+            log.append("woken")
+            woken()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(server if how == "instance" else type(server),
+                          "_wakeup", wake)
+            with socket.create_connection(
+                    server.sockets[0].getsockname()) as client:
+                client.setblocking(False)
+                client.send(b"echo")
+                await receive(loop, client, 4)
+                server.close()
+                log.append("closed")
+            await until(lambda: server._waiters is None)
+            await server.wait_closed()
+    assert same(scenario) == ["closed", "woken"]
+
+
 def test_factory_fails():
     async def scenario(loop, log):
         calls = []
