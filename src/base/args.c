@@ -287,6 +287,25 @@ ouro_parse(const ouro_signature *signature, PyObject *const *args,
 }
 
 int
+ouro_parse_versions(const ouro_signature *signature, bool has_last,
+                    PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                    PyObject **ret)
+{
+    if (has_last) {
+        return ouro_parse(signature, args, nargs, kwnames, ret);
+    }
+    ouro_signature older = *signature;
+    int last = 0;
+    while (older.names[last + 1] != NULL) {
+        last++;
+    }
+    older.names[last] = NULL;
+    older.positional = Py_MIN(older.positional, last);
+    ret[last] = NULL;
+    return ouro_parse(&older, args, nargs, kwnames, ret);
+}
+
+int
 ouro_refuse_arguments(const char *qualname, PyObject *const *args,
                       Py_ssize_t nargs, PyObject *kwnames)
 {

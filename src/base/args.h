@@ -41,6 +41,12 @@ typedef struct ouro_signature {
 int ouro_parse(const ouro_signature *signature, PyObject *const *args,
                Py_ssize_t nargs, PyObject *kwnames, PyObject **ret);
 
+/* The same for a function whose last parameter came with a later Python: if
+ * the running one does not have it, its place in ret is NULL. */
+int ouro_parse_versions(const ouro_signature *signature, bool has_last,
+                        PyObject *const *args, Py_ssize_t nargs,
+                        PyObject *kwnames, PyObject **ret);
+
 /* For a method without parameters; qualname as in the signature. */
 int ouro_refuse_arguments(const char *qualname, PyObject *const *args,
                           Py_ssize_t nargs, PyObject *kwnames);

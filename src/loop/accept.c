@@ -33,11 +33,10 @@ ouro_serving_args(ouro_state *st, PyObject *const *given, Py_ssize_t nargs,
                   PyObject *kwnames)
 {
     int count = ouro_serving_count(st);
-    ouro_signature signature = serving_signature;
-    signature.positional = count;
-    signature.names[count] = NULL;
     PyObject *a[SERVING_ARGS];
-    if (ouro_parse(&signature, given, nargs, kwnames, a) < 0) {
+    if (ouro_parse_versions(&serving_signature, count == SERVING_ARGS, given,
+                            nargs, kwnames, a)
+        < 0) {
         return NULL;
     }
     PyObject *args = PyTuple_New(count);
@@ -417,14 +416,6 @@ loop_accept_connection2(PyObject *loop, PyObject *const *args,
     static const ouro_signature signature = {
         .qualname = "BaseSelectorEventLoop._accept_connection2",
         .skip_self = 1,
-        .positional = ACCEPT_CONTEXT,
-        .required = 3,
-        .names = {"protocol_factory", "conn", "extra", "sslcontext", "server",
-                  "ssl_handshake_timeout", "ssl_shutdown_timeout"},
-    };
-    static const ouro_signature signature_3_15 = {
-        .qualname = "BaseSelectorEventLoop._accept_connection2",
-        .skip_self = 1,
         .positional = ACCEPT_ARGS,
         .required = 3,
         .names = {"protocol_factory", "conn", "extra", "sslcontext", "server",
@@ -432,9 +423,8 @@ loop_accept_connection2(PyObject *loop, PyObject *const *args,
     };
     ouro_state *st = ouro_state_of(loop);
     PyObject *a[ACCEPT_ARGS] = {NULL};
-    if (ouro_parse(st->has.loop.transport_context ? &signature_3_15
-                                                  : &signature,
-                   args, nargs, kwnames, a)
+    if (ouro_parse_versions(&signature, st->has.loop.transport_context, args,
+                            nargs, kwnames, a)
         < 0) {
         return NULL;
     }

@@ -488,17 +488,7 @@ connect_coroutine(ouro_state *st, PyObject *loop, PyObject **a)
     return coroutine;
 }
 
-static const ouro_signature connect_signature_3_11 = {
-    .qualname = "BaseEventLoop.create_connection",
-    .skip_self = 1,
-    .positional = 3,
-    .required = 1,
-    .names = {"protocol_factory", "host", "port", "ssl", "family", "proto",
-              "flags", "sock", "local_addr", "server_hostname",
-              "ssl_handshake_timeout", "ssl_shutdown_timeout",
-              "happy_eyeballs_delay", "interleave"},
-};
-
+/* (all_errors: from 3.12 on.) */
 static const ouro_signature connect_signature = {
     .qualname = "BaseEventLoop.create_connection",
     .skip_self = 1,
@@ -521,9 +511,8 @@ loop_create_connection(PyObject *loop, PyObject *const *args, Py_ssize_t nargs,
         return stock;
     }
     PyObject *a[CONNECT_ARGS] = {NULL};
-    if (ouro_parse(st->has.minor >= 12 ? &connect_signature
-                                       : &connect_signature_3_11,
-                   args, nargs, kwnames, a)
+    if (ouro_parse_versions(&connect_signature, st->has.minor >= 12, args,
+                            nargs, kwnames, a)
         < 0) {
         return NULL;
     }
@@ -651,20 +640,12 @@ loop_make_socket_transport(PyObject *loop, PyObject *const *args,
         .skip_self = 1,
         .positional = 3,
         .required = 2,
-        .names = {"sock", "protocol", "waiter", "extra", "server"},
-    };
-    static const ouro_signature signature_3_15 = {
-        .qualname = "BaseSelectorEventLoop._make_socket_transport",
-        .skip_self = 1,
-        .positional = 3,
-        .required = 2,
         .names = {"sock", "protocol", "waiter", "extra", "server", "context"},
     };
     PyObject *a[6] = {NULL};
     ouro_state *st = ouro_state_of(loop);
-    if (ouro_parse(st->has.loop.transport_context ? &signature_3_15
-                                                  : &signature,
-                   args, nargs, kwnames, a)
+    if (ouro_parse_versions(&signature, st->has.loop.transport_context, args,
+                            nargs, kwnames, a)
         < 0) {
         return NULL;
     }

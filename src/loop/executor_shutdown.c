@@ -285,11 +285,6 @@ static PyObject *
 loop_shutdown_default_executor(PyObject *op, PyObject *const *args,
                                Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const ouro_signature signature_3_11 = {
-        .qualname = "BaseEventLoop.shutdown_default_executor",
-        .skip_self = 1,
-        .names = {NULL},
-    };
     static const ouro_signature signature = {
         .qualname = "BaseEventLoop.shutdown_default_executor",
         .skip_self = 1,
@@ -298,9 +293,8 @@ loop_shutdown_default_executor(PyObject *op, PyObject *const *args,
     };
     ouro_state *st = ((LoopObject *)op)->core.st;
     PyObject *timeout = NULL;
-    if (ouro_parse(st->has.loop.shutdown_timeout ? &signature
-                                                 : &signature_3_11,
-                   args, nargs, kwnames, &timeout)
+    if (ouro_parse_versions(&signature, st->has.loop.shutdown_timeout, args,
+                            nargs, kwnames, &timeout)
         < 0) {
         return NULL;
     }

@@ -348,22 +348,14 @@ static const ouro_signature run_signature = {
     .names = {"main", "debug", "loop_factory", NULL},
 };
 
-static const ouro_signature run_signature_3_11 = {
-    .qualname = "run",
-    .positional = 1,
-    .required = 1,
-    .names = {"main", "debug", NULL},
-};
-
 static PyObject *
 runners_run(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
             PyObject *kwnames)
 {
     ouro_state *st = ouro_module_state(module);
     PyObject *values[3] = {NULL, NULL, NULL};
-    if (ouro_parse(st->has.loop.run_loop_factory ? &run_signature
-                                                 : &run_signature_3_11,
-                   args, nargs, kwnames, values)
+    if (ouro_parse_versions(&run_signature, st->has.loop.run_loop_factory,
+                            args, nargs, kwnames, values)
         < 0) {
         return NULL;
     }

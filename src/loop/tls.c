@@ -96,22 +96,12 @@ loop_make_ssl_transport(PyObject *loop, PyObject *const *args,
         .required = 3,
         .names = {"rawsock", "protocol", "sslcontext", "waiter", "server_side",
                   "server_hostname", "extra", "server",
-                  "ssl_handshake_timeout", "ssl_shutdown_timeout"},
-    };
-    static const ouro_signature signature_3_15 = {
-        .qualname = "BaseSelectorEventLoop._make_ssl_transport",
-        .skip_self = 1,
-        .positional = 4,
-        .required = 3,
-        .names = {"rawsock", "protocol", "sslcontext", "waiter", "server_side",
-                  "server_hostname", "extra", "server",
                   "ssl_handshake_timeout", "ssl_shutdown_timeout", "context"},
     };
     PyObject *a[MAKE_ARGS] = {NULL};
-    if (ouro_parse(ouro_state_of(loop)->has.loop.transport_context
-                       ? &signature_3_15
-                       : &signature,
-                   args, nargs, kwnames, a)
+    ouro_state *st = ouro_state_of(loop);
+    if (ouro_parse_versions(&signature, st->has.loop.transport_context, args,
+                            nargs, kwnames, a)
         < 0) {
         return NULL;
     }
@@ -121,7 +111,7 @@ loop_make_ssl_transport(PyObject *loop, PyObject *const *args,
     for (int i = 0; i < MAKE_ARGS; i++) {
         a[i] = a[i] == NULL ? Py_None : a[i];
     }
-    return make_ssl_transport(ouro_state_of(loop), loop, a);
+    return make_ssl_transport(st, loop, a);
 }
 
 /* ---- start_tls() ------------------------------------------------------- */

@@ -512,6 +512,7 @@ static const await_kind server_kind = {
     .poll = server_poll,
 };
 
+/* (cleanup_socket: from 3.13 on; before, the file stays.) */
 static const ouro_signature server_signature = {
     .qualname = "_UnixSelectorEventLoop.create_unix_server",
     .skip_self = 1,
@@ -522,17 +523,6 @@ static const ouro_signature server_signature = {
               "cleanup_socket"},
 };
 
-/* Before 3.13 the file stays. */
-static const ouro_signature server_signature_3_11 = {
-    .qualname = "_UnixSelectorEventLoop.create_unix_server",
-    .skip_self = 1,
-    .positional = 2,
-    .required = 1,
-    .names = {"protocol_factory", "path", "sock", "backlog", "ssl",
-              "ssl_handshake_timeout", "ssl_shutdown_timeout",
-              "start_serving"},
-};
-
 static PyObject *
 loop_create_unix_server(PyObject *loop, PyObject *const *args,
                         Py_ssize_t nargs, PyObject *kwnames)
@@ -540,8 +530,8 @@ loop_create_unix_server(PyObject *loop, PyObject *const *args,
     ouro_state *st = ouro_state_of(loop);
     bool cleanup = st->has.minor >= 13;
     PyObject *a[SERVER_ARGS] = {NULL};
-    if (ouro_parse(cleanup ? &server_signature : &server_signature_3_11, args,
-                   nargs, kwnames, a)
+    if (ouro_parse_versions(&server_signature, cleanup, args, nargs, kwnames,
+                            a)
         < 0) {
         return NULL;
     }

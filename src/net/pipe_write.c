@@ -7,6 +7,7 @@
  * loop to say that it does again.
  */
 #include "net/pipe.h"
+#include "net/output.h"
 
 #include <errno.h>
 
@@ -204,24 +205,6 @@ const ou_job_kind ouro_pipe_out_kind = {
 
 /* ---- into the buffer --------------------------------------------------- */
 
-/* Keep `size` bytes at `bytes`, which are data's, for later. 0 or -1. */
-static int
-pipe_keep(PipeObject *self, PyObject *data, const char *bytes, size_t size)
-{
-    bool refer = size >= OU_OUT_REFER_SIZE && PyBytes_CheckExact(data);
-    int result = refer ? ou_outbuf_refer(&self->out, bytes, size, data,
-                                         ouro_release_object)
-                       : ou_outbuf_copy(&self->out, bytes, size);
-    if (result < 0) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    if (refer) {
-        Py_INCREF(data);
-    }
-    return 0;
-}
-
 /* Write at once, behind what has been gathered; as asyncio does. */
 static int
 pipe_write_now(ouro_state *st, PipeObject *self, PyObject *data,
@@ -235,7 +218,7 @@ pipe_write_now(ouro_state *st, PipeObject *self, PyObject *data,
         return 0; /* the flush has failed */
     }
     if (self->blocked) {
-        if (pipe_keep(self, data, bytes, size) < 0) {
+        if (ouro_output_keep(&self->out, data, bytes, size) < 0) {
             return -1;
         }
         return ouro_transport_maybe_pause(st, base);
@@ -249,7 +232,7 @@ pipe_write_now(ouro_state *st, PipeObject *self, PyObject *data,
         return pipe_not_written(st, self, (int)written);
     }
     size_t done = written > 0 ? (size_t)written : 0;
-    if (pipe_keep(self, data, bytes + done, size - done) < 0) {
+    if (ouro_output_keep(&self->out, data, bytes + done, size - done) < 0) {
         return -1;
     }
     return pipe_not_written(st, self, -EAGAIN);
@@ -259,11 +242,8 @@ pipe_write_now(ouro_state *st, PipeObject *self, PyObject *data,
 static bool
 pipe_may_gather(ouro_state *st, PipeObject *self, size_t size)
 {
-    TransportObject *base = &self->base;
-    return self->gathers && base->native && !self->blocked
-           && size <= OU_PIPE_ATOMIC && ouro_transport_fast(st, base)
-           && ((LoopCore *)base->loop)->running
-           && !ouro_loop_elsewhere((LoopObject *)base->loop);
+    return self->gathers && !self->blocked && size <= OU_PIPE_ATOMIC
+           && ouro_output_may_gather(st, &self->base);
 }
 
 static int
@@ -277,7 +257,7 @@ pipe_gather(PipeObject *self, PyObject *data, const char *bytes, size_t size)
     if (base->closing || base->loop == NULL) {
         return 0; /* the flush has failed */
     }
-    if (pipe_keep(self, data, bytes, size) < 0) {
+    if (ouro_output_keep(&self->out, data, bytes, size) < 0) {
         return -1;
     }
     if (self->blocked) {

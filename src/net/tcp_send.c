@@ -5,6 +5,7 @@
  * writable again, and above the high-water mark the protocol is paused.
  */
 #include "net/tcp.h"
+#include "net/output.h"
 
 #include <errno.h>
 
@@ -210,32 +211,6 @@ const ou_job_kind ouro_tcp_out_kind = {
 
 /* ---- into the buffer --------------------------------------------------- */
 
-static int
-tcp_refer(TcpObject *self, PyObject *owner, const char *bytes, size_t size)
-{
-    if (ou_outbuf_refer(&self->out, bytes, size, owner, ouro_release_object)
-        < 0) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    Py_INCREF(owner);
-    return 0;
-}
-
-/* Keep `size` bytes at `bytes`, which are data's, for later. 0 or -1. */
-static int
-tcp_keep(TcpObject *self, PyObject *data, const char *bytes, size_t size)
-{
-    if (size >= OU_OUT_REFER_SIZE && PyBytes_CheckExact(data)) {
-        return tcp_refer(self, data, bytes, size);
-    }
-    if (ou_outbuf_copy(&self->out, bytes, size) < 0) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    return 0;
-}
-
 /* Keep what the socket did not take of data.  From 3.12 asyncio keeps a view
  * of it: resizing a bytearray meanwhile is a BufferError. */
 static int
@@ -243,7 +218,7 @@ tcp_keep_leftover(ouro_state *st, TcpObject *self, PyObject *data,
                   const char *bytes, size_t size)
 {
     if (st->has.minor < 12 || PyBytes_Check(data)) {
-        return tcp_keep(self, data, bytes, size);
+        return ouro_output_keep(&self->out, data, bytes, size);
     }
     PyObject *view = PyMemoryView_FromObject(data);
     if (view == NULL) {
@@ -254,8 +229,8 @@ tcp_keep_leftover(ouro_state *st, TcpObject *self, PyObject *data,
     int result = exporter != NULL
                          && (PyByteArray_CheckExact(exporter)
                              || PyBytes_CheckExact(exporter))
-                     ? tcp_refer(self, view, bytes, size)
-                     : tcp_keep(self, data, bytes, size);
+                     ? ouro_output_refer(&self->out, view, bytes, size)
+                     : ouro_output_keep(&self->out, data, bytes, size);
     Py_DECREF(view);
     return result;
 }
@@ -273,7 +248,7 @@ tcp_write_now(ouro_state *st, TcpObject *self, PyObject *data,
         return 0;
     }
     if (self->blocked) {
-        if (tcp_keep(self, data, bytes, size) < 0) {
+        if (ouro_output_keep(&self->out, data, bytes, size) < 0) {
             return -1;
         }
         return ouro_transport_maybe_pause(st, base);
@@ -297,10 +272,7 @@ tcp_write_now(ouro_state *st, TcpObject *self, PyObject *data,
 static bool
 tcp_may_gather(ouro_state *st, TcpObject *self)
 {
-    TransportObject *base = &self->base;
-    return base->native && !self->blocked && ouro_transport_fast(st, base)
-           && ((LoopCore *)base->loop)->running
-           && !ouro_loop_elsewhere((LoopObject *)base->loop);
+    return !self->blocked && ouro_output_may_gather(st, &self->base);
 }
 
 /* Bytes have been put into the buffer: see that they get out. */
@@ -375,8 +347,8 @@ tcp_write_bytes(ouro_state *st, TcpObject *self, PyObject *data,
     }
     /* Most often it is all that this job writes. */
     bool alone = ou_outbuf_empty(&self->out) && PyBytes_CheckExact(data);
-    if ((alone ? tcp_refer(self, data, bytes, size)
-               : tcp_keep(self, data, bytes, size))
+    if ((alone ? ouro_output_refer(&self->out, data, bytes, size)
+               : ouro_output_keep(&self->out, data, bytes, size))
         < 0) {
         return -1;
     }
@@ -483,8 +455,8 @@ tcp_write_pieces(ouro_state *st, TcpObject *self, PyObject *pieces)
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(pieces); i++) {
         PyObject *piece = PyList_GET_ITEM(pieces, i);
         if (PyBytes_GET_SIZE(piece) > 0
-            && tcp_keep(self, piece, PyBytes_AS_STRING(piece),
-                        (size_t)PyBytes_GET_SIZE(piece))
+            && ouro_output_keep(&self->out, piece, PyBytes_AS_STRING(piece),
+                                (size_t)PyBytes_GET_SIZE(piece))
                    < 0) {
             return -1;
         }
