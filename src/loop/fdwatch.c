@@ -19,25 +19,6 @@
 /* ---- jobs -------------------------------------------------------------- */
 
 static int
-run_handle(FdWatch *self, PyObject *handle)
-{
-    LoopObject *loop = self->loop;
-    int result;
-    Py_INCREF(handle);
-    if (loop->core.fast) {
-        result = ouro_leave_task_fast(&loop->core);
-        if (result == 0) {
-            result = ouro_handle_run((HandleObject *)handle);
-        }
-    }
-    else {
-        result = ouro_loop_run_handle(loop, handle);
-    }
-    Py_DECREF(handle);
-    return result;
-}
-
-static int
 run_direction(FdWatch *self, unsigned direction)
 {
     PyObject *handle = direction == OU_IN ? self->reader : self->writer;
@@ -48,7 +29,9 @@ run_direction(FdWatch *self, unsigned direction)
             result = ouro_fdwatch_remove(self->loop, self->fileobj, direction);
         }
         else {
-            result = run_handle(self, handle);
+            Py_INCREF(handle);
+            result = ouro_handle_run_in_turn((HandleObject *)handle);
+            Py_DECREF(handle);
         }
     }
     Py_DECREF(self);

@@ -13,23 +13,21 @@
 
 /* ---- the job ----------------------------------------------------------- */
 
+int
+ouro_handle_run_in_turn(HandleObject *self)
+{
+    LoopObject *loop = (LoopObject *)self->loop;
+    if (!loop->core.fast) {
+        return ouro_loop_run_handle(loop, (PyObject *)self);
+    }
+    return ouro_leave_task_fast(&loop->core) < 0 ? -1 : ouro_handle_run(self);
+}
+
 static int
 handle_job_run(ou_job *job)
 {
     HandleObject *self = OURO_CONTAINER_OF(job, HandleObject, job);
-    int result = 0;
-    if (!self->cancelled) {
-        LoopObject *loop = (LoopObject *)self->loop;
-        if (loop->core.fast) {
-            result = ouro_leave_task_fast(&loop->core);
-            if (result == 0) {
-                result = ouro_handle_run(self);
-            }
-        }
-        else {
-            result = ouro_loop_run_handle(loop, (PyObject *)self);
-        }
-    }
+    int result = self->cancelled ? 0 : ouro_handle_run_in_turn(self);
     Py_DECREF(self);
     return result;
 }

@@ -77,6 +77,10 @@ PyObject *ouro_timer_handle_new(ouro_state *st, PyObject *loop,
  * that leaves the loop. */
 int ouro_handle_run(HandleObject *self);
 
+/* The same in its place of the turn: with the current task left, and by the
+ * loop's methods if that is not fast. */
+int ouro_handle_run_in_turn(HandleObject *self);
+
 /* cancel(), without the method call. 0/-1. */
 int ouro_handle_cancel(HandleObject *self);
 

@@ -55,16 +55,6 @@ ou_sock_accept(int fd, struct sockaddr *ret_address, socklen_t *length)
     return connection < 0 ? -errno : connection;
 }
 
-int
-ou_sock_connect(int fd, const struct sockaddr *address, socklen_t length)
-{
-    if (connect(fd, address, length) == 0) {
-        return 0;
-    }
-    /* Interrupted, it goes on by itself; another call would say EALREADY. */
-    return errno == EINTR ? -EINPROGRESS : -errno;
-}
-
 static int
 sock_option(int fd, int option)
 {

@@ -19,7 +19,6 @@ ssize_t ou_sock_send(int fd, const void *data, size_t size);
 /* Gathers up to `count` pieces into one send (MSG_NOSIGNAL). */
 ssize_t ou_sock_sendv(int fd, const struct iovec *pieces, int count);
 int ou_sock_accept(int fd, struct sockaddr *ret_address, socklen_t *length);
-int ou_sock_connect(int fd, const struct sockaddr *address, socklen_t length);
 /* The pending SO_ERROR as -errno, or 0. */
 int ou_sock_error(int fd);
 int ou_sock_shutdown_write(int fd);

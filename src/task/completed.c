@@ -117,26 +117,14 @@ slot_awaiter(ou_job *job)
 }
 
 static const waiter_kind completed_waiter = {
-    .job =
-        {
-            .run = slot_run,
-            .drop = ouro_slot_drop,
-            .hold = ouro_slot_hold,
-            .visit = ouro_slot_visit,
-        },
+    .job = {OURO_SLOT_JOB, .run = slot_run},
     .qualname = "_AsCompletedIterator._handle_completion",
     .awaiter = slot_awaiter,
 };
 
 /* The same, where as_completed() is a generator. */
 static const waiter_kind generator_waiter = {
-    .job =
-        {
-            .run = slot_run,
-            .drop = ouro_slot_drop,
-            .hold = ouro_slot_hold,
-            .visit = ouro_slot_visit,
-        },
+    .job = {OURO_SLOT_JOB, .run = slot_run},
     .qualname = "as_completed.<locals>._on_completion",
     .awaiter = slot_awaiter,
 };

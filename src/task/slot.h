@@ -42,10 +42,14 @@ int ouro_slots_watch_all(ouro_state *st, ouro_slots *slots,
 int ouro_slots_traverse(ouro_slots *slots, visitproc visit, void *arg);
 void ouro_slots_free(ouro_slots *slots);
 
-/* The functions of the kind's job.  run() is one that calls ouro_slot_run()
- * with what is to be done; what fails there is reported as a callback's
- * exception. */
+/* The kind's run() is one that calls this with what is to be done; what fails
+ * there is reported as a callback's exception. */
 int ouro_slot_run(ou_job *job, int (*done)(ouro_state *st, ouro_slot *slot));
+
+/* All else of the kind's job. */
+#define OURO_SLOT_JOB                                                         \
+    .drop = ouro_slot_drop, .hold = ouro_slot_hold, .visit = ouro_slot_visit
+
 void ouro_slot_drop(ou_job *job);
 void ouro_slot_hold(ou_job *job);
 int ouro_slot_visit(ou_job *job, void *visitor);

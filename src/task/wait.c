@@ -91,13 +91,7 @@ slot_awaiter(ou_job *job)
 }
 
 static const waiter_kind wait_waiter = {
-    .job =
-        {
-            .run = slot_run,
-            .drop = ouro_slot_drop,
-            .hold = ouro_slot_hold,
-            .visit = ouro_slot_visit,
-        },
+    .job = {OURO_SLOT_JOB, .run = slot_run},
     .qualname = "_wait.<locals>._on_completion",
     .awaiter = slot_awaiter,
 };

@@ -35,12 +35,16 @@ class Peers(list):
         self.clear()
 
 
-async def connected(world, peers):
+def socket_with_a_peer(peers):
     one, other = socket.socketpair()
     one.setblocking(False)
     peers(other)
-    transport, _ = await world.loop.create_connection(world.k.Protocol,
-                                                      sock=one)
+    return one
+
+
+async def connected(world, peers):
+    transport, _ = await world.loop.create_connection(
+        world.k.Protocol, sock=socket_with_a_peer(peers))
     await asyncio.sleep(0)
     return transport
 
@@ -135,10 +139,8 @@ async def unsent_pipe(world, peers):
 
 @left
 async def pipe_of_a_socket(world, peers):
-    one, other = socket.socketpair()
-    peers(other)
-    transport, _ = await world.loop.connect_write_pipe(world.k.BaseProtocol,
-                                                       one)
+    transport, _ = await world.loop.connect_write_pipe(
+        world.k.BaseProtocol, socket_with_a_peer(peers))
     return transport
 
 
@@ -166,11 +168,9 @@ async def child_that_has_ended(world, peers):
 @left
 async def tls(world, peers):
     context = ssl.create_default_context(cafile=PEM)
-    one, other = socket.socketpair()
-    one.setblocking(False)
-    peers(other)
     task = world.loop.create_task(world.loop.create_connection(
-        world.k.Protocol, sock=one, ssl=context, server_hostname="localhost"))
+        world.k.Protocol, sock=socket_with_a_peer(peers), ssl=context,
+        server_hostname="localhost"))
     await asyncio.sleep(0.01)
     task.cancel()
     await asyncio.wait([task])
@@ -178,10 +178,8 @@ async def tls(world, peers):
 
 @left
 async def writer(world, peers):
-    one, other = socket.socketpair()
-    one.setblocking(False)
-    peers(other)
-    return (await world.k.open_connection(sock=one))[1]
+    sock = socket_with_a_peer(peers)
+    return (await world.k.open_connection(sock=sock))[1]
 
 
 def comparable(text):
