@@ -111,6 +111,13 @@ tcp_no_bytes(ouro_state *st, TcpObject *self, ssize_t result)
                                 "Fatal read error on socket transport");
 }
 
+/* How much may be received into the scratch buffer. */
+static size_t
+tcp_read_size(TcpObject *self)
+{
+    return self->read_limit != 0 ? self->read_limit : OU_SCRATCH_SIZE;
+}
+
 /* Receive as bytes.  1 and the bytes, or 0 or -1: nothing to deliver. */
 static int
 tcp_receive_bytes(ouro_state *st, TcpObject *self, PyObject **ret)
@@ -118,13 +125,13 @@ tcp_receive_bytes(ouro_state *st, TcpObject *self, PyObject **ret)
     PyObject *data = NULL;
     size_t wanted;
     char *buffer;
-    if (self->large) {
+    if (self->large && self->read_limit == 0) {
         wanted = self->large > 1 ? LARGER_SIZE : LARGE_SIZE;
         data = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)wanted);
         buffer = data == NULL ? NULL : PyBytes_AS_STRING(data);
     }
     else {
-        wanted = OU_SCRATCH_SIZE;
+        wanted = tcp_read_size(self);
         buffer = ou_loop_scratch(ouro_transport_engine(&self->base));
         if (buffer == NULL) {
             PyErr_NoMemory();
@@ -330,7 +337,7 @@ static int
 tcp_receive_own(ouro_state *st, TcpObject *self, const protocol_ops *ops,
                 int *ret_result)
 {
-    if (!self->large || ops->receive_into == NULL) {
+    if (!self->large || self->read_limit != 0 || ops->receive_into == NULL) {
         return 0;
     }
     PyObject *protocol = self->base.protocol;
@@ -366,11 +373,12 @@ tcp_receive_native(ouro_state *st, TcpObject *self, const protocol_ops *ops)
         return ouro_transport_fatal(st, &self->base,
                                     "Fatal read error on socket transport");
     }
-    ssize_t got = ou_sock_recv(self->base.fd, scratch, OU_SCRATCH_SIZE);
+    size_t wanted = tcp_read_size(self);
+    ssize_t got = ou_sock_recv(self->base.fd, scratch, wanted);
     if (got <= 0) {
         return tcp_native_ended(st, self, ops, got);
     }
-    tcp_used(self, (size_t)got, OU_SCRATCH_SIZE);
+    tcp_used(self, (size_t)got, wanted);
     self->large = got >= LARGE_READ;
     PyObject *protocol = Py_NewRef(self->base.protocol);
     result = ops->data_received(protocol, scratch, got);

@@ -13,9 +13,10 @@
 
 typedef struct TcpObject {
     TransportObject base;
-    bool eof;      /* write_eof() has been called */
-    bool blocked;  /* the socket takes no more: wait until it does */
-    uint8_t large; /* how large its reads have been of late: 0, 1, 2 */
+    bool eof;            /* write_eof() has been called */
+    bool blocked;        /* the socket takes no more: wait until it does */
+    uint8_t large;       /* how large its reads have been of late: 0, 1, 2 */
+    uint32_t read_limit; /* max_size: bytes a read at most; 0: as it comes */
     ou_outbuf out;
     ou_job flush;           /* queued to the end of the job that writes */
     PyObject *empty_waiter; /* sendfile() waits for it, or NULL */

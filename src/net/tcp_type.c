@@ -201,6 +201,36 @@ tcp_get_sendfile_compatible(PyObject *self, void *Py_UNUSED(closure))
     return mode;
 }
 
+static PyObject *
+tcp_get_max_size(PyObject *self, void *Py_UNUSED(closure))
+{
+    uint32_t limit = ouro_tcp(self)->read_limit;
+    return PyLong_FromLong(limit != 0 ? (long)limit : OU_SCRATCH_SIZE);
+}
+
+/* As much as the scratch buffer takes, whatever is asked for. */
+static int
+tcp_set_max_size(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    long size = OU_SCRATCH_SIZE; /* `del` restores it */
+    if (value != NULL) {
+        int overflow;
+        size = PyLong_AsLongAndOverflow(value, &overflow);
+        if (size == -1 && PyErr_Occurred()) {
+            return -1;
+        }
+        if (overflow > 0 || size > OU_SCRATCH_SIZE) {
+            size = OU_SCRATCH_SIZE;
+        }
+    }
+    if (size <= 0) {
+        PyErr_SetString(PyExc_ValueError, "max_size must be positive");
+        return -1;
+    }
+    ouro_tcp(self)->read_limit = size == OU_SCRATCH_SIZE ? 0 : (uint32_t)size;
+    return 0;
+}
+
 static PyMemberDef tcp_members[] = {
     OURO_SOCKET_MEMBERS,
     {"_eof", T_BOOL, offsetof(TcpObject, eof), READONLY, NULL},
@@ -212,6 +242,7 @@ static PyMemberDef tcp_members[] = {
 static PyGetSetDef tcp_getset[] = {
     {"_extra", tcp_get_extra, tcp_set_extra, NULL, NULL},
     {"_sock", tcp_get_sock, tcp_set_sock, NULL, NULL},
+    {"max_size", tcp_get_max_size, tcp_set_max_size, NULL, NULL},
     {"_read_ready_cb", tcp_get_read_ready_cb, NULL, NULL, NULL},
     {"_start_tls_compatible", tcp_get_start_tls_compatible, NULL, NULL, NULL},
     {"_sendfile_compatible", tcp_get_sendfile_compatible, NULL, NULL, NULL},

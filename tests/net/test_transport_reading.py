@@ -258,3 +258,68 @@ def test_set_protocol(family):
         theirs.close()
         await third.lost
     same(scenario)
+
+
+# ---- how much at once ---------------------------------------------------------
+
+@each_family
+def test_max_size(family):
+    """Programs set it, to get no more at once."""
+    async def scenario(loop, log):
+        ours, theirs = socket_pair(family)
+        sizes = []
+
+        class Protocol(Recorder):
+            def data_received(self, data):
+                sizes.append(len(data))
+                if len(sizes) == 3:
+                    self.transport.max_size = 10
+                super().data_received(data)
+
+        protocol = Protocol([])
+        transport = await connect(loop, ours, protocol)
+        log.append(transport.max_size)
+        transport.max_size = 7
+        log.append(transport.max_size)
+        theirs.send(bytes(40))
+        await until(lambda: len(protocol.received) == 40)
+        log.append(sizes)
+        transport.max_size = 256 * 1024
+        theirs.send(bytes(range(40)))
+        await until(lambda: len(protocol.received) == 80)
+        log.append(sizes)
+        theirs.close()
+        await protocol.lost
+    assert same(scenario)[-1] == [7, 7, 7, 10, 9, 40]
+
+
+def test_max_size_of_a_stream():
+    """What is not asked for stays in the kernel."""
+    async def scenario(loop, log):
+        ours, theirs = socket_pair("tcp")
+        reader, writer = await asyncio.open_connection(sock=ours)
+        writer.transport.max_size = 1
+        theirs.send(b"several bytes\n")
+        log.append(await reader.read(100))
+        log.append(await reader.readline())
+        writer.close()
+        theirs.close()
+    assert same(scenario)[0] == b"s"
+
+
+def test_bad_max_size():
+    async def scenario(loop, log):
+        ours, theirs = socket_pair("tcp")
+        transport = await connect(loop, ours, Recorder([]))
+        for size, error in ((0, ValueError), (-1, ValueError),
+                            (-1 << 80, ValueError), ("1", TypeError)):
+            with pytest.raises(error):
+                transport.max_size = size
+        transport.max_size = 1 << 80
+        log.append(transport.max_size)
+        transport.max_size = 5
+        del transport.max_size
+        log.append(transport.max_size)
+        transport.abort()
+        theirs.close()
+    assert run(WORLDS["fast"], scenario) == [262144, 262144]
