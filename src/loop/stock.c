@@ -1,4 +1,4 @@
-/* stock.c - what the running asyncio's event loop does. */
+/* stock.c - what the running asyncio's event loop does (see base/probe.h). */
 #include "base/probe.h"
 #include "loop/loop.h"
 

@@ -1,4 +1,4 @@
-/* stock.c - what the running asyncio's futures and tasks do. */
+/* stock.c - what the running asyncio's futures and tasks do (base/probe.h). */
 #include "base/ouro.h"
 #include "base/probe.h"
 #include "base/rooms.h"
