@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import pathlib
+import signal
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -112,6 +113,8 @@ def leaks(figures):
 
 def main():
     implementation, name = sys.argv[1:]
+    # (What a shell starts in the background would ignore Ctrl-C.)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     module = importlib.import_module(implementation)
     if implementation != "asyncio":
         module.install()
