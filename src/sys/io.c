@@ -7,8 +7,10 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sys/loop.h"
 
@@ -81,6 +83,30 @@ io_arm(ou_loop *loop, ou_io *io, unsigned armed)
     /* What is watched anew may be ready already. */
     ou_loop_note_io(loop);
     return 0;
+}
+
+int
+ou_io_renumber(ou_loop *loop, int fd)
+{
+    int least = fd;
+    for (;;) {
+        while (ou_io_find(loop, least) != NULL) {
+            least++;
+        }
+        if (least == fd) {
+            return fd;
+        }
+        int moved = fcntl(fd, F_DUPFD_CLOEXEC, least);
+        if (moved < 0) {
+            return -errno;
+        }
+        if (ou_io_find(loop, moved) == NULL) {
+            close(fd);
+            return moved;
+        }
+        close(moved);
+        least = moved + 1;
+    }
 }
 
 int

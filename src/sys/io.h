@@ -68,6 +68,12 @@ ou_io_started(const ou_io *io)
 int ou_io_start(ou_loop *loop, ou_io *io, int fd, unsigned interest,
                 ou_trigger trigger);
 
+/* A descriptor that the engine has just opened may have the number of one that
+ * is watched still, because it was closed and nobody told the loop.  Moves it
+ * to a number that is not: fd itself, or that of a duplicate, and fd is closed.
+ * -errno: fd is as it was. */
+int ou_io_renumber(ou_loop *loop, int fd);
+
 /* Replace the interest.  0, or -errno and nothing has changed. */
 int ou_io_want(ou_loop *loop, ou_io *io, unsigned interest);
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import selectors
+import signal
 import socket
 import tempfile
 
@@ -90,6 +91,33 @@ def test_a_file_object_that_was_closed(same):
         turns(loop)
 
     same(program)
+
+
+@pytest.mark.parametrize("way", ["reader", "sock_recv"])
+def test_a_number_that_the_loop_itself_gets(loop, way):
+    """Somebody closed a socket that the loop watches still.
+
+    (asyncio, from 3.12 on, then waits for ever for the child.)
+    """
+    seen = []
+
+    async def main():
+        one, other = socket.socketpair()
+        one.setblocking(False)
+        if way == "reader":
+            loop.add_reader(one, seen.append, "old")
+        else:
+            loop.call_soon(other.send, b"x")
+            await loop.sock_recv(one, 9)
+        other.close()
+        one.close()
+        loop.add_signal_handler(signal.SIGUSR1, seen.append, "signal")
+        os.kill(os.getpid(), signal.SIGUSR1)
+        child = await asyncio.create_subprocess_exec("true")
+        seen.append(await child.wait())
+        loop.remove_signal_handler(signal.SIGUSR1)
+    loop.run_until_complete(main())
+    assert seen == ["signal", 0]
 
 
 def test_a_number_that_came_back(same):

@@ -1,6 +1,7 @@
 /* Watches: interest, ready bits, references, and numbers that are reused. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 
 #include "check.h"
 #include "loop_fixture.h"
@@ -235,6 +236,34 @@ TEST(refusals_change_nothing)
     close(file);
     CHECK(ou_io_find(&loop, -1) == NULL);
     CHECK(ou_io_find(&loop, 1 << 30) == NULL);
+    end_pair();
+}
+
+/* A socket is closed that is watched still; its number is given out again. */
+TEST(renumbered)
+{
+    begin_pair();
+    CHECK_EQUAL(ou_io_renumber(&loop, ours), ours);
+    probe_io forgotten;
+    probe_io_init(&forgotten, 'f', &loop);
+    CHECK_EQUAL(ou_io_start(&loop, &forgotten.io, ours, OU_IN, OU_LEVEL), 0);
+    REQUIRE(dup2(theirs, ours) == ours);
+    struct rlimit before, none;
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    none = before;
+    none.rlim_cur = 0;
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    CHECK(ou_io_renumber(&loop, ours) < 0);
+    CHECK(fcntl(ours, F_GETFD) >= 0);
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    int moved = ou_io_renumber(&loop, ours);
+    CHECK(moved > ours);
+    CHECK(ou_io_find(&loop, moved) == NULL);
+    CHECK((fcntl(moved, F_GETFD) & FD_CLOEXEC) != 0);
+    CHECK(fcntl(ours, F_GETFD) < 0);
+    ou_io_stop(&loop, &forgotten.io);
+    REQUIRE(dup2(moved, ours) == ours);
+    close(moved);
     end_pair();
 }
 
@@ -599,6 +628,7 @@ main(void)
     RUN(a_duplicate_that_goes_on_reporting);
     RUN(a_duplicate_of_one_that_is_not_wanted);
     RUN(a_duplicate_of_a_number_that_is_reused);
+    RUN(renumbered);
     RUN(closed_and_opened_again);
     return check_report();
 }
