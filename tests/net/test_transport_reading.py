@@ -260,7 +260,7 @@ def test_set_protocol(family):
     same(scenario)
 
 
-# ---- how much at once --------------------------------------------------------
+# ---- how much at once ------------------------------------------------------
 
 @each_family
 def test_max_size(family):
