@@ -67,20 +67,6 @@ static const ou_job_kind signal_job = {
     .hold = signal_job_nothing,
 };
 
-/* 0 or -errno. */
-static int
-watch_signals(LoopObject *self)
-{
-    ou_loop *engine = &self->core.engine;
-    int fd = ou_io_renumber(engine, self->signals.read_fd);
-    if (fd < 0) {
-        return fd;
-    }
-    self->signals.read_fd = fd;
-    ou_io_init(&self->signal_io, &signal_job, &signal_job);
-    return ou_io_start(engine, &self->signal_io, fd, OU_IN, OU_LEVEL);
-}
-
 /* Where signals are written to. */
 static int
 open_signals(LoopObject *self)
@@ -96,7 +82,9 @@ open_signals(LoopObject *self)
     }
     int error = ou_signal_open(&self->signals);
     if (error == 0) {
-        error = watch_signals(self);
+        ou_io_init(&self->signal_io, &signal_job, &signal_job);
+        error = ou_io_start(&self->core.engine, &self->signal_io,
+                            self->signals.read_fd, OU_IN, OU_LEVEL);
         if (error < 0) {
             ou_signal_close(&self->signals);
         }

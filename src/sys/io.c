@@ -7,10 +7,8 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "sys/loop.h"
 
@@ -85,28 +83,14 @@ io_arm(ou_loop *loop, ou_io *io, unsigned armed)
     return 0;
 }
 
-int
-ou_io_renumber(ou_loop *loop, int fd)
+/* Whether the file that is watched was closed and nobody told us, and its
+ * number has been given out again. */
+static bool
+is_stale(ou_loop *loop, const ou_io *io)
 {
-    int least = fd;
-    for (;;) {
-        while (ou_io_find(loop, least) != NULL) {
-            least++;
-        }
-        if (least == fd) {
-            return fd;
-        }
-        int moved = fcntl(fd, F_DUPFD_CLOEXEC, least);
-        if (moved < 0) {
-            return -errno;
-        }
-        if (ou_io_find(loop, moved) == NULL) {
-            close(fd);
-            return moved;
-        }
-        close(moved);
-        least = moved + 1;
-    }
+    const ou_poller_backend *backend = loop->poller.backend;
+    return io->armed != 0 && backend->knows != NULL
+           && !backend->knows(&loop->poller, io->fd);
 }
 
 int
@@ -117,8 +101,12 @@ ou_io_start(ou_loop *loop, ou_io *io, int fd, unsigned interest,
     if (fd < 0 || ou_loop_forked(loop)) {
         return -EBADF;
     }
-    if (ou_io_find(loop, fd) != NULL) {
-        return -EEXIST;
+    ou_io *former;
+    while ((former = ou_io_find(loop, fd)) != NULL) {
+        if (!is_stale(loop, former)) {
+            return -EEXIST;
+        }
+        ou_io_stop(loop, former);
     }
     int result = table_reserve(loop, fd);
     if (result < 0) {

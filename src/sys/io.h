@@ -64,15 +64,10 @@ ou_io_started(const ou_io *io)
 /* Watch fd for `interest` (OU_IN | OU_OUT, may be 0); takes a reference to
  * the owner.  0, or -errno and nothing has changed: -EPERM for regular files
  * (level triggered: when there is an interest), -EEXIST when another ou_io
- * of this loop watches fd, -EBADF also in the child of a fork. */
+ * of this loop watches fd, -EBADF also in the child of a fork.  A watch of a
+ * file that was closed, whose number fd now is, is stopped. */
 int ou_io_start(ou_loop *loop, ou_io *io, int fd, unsigned interest,
                 ou_trigger trigger);
-
-/* A descriptor that the engine has just opened may have the number of one that
- * is watched still, because it was closed and nobody told the loop.  Moves it
- * to a number that is not: fd itself, or that of a duplicate, and fd is closed.
- * -errno: fd is as it was. */
-int ou_io_renumber(ou_loop *loop, int fd);
 
 /* Replace the interest.  0, or -errno and nothing has changed. */
 int ou_io_want(ou_loop *loop, ou_io *io, unsigned interest);

@@ -37,6 +37,9 @@ typedef struct ou_poller_backend {
     int (*modify)(ou_poller *poller, int fd, uint32_t generation,
                   unsigned interest, ou_trigger trigger);
     int (*remove)(ou_poller *poller, int fd);
+    /* Whether fd is still the file that was added by this number; NULL: no
+     * telling. */
+    bool (*knows)(ou_poller *poller, int fd);
     /* Wait up to `timeout` seconds (< 0: for ever) and fill poller->events;
      * what does not fit in must come again in the next wait.
      * Touches nothing else, so it may run without the binding's lock.

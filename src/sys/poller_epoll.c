@@ -89,6 +89,16 @@ epoll_backend_remove(ou_poller *poller, int fd)
     return epoll_control(poller, EPOLL_CTL_DEL, fd, 0, 0, OU_LEVEL);
 }
 
+static bool
+epoll_backend_knows(ou_poller *poller, int fd)
+{
+    bool known = epoll_control(poller, EPOLL_CTL_ADD, fd, 0, 0, OU_LEVEL) < 0;
+    if (!known) {
+        (void)epoll_backend_remove(poller, fd);
+    }
+    return known;
+}
+
 /* As Python's selectors map them: whatever is not plain writability makes a
  * reader ready, whatever is not plain readability a writer. */
 static unsigned
@@ -169,5 +179,6 @@ const ou_poller_backend ou_poller_epoll = {
     .add = epoll_backend_add,
     .modify = epoll_backend_modify,
     .remove = epoll_backend_remove,
+    .knows = epoll_backend_knows,
     .wait = epoll_backend_wait,
 };

@@ -200,8 +200,6 @@ ou_process_start(ou_loop *loop, ou_process *process, pid_t pid)
     }
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (fd >= 0) {
-        int moved = ou_io_renumber(loop, fd);
-        fd = moved < 0 ? fd : moved;
         process->pid = pid;
         process->pidfd = fd;
         if (ou_io_start(loop, &process->io, fd, OU_IN, OU_LEVEL) == 0) {

@@ -120,6 +120,29 @@ def test_a_number_that_the_loop_itself_gets(loop, way):
     assert seen == ["signal", 0]
 
 
+def test_a_listening_socket_is_closed_by_its_owner(loop):
+    """(asyncio's second server never hears of a client then.)"""
+    async def main():
+        first = socket.create_server(("127.0.0.1", 0))
+        await loop.create_server(asyncio.Protocol, sock=first)
+        number = first.fileno()
+        first.close()
+        second = socket.create_server(("127.0.0.1", 0))
+        assert second.fileno() == number
+        made = loop.create_future()
+
+        class Noting(asyncio.Protocol):
+            def connection_made(self, transport):
+                made.set_result(transport)
+        server = await loop.create_server(Noting, sock=second)
+        client, _ = await loop.create_connection(asyncio.Protocol,
+                                                 *second.getsockname())
+        (await made).close()
+        client.close()
+        server.close()
+    loop.run_until_complete(main())
+
+
 def test_a_number_that_came_back(same):
     def program(loop, trace):
         a, b = socket.socketpair()

@@ -1,7 +1,6 @@
 /* Watches: interest, ready bits, references, and numbers that are reused. */
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/resource.h>
 
 #include "check.h"
 #include "loop_fixture.h"
@@ -239,31 +238,32 @@ TEST(refusals_change_nothing)
     end_pair();
 }
 
-/* A socket is closed that is watched still; its number is given out again. */
-TEST(renumbered)
+/* A file is closed that is watched still; its number is given out again. */
+TEST(a_forgotten_watch_makes_way)
 {
     begin_pair();
-    CHECK_EQUAL(ou_io_renumber(&loop, ours), ours);
+    int pair[2];
+    make_pair(pair);
     probe_io forgotten;
+    probe_io next;
     probe_io_init(&forgotten, 'f', &loop);
+    probe_io_init(&next, 'n', &loop);
     CHECK_EQUAL(ou_io_start(&loop, &forgotten.io, ours, OU_IN, OU_LEVEL), 0);
-    REQUIRE(dup2(theirs, ours) == ours);
-    struct rlimit before, none;
-    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
-    none = before;
-    none.rlim_cur = 0;
-    REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
-    CHECK(ou_io_renumber(&loop, ours) < 0);
-    CHECK(fcntl(ours, F_GETFD) >= 0);
-    REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
-    int moved = ou_io_renumber(&loop, ours);
-    CHECK(moved > ours);
-    CHECK(ou_io_find(&loop, moved) == NULL);
-    CHECK((fcntl(moved, F_GETFD) & FD_CLOEXEC) != 0);
-    CHECK(fcntl(ours, F_GETFD) < 0);
+    CHECK_EQUAL(ou_io_start(&loop, &next.io, ours, OU_IN, OU_LEVEL), -EEXIST);
+    CHECK_EQUAL(forgotten.refs, 1);
+    REQUIRE(dup2(pair[0], ours) == ours);
+    CHECK_EQUAL(ou_io_start(&loop, &next.io, ours, OU_IN, OU_LEVEL), 0);
+    CHECK(!ou_io_started(&forgotten.io));
+    CHECK_EQUAL(forgotten.refs, 0);
+    CHECK_EQUAL(loop.io_count, 1);
     ou_io_stop(&loop, &forgotten.io);
-    REQUIRE(dup2(moved, ours) == ours);
-    close(moved);
+    put(pair[1]);
+    turn();
+    CHECK(probe_said("n"));
+    ou_io_stop(&loop, &next.io);
+    CHECK_EQUAL(next.refs, 0);
+    close(pair[0]);
+    close(pair[1]);
     end_pair();
 }
 
@@ -628,7 +628,7 @@ main(void)
     RUN(a_duplicate_that_goes_on_reporting);
     RUN(a_duplicate_of_one_that_is_not_wanted);
     RUN(a_duplicate_of_a_number_that_is_reused);
-    RUN(renumbered);
+    RUN(a_forgotten_watch_makes_way);
     RUN(closed_and_opened_again);
     return check_report();
 }
