@@ -1,13 +1,16 @@
 /* running.c - which loop runs in this thread.
  *
- * asyncio's own registry is the truth, and is looked into each time.
+ * asyncio's own registry is the truth, and is asked each time; what is
+ * remembered here only makes the question cheaper.
  *
- * From 3.13 on it is a field of the thread's state, which we find when we are
- * imported; from 3.14 on the current task is another.  Up to 3.12 it is in the dict of the thread's state: the loop or
- * None, on 3.11 (where asyncio's answer costs a getpid(), a system call) an
- * opaque holder object, a new one for each change.  So the loop that belonged
- * to what was found there is remembered, and the same thing means the same
- * loop.
+ * From 3.13 on the running loop is a field of the thread's state, from 3.14 on
+ * the current task is another.  A trial at import finds both (see below).
+ *
+ * Up to 3.12 it is in the dict of the thread's state.  On 3.12 that has the
+ * loop itself, or None.  On 3.11, where asyncio's function costs a system call
+ * (getpid), it has an opaque holder object, a new one for each change.  So
+ * what was found there is remembered together with its loop: as long as the
+ * same object is found, the same loop runs.
  */
 #include "base/args.h"
 #include "base/rooms.h"
