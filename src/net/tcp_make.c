@@ -90,11 +90,8 @@ ouro_tcp_start(ouro_state *st, TcpObject *self, PyObject *loop, PyObject *sock,
         return -1;
     }
     ou_outbuf_init(&self->out, &ouro_loop_engine(loop)->outpool);
-    if (ouro_transport_socket_extra(st, base, extra) < 0) {
-        base->open = false;
-        return -1;
-    }
-    if (ouro_transport_set_protocol(st, base, protocol) < 0
+    if (ouro_transport_socket_extra(st, base, extra) < 0
+        || ouro_transport_set_protocol(st, base, protocol) < 0
         || ouro_transport_attach(st, base, server) < 0
         || tcp_set_nodelay(self) < 0) {
         return -1;
@@ -116,9 +113,6 @@ tcp_make_stream(ouro_state *st, PyObject *loop, PyObject *sock,
         && ouro_tcp_start(st, ouro_tcp(object), loop, sock, protocol, waiter,
                           extra, server)
                < 0) {
-        if (server != NULL && server != Py_None) {
-            ouro_transport(object)->open = false; /* nobody else has it */
-        }
         return ouro_transport_give_up(object);
     }
     return object;

@@ -132,27 +132,11 @@ ouro_transport_socket_extra(ouro_state *st, TransportObject *self,
                          st->str.getpeername);
 }
 
-/* Leave it to the collector. */
-static int
-refer_to_itself(PyObject *object)
-{
-    PyObject *method = PyObject_GetAttrString(object, "_read_ready");
-    int result = method == NULL
-                     ? -1
-                     : PyObject_SetAttrString(object, "_read_ready", method);
-    Py_XDECREF(method);
-    return result;
-}
-
 PyObject *
 ouro_transport_give_up(PyObject *object)
 {
     PyObject *exception = PyErr_GetRaisedException();
-    TransportObject *self = ouro_transport(object);
-    if (self->open && refer_to_itself(object) < 0) {
-        PyErr_Clear();
-        self->open = false;
-    }
+    ouro_transport(object)->open = false;
     Py_DECREF(object);
     PyErr_SetRaisedException(exception);
     return NULL;

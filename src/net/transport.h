@@ -125,9 +125,8 @@ int ouro_transport_begin(ouro_state *st, TransportObject *self,
 int ouro_transport_socket_extra(ouro_state *st, TransportObject *self,
                                 PyObject *extra);
 
-/* Making one has failed: drop the transport.  Its socket is still the caller's,
- * unless it had a protocol: asyncio's is part of a cycle then, and the
- * collector closes both.  The exception stays. NULL. */
+/* Making one has failed: drop the transport, but not its socket, which is
+ * still the caller's.  The exception stays. NULL. */
 PyObject *ouro_transport_give_up(PyObject *self);
 
 int ouro_transport_attach(ouro_state *st, TransportObject *self,

@@ -84,16 +84,10 @@ ouro_udp_start(ouro_state *st, UdpObject *self, PyObject *loop, PyObject *sock,
     if (ouro_transport_check_init(st, loop, base->loop != NULL || base->open)
             < 0
         || udp_read_socket(st, self, sock, &fd) < 0
-        || ouro_transport_begin(st, base, &ouro_udp_kind, loop, sock, fd)
-               < 0) {
-        return -1;
-    }
-    if (ouro_transport_socket_extra(st, base, extra) < 0
-        || udp_set_peer(st, self, address) < 0) {
-        base->open = false;
-        return -1;
-    }
-    if (ouro_transport_set_protocol(st, base, protocol) < 0) {
+        || ouro_transport_begin(st, base, &ouro_udp_kind, loop, sock, fd) < 0
+        || ouro_transport_socket_extra(st, base, extra) < 0
+        || udp_set_peer(st, self, address) < 0
+        || ouro_transport_set_protocol(st, base, protocol) < 0) {
         return -1;
     }
     return ouro_transport_schedule_made(st, base, waiter);
