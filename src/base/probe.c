@@ -111,16 +111,29 @@ stores(PyObject *code, int opcode, Py_ssize_t place)
 bool
 ouro_probe_sets(const char *module, const char *path, const char *name)
 {
+    bool found = false;
+    PyObject *names = NULL, *text = NULL;
     PyObject *code = find_code(module, path);
-    PyObject *names =
-        code == NULL ? NULL : PyObject_GetAttrString(code, "co_names");
-    PyObject *text = names == NULL ? NULL : PyUnicode_FromString(name);
-    Py_ssize_t place = text == NULL ? -1 : PySequence_Index(names, text);
-    int opcode = place < 0 ? -1 : find_opcode("STORE_ATTR");
-    bool found = opcode >= 0 && stores(code, opcode, place);
-    Py_XDECREF(code);
-    Py_XDECREF(names);
+    if (code == NULL) {
+        goto done;
+    }
+    names = PyObject_GetAttrString(code, "co_names");
+    if (names == NULL) {
+        goto done;
+    }
+    text = PyUnicode_FromString(name);
+    if (text == NULL) {
+        goto done;
+    }
+    Py_ssize_t place = PySequence_Index(names, text);
+    if (place >= 0) {
+        int opcode = find_opcode("STORE_ATTR");
+        found = opcode >= 0 && stores(code, opcode, place);
+    }
+done:
     Py_XDECREF(text);
+    Py_XDECREF(names);
+    Py_XDECREF(code);
     PyErr_Clear();
     return found;
 }

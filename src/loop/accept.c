@@ -28,6 +28,22 @@ ouro_serving_count(ouro_state *st)
     return st->has.loop.transport_context ? SERVING_ARGS : SERVING_CONTEXT;
 }
 
+/* The default of the parameter at this place. */
+static PyObject *
+serving_default(int place)
+{
+    switch (place) {
+    case SERVING_BACKLOG:
+        return PyLong_FromLong(100);
+    case SERVING_HANDSHAKE_TIMEOUT:
+        return PyFloat_FromDouble(60.0);
+    case SERVING_SHUTDOWN_TIMEOUT:
+        return PyFloat_FromDouble(30.0);
+    default:
+        return Py_NewRef(Py_None);
+    }
+}
+
 PyObject *
 ouro_serving_args(ouro_state *st, PyObject *const *given, Py_ssize_t nargs,
                   PyObject *kwnames)
@@ -40,16 +56,14 @@ ouro_serving_args(ouro_state *st, PyObject *const *given, Py_ssize_t nargs,
         return NULL;
     }
     PyObject *args = PyTuple_New(count);
-    for (int i = 0; args != NULL && i < count; i++) {
-        PyObject *value =
-            a[i] != NULL                     ? Py_NewRef(a[i])
-            : i == SERVING_BACKLOG           ? PyLong_FromLong(100)
-            : i == SERVING_HANDSHAKE_TIMEOUT ? PyFloat_FromDouble(60.0)
-            : i == SERVING_SHUTDOWN_TIMEOUT  ? PyFloat_FromDouble(30.0)
-                                             : Py_NewRef(Py_None);
+    if (args == NULL) {
+        return NULL;
+    }
+    for (int i = 0; i < count; i++) {
+        PyObject *value = a[i] != NULL ? Py_NewRef(a[i]) : serving_default(i);
         if (value == NULL) {
-            Py_CLEAR(args);
-            break;
+            Py_DECREF(args);
+            return NULL;
         }
         PyTuple_SET_ITEM(args, i, value);
     }

@@ -176,16 +176,13 @@ static PyObject *
 make_watcher(LoopObject *self)
 {
     PyObject *events = self->core.st->stock.unix_events;
-    PyObject *able = PyObject_CallMethod(events, "can_use_pidfd", NULL);
-    int pidfd = able == NULL ? -1 : PyObject_IsTrue(able);
-    PyObject *watcher =
-        pidfd < 0
-            ? NULL
-            : PyObject_CallMethod(
-                events, pidfd ? "_PidfdChildWatcher" : "_ThreadedChildWatcher",
-                NULL);
-    Py_XDECREF(able);
-    return watcher;
+    int pidfd =
+        ouro_truth_of(PyObject_CallMethod(events, "can_use_pidfd", NULL));
+    if (pidfd < 0) {
+        return NULL;
+    }
+    return PyObject_CallMethod(
+        events, pidfd ? "_PidfdChildWatcher" : "_ThreadedChildWatcher", NULL);
 }
 
 #define LAZY(function, field)                                                 \

@@ -195,6 +195,27 @@ set_options(ouro_state *st, AwaitObject *self, PyObject *sock,
                       : set_option(st, sock, "IPPROTO_IPV6", "IPV6_V6ONLY");
 }
 
+/* What is said of a bind() that failed with this exception. */
+static PyObject *
+bind_message(ouro_state *st, PyObject *exception, PyObject *address)
+{
+    PyObject *text = st->has.minor >= 13
+                         ? PyObject_Str(exception)
+                         : PyObject_GetAttrString(exception, "strerror");
+    if (text == NULL) {
+        return NULL;
+    }
+    PyObject *reason = PyObject_CallMethod(text, "lower", NULL);
+    Py_DECREF(text);
+    if (reason == NULL) {
+        return NULL;
+    }
+    PyObject *message = PyUnicode_FromFormat(
+        "error while attempting to bind on address %R: %S", address, reason);
+    Py_DECREF(reason);
+    return message;
+}
+
 /* The current exception is what sock.bind(address) raised: 0 if the address
  * is to be passed over, -1 with the exception to raise. */
 static int
@@ -204,41 +225,36 @@ bind_failed(ouro_state *st, PyObject *loop, PyObject *address)
         return -1;
     }
     PyObject *exception = PyErr_GetRaisedException();
-    PyObject *number = PyObject_GetAttrString(exception, "errno");
-    PyObject *text = st->has.minor >= 13
-                         ? PyObject_Str(exception)
-                         : PyObject_GetAttrString(exception, "strerror");
-    PyObject *reason =
-        text == NULL ? NULL : PyObject_CallMethod(text, "lower", NULL);
-    PyObject *message =
-        number == NULL || reason == NULL
-            ? NULL
-            : PyUnicode_FromFormat(
-                "error while attempting to bind on address %R: %U", address,
-                reason);
+    PyObject *message = NULL;
     int result = -1;
-    if (message != NULL && st->has.minor >= 13 && PyLong_Check(number)
+    PyObject *number = PyObject_GetAttrString(exception, "errno");
+    if (number == NULL) {
+        goto done;
+    }
+    message = bind_message(st, exception, address);
+    if (message == NULL) {
+        goto done;
+    }
+    if (st->has.minor >= 13 && PyLong_Check(number)
         && PyLong_AsLong(number) == EADDRNOTAVAIL) {
         /* The family is not enabled, we assume. */
         result = ((LoopCore *)loop)->debug
                      ? ouro_loop_log(st, "warning", "(O)", message)
                      : 0;
+        goto done;
     }
-    else if (message != NULL) {
-        PyObject *error =
-            PyObject_CallFunctionObjArgs(PyExc_OSError, number, message, NULL);
-        if (error != NULL) {
-            PyException_SetContext(error, Py_NewRef(exception));
-            PyException_SetCause(error, NULL); /* raise ... from None */
-            ouro_raise(error);
-            Py_DECREF(error);
-        }
+    PyObject *error =
+        PyObject_CallFunctionObjArgs(PyExc_OSError, number, message, NULL);
+    if (error != NULL) {
+        PyException_SetContext(error, Py_NewRef(exception));
+        PyException_SetCause(error, NULL); /* raise ... from None */
+        ouro_raise(error);
+        Py_DECREF(error);
     }
-    Py_DECREF(exception);
-    Py_XDECREF(number);
-    Py_XDECREF(text);
-    Py_XDECREF(reason);
+done:
     Py_XDECREF(message);
+    Py_XDECREF(number);
+    Py_DECREF(exception);
     return result;
 }
 

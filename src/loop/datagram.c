@@ -54,22 +54,24 @@ given(AwaitObject *self, int place)
 static int
 check_type(ouro_state *st, PyObject *sock)
 {
-    bool many = st->has.loop.datagram_socks;
+    bool not_stream = st->has.loop.datagram_socks;
     PyObject *type = PyObject_GetAttr(sock, st->str.type);
-    PyObject *wanted =
-        type == NULL
-            ? NULL
-            : ouro_socket_attr(st, many ? "SOCK_STREAM" : "SOCK_DGRAM");
-    int wrong =
-        wanted == NULL
-            ? -1
-            : PyObject_RichCompareBool(type, wanted, many ? Py_EQ : Py_NE);
-    Py_XDECREF(type);
-    Py_XDECREF(wanted);
+    if (type == NULL) {
+        return -1;
+    }
+    int wrong = -1;
+    PyObject *number =
+        ouro_socket_attr(st, not_stream ? "SOCK_STREAM" : "SOCK_DGRAM");
+    if (number != NULL) {
+        wrong =
+            PyObject_RichCompareBool(type, number, not_stream ? Py_EQ : Py_NE);
+        Py_DECREF(number);
+    }
+    Py_DECREF(type);
     if (wrong > 0) {
         PyErr_Format(PyExc_ValueError,
-                     many ? "A datagram socket was expected, got %R"
-                          : "A UDP Socket was expected, got %R",
+                     not_stream ? "A datagram socket was expected, got %R"
+                                : "A UDP Socket was expected, got %R",
                      sock);
     }
     return wrong == 0 ? 0 : -1;

@@ -156,19 +156,19 @@ int
 ouro_loop_check_callback(LoopObject *self, PyObject *callback,
                          const char *method)
 {
-    if (ouro_loop_plain(self)) {
-        return refuse_callback(self, callback, method);
+    if (!ouro_loop_plain(self)) {
+        PyObject *name = PyUnicode_FromString(method);
+        if (name == NULL) {
+            return -1;
+        }
+        int called = ouro_loop_by_method(
+            self, self->core.st->str._check_callback, callback, name, NULL);
+        Py_DECREF(name);
+        if (called != 0) {
+            return called < 0 ? -1 : 0;
+        }
     }
-    PyObject *name = PyUnicode_FromString(method);
-    int done =
-        name == NULL
-            ? -1
-            : ouro_loop_by_method(self, self->core.st->str._check_callback,
-                                  callback, name, NULL);
-    Py_XDECREF(name);
-    return done < 0   ? -1
-           : done > 0 ? 0
-                      : refuse_callback(self, callback, method);
+    return refuse_callback(self, callback, method);
 }
 
 static PyObject *

@@ -8,13 +8,11 @@
 
 #include <errno.h>
 
-#include "base/args.h"
 #include "loop/handle.h"
 #include "loop/netops.h"
 #include "loop/sockwatch.h"
 #include "loop/selector.h"
 #include "loop/steps.h"
-#include "task/registry.h"
 
 /* ---- jobs -------------------------------------------------------------- */
 
@@ -190,15 +188,20 @@ check_stock_transport(LoopObject *self, PyObject *fileobj, int fd)
     }
     PyObject *transport =
         PyObject_CallMethod(self->transports, "get", "i", fd);
-    if (transport == NULL || transport == Py_None) {
-        Py_XDECREF(transport);
-        return transport == NULL ? -1 : 0;
+    if (transport == NULL) {
+        return -1;
     }
-    int closed =
-        ouro_truth_of(PyObject_CallMethod(transport, "is_closing", NULL));
-    int result = closed == 0  ? used_by_transport(fileobj, transport)
-                 : closed < 0 ? -1
-                              : 0;
+    int result = 0;
+    if (transport != Py_None) {
+        int closing =
+            ouro_truth_of(PyObject_CallMethod(transport, "is_closing", NULL));
+        if (closing < 0) {
+            result = -1;
+        }
+        else if (!closing) {
+            result = used_by_transport(fileobj, transport);
+        }
+    }
     Py_DECREF(transport);
     return result;
 }

@@ -274,22 +274,36 @@ static PyType_Spec listener_spec = {
 static int
 serve_by_reader(ouro_state *st, PyObject *loop, PyObject *args)
 {
+    int result = -1;
+    PyObject *accept = NULL, *head = NULL, *all = NULL, *add = NULL;
     PyObject *fd = PyObject_CallMethodNoArgs(
         PyTuple_GET_ITEM(args, SERVING_SOCK), st->str.fileno);
-    PyObject *accept =
-        fd == NULL ? NULL : PyObject_GetAttrString(loop, "_accept_connection");
-    PyObject *head = accept == NULL ? NULL : PyTuple_Pack(2, fd, accept);
-    PyObject *all = head == NULL ? NULL : PySequence_Concat(head, args);
-    PyObject *add =
-        all == NULL ? NULL : PyObject_GetAttr(loop, st->str._add_reader);
-    PyObject *result = add == NULL ? NULL : PyObject_CallObject(add, all);
-    Py_XDECREF(fd);
-    Py_XDECREF(accept);
-    Py_XDECREF(head);
-    Py_XDECREF(all);
+    if (fd == NULL) {
+        return -1;
+    }
+    accept = PyObject_GetAttrString(loop, "_accept_connection");
+    if (accept == NULL) {
+        goto done;
+    }
+    head = PyTuple_Pack(2, fd, accept);
+    if (head == NULL) {
+        goto done;
+    }
+    all = PySequence_Concat(head, args);
+    if (all == NULL) {
+        goto done;
+    }
+    add = PyObject_GetAttr(loop, st->str._add_reader);
+    if (add != NULL) {
+        result = ouro_drop_result(PyObject_CallObject(add, all));
+    }
+done:
     Py_XDECREF(add);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    Py_XDECREF(all);
+    Py_XDECREF(head);
+    Py_XDECREF(accept);
+    Py_DECREF(fd);
+    return result;
 }
 
 /* asyncio takes whatever has a copy(). */

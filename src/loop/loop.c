@@ -7,7 +7,6 @@
 
 #include "base/args.h"
 #include "base/rooms.h"
-#include "sys/clock.h"
 #include "task/registry.h"
 
 #include "loop/attrs.h"
@@ -406,26 +405,30 @@ static PyObject *
 loop_repr(PyObject *op)
 {
     ouro_state *st = ((LoopObject *)op)->core.st;
+    PyObject *running = NULL, *closed = NULL, *debug = NULL, *text = NULL;
     PyObject *name =
         PyObject_GetAttr((PyObject *)Py_TYPE(op), st->str.__name__);
-    PyObject *running =
-        name == NULL ? NULL
-                     : PyObject_CallMethodNoArgs(op, st->str.is_running);
-    PyObject *closed = running == NULL
-                           ? NULL
-                           : PyObject_CallMethodNoArgs(op, st->str.is_closed);
-    PyObject *debug = closed == NULL
-                          ? NULL
-                          : PyObject_CallMethodNoArgs(op, st->str.get_debug);
-    PyObject *text =
-        debug == NULL
-            ? NULL
-            : PyUnicode_FromFormat("<%S running=%S closed=%S debug=%S>", name,
-                                   running, closed, debug);
+    if (name == NULL) {
+        return NULL;
+    }
+    running = PyObject_CallMethodNoArgs(op, st->str.is_running);
+    if (running == NULL) {
+        goto done;
+    }
+    closed = PyObject_CallMethodNoArgs(op, st->str.is_closed);
+    if (closed == NULL) {
+        goto done;
+    }
+    debug = PyObject_CallMethodNoArgs(op, st->str.get_debug);
+    if (debug != NULL) {
+        text = PyUnicode_FromFormat("<%S running=%S closed=%S debug=%S>", name,
+                                    running, closed, debug);
+    }
+done:
     Py_XDECREF(debug);
     Py_XDECREF(closed);
     Py_XDECREF(running);
-    Py_XDECREF(name);
+    Py_DECREF(name);
     return text;
 }
 

@@ -5,7 +5,6 @@
  */
 #include "base/args.h"
 #include "base/await.h"
-#include "base/rooms.h"
 #include "loop/runner.h"
 #include "task/coroutines.h"
 
@@ -42,22 +41,31 @@ set_handler(ouro_state *st, PyObject *handler)
     return old == NULL ? -1 : 0;
 }
 
+/* threading.<name>(), as asyncio.runners finds it. */
+static PyObject *
+call_threading(ouro_state *st, const char *name)
+{
+    PyObject *function = ouro_runners_global(st, "threading", name);
+    if (function == NULL) {
+        return NULL;
+    }
+    PyObject *thread = PyObject_CallNoArgs(function);
+    Py_DECREF(function);
+    return thread;
+}
+
 /* Whether this is the main thread: 1, 0, -1. */
 static int
 in_main_thread(ouro_state *st)
 {
-    PyObject *function =
-        ouro_runners_global(st, "threading", "current_thread");
-    PyObject *current =
-        function == NULL ? NULL : PyObject_CallNoArgs(function);
-    Py_XSETREF(function, current == NULL ? NULL
-                                         : ouro_runners_global(st, "threading",
-                                                               "main_thread"));
-    PyObject *main = function == NULL ? NULL : PyObject_CallNoArgs(function);
+    PyObject *current = call_threading(st, "current_thread");
+    if (current == NULL) {
+        return -1;
+    }
+    PyObject *main = call_threading(st, "main_thread");
     int result = main == NULL ? -1 : current == main;
     Py_XDECREF(main);
-    Py_XDECREF(current);
-    Py_XDECREF(function);
+    Py_DECREF(current);
     return result;
 }
 

@@ -101,19 +101,30 @@ static await_status
 connect_resolve(ouro_state *st, AwaitObject *self, PyObject *sock,
                 PyObject *address, PyObject **ret)
 {
+    PyObject *type = NULL, *proto = NULL, *flags = NULL;
+    *ret = NULL;
     PyObject *family = PyObject_GetAttr(sock, st->str.family);
-    PyObject *type =
-        family == NULL ? NULL : PyObject_GetAttr(sock, st->str.type);
-    PyObject *proto =
-        type == NULL ? NULL : PyObject_GetAttr(sock, st->str.proto);
-    PyObject *zero = proto == NULL ? NULL : PyLong_FromLong(0);
-    *ret = zero == NULL ? NULL
-                        : ouro_ensure_resolved(st, self->owner, address,
-                                               family, type, proto, zero);
-    Py_XDECREF(family);
-    Py_XDECREF(type);
+    if (family == NULL) {
+        goto done;
+    }
+    type = PyObject_GetAttr(sock, st->str.type);
+    if (type == NULL) {
+        goto done;
+    }
+    proto = PyObject_GetAttr(sock, st->str.proto);
+    if (proto == NULL) {
+        goto done;
+    }
+    flags = PyLong_FromLong(0);
+    if (flags != NULL) {
+        *ret = ouro_ensure_resolved(st, self->owner, address, family, type,
+                                    proto, flags);
+    }
+done:
+    Py_XDECREF(flags);
     Py_XDECREF(proto);
-    Py_XDECREF(zero);
+    Py_XDECREF(type);
+    Py_XDECREF(family);
     self->step = STEP_RESOLVED;
     return *ret == NULL ? AWAIT_ERROR : AWAIT_DELEGATE;
 }

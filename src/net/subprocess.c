@@ -590,28 +590,43 @@ may_close_pipes(ouro_state *st, SubprocessObject *self)
     return truth < 0 ? -1 : !truth;
 }
 
+/* Close the transport of one of the child's pipes, if it is connected. */
+static int
+close_pipe(ouro_state *st, SubprocessObject *self, PyObject *item,
+           bool ask_loop)
+{
+    PyObject *pipe = ouro_subprocess_pipe(st, item);
+    if (pipe == NULL) {
+        return -1;
+    }
+    int result = pipe != Py_None;
+    if (result > 0 && ask_loop) {
+        result = may_close_pipes(st, self);
+    }
+    if (result > 0) {
+        result =
+            ouro_drop_result(PyObject_CallMethodNoArgs(pipe, st->str.close));
+    }
+    Py_DECREF(pipe);
+    return result;
+}
+
 int
 ouro_subprocess_close_pipes(ouro_state *st, SubprocessObject *self,
                             bool ask_loop)
 {
-    PyObject *pipes =
-        self->pipes == NULL ? PyList_New(0) : PyDict_Values(self->pipes);
-    int result = pipes == NULL ? -1 : 0;
-    for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(pipes); i++) {
-        PyObject *pipe = ouro_subprocess_pipe(st, PyList_GET_ITEM(pipes, i));
-        int wanted = pipe == NULL      ? -1
-                     : pipe == Py_None ? 0
-                     : ask_loop        ? may_close_pipes(st, self)
-                                       : 1;
-        if (wanted > 0) {
-            PyObject *closed = PyObject_CallMethodNoArgs(pipe, st->str.close);
-            Py_XDECREF(closed);
-            wanted = closed == NULL ? -1 : 0;
-        }
-        Py_XDECREF(pipe);
-        result = wanted < 0 ? -1 : 0;
+    if (self->pipes == NULL) {
+        return 0;
     }
-    Py_XDECREF(pipes);
+    PyObject *pipes = PyDict_Values(self->pipes);
+    if (pipes == NULL) {
+        return -1;
+    }
+    int result = 0;
+    for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(pipes); i++) {
+        result = close_pipe(st, self, PyList_GET_ITEM(pipes, i), ask_loop);
+    }
+    Py_DECREF(pipes);
     return result;
 }
 

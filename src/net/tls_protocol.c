@@ -170,19 +170,24 @@ tls_wrap(ouro_state *st, TlsObject *self)
     if (self->outgoing == NULL) {
         return -1;
     }
+    PyObject *keywords =
+        Py_BuildValue("(ss)", "server_side", "server_hostname");
+    if (keywords == NULL) {
+        return -1;
+    }
+    PyObject *object = NULL;
     PyObject *wrap = PyObject_GetAttrString(self->sslcontext, "wrap_bio");
-    PyObject *args =
-        wrap == NULL ? NULL : PyTuple_Pack(2, self->incoming, self->outgoing);
-    PyObject *kwargs =
-        args == NULL ? NULL
-                     : Py_BuildValue("{s:O,s:O}", "server_side",
-                                     self->server_side ? Py_True : Py_False,
-                                     "server_hostname", self->server_hostname);
-    PyObject *object =
-        kwargs == NULL ? NULL : PyObject_Call(wrap, args, kwargs);
-    Py_XDECREF(wrap);
-    Py_XDECREF(args);
-    Py_XDECREF(kwargs);
+    if (wrap != NULL) {
+        PyObject *args[] = {
+            self->incoming,
+            self->outgoing,
+            self->server_side ? Py_True : Py_False,
+            self->server_hostname,
+        };
+        object = PyObject_Vectorcall(wrap, args, 2, keywords);
+        Py_DECREF(wrap);
+    }
+    Py_DECREF(keywords);
     if (object == NULL) {
         return -1;
     }

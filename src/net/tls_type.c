@@ -168,23 +168,35 @@ tls_buffer_updated(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
     static const ouro_signature signature =
         OURO_ONE_PARAMETER("SSLProtocol.buffer_updated", "nbytes");
     PyObject *number;
-    TlsObject *self;
-    if (ouro_parse_one(&signature, args, nargs, kwnames, &number) < 0
-        || (self = tls_of(object)) == NULL) {
+    if (ouro_parse_one(&signature, args, nargs, kwnames, &number) < 0) {
+        return NULL;
+    }
+    TlsObject *self = tls_of(object);
+    if (self == NULL) {
         return NULL;
     }
     Py_ssize_t size = PyNumber_AsSsize_t(number, NULL);
     if ((size == -1 && PyErr_Occurred()) || tls_view(self) == NULL) {
         return NULL;
     }
-    /* As the slice of the buffer that it is. */
-    size = size < 0 ? size + TLS_MAX_SIZE : size;
-    size = size < 0 ? 0 : size > TLS_MAX_SIZE ? TLS_MAX_SIZE : size;
+    /* asyncio writes buffer[:nbytes], with the rules of a slice. */
+    if (size < 0) {
+        size += TLS_MAX_SIZE;
+    }
+    if (size < 0) {
+        size = 0;
+    }
+    if (size > TLS_MAX_SIZE) {
+        size = TLS_MAX_SIZE;
+    }
     ouro_state *st = ouro_state_of(object);
     PyObject *buffer = Py_NewRef(self->buffer);
     int result = ouro_tls_feed(st, self, PyByteArray_AS_STRING(buffer), size);
     Py_DECREF(buffer);
-    return ouro_none_or_error(result < 0 ? -1 : ouro_tls_go_on(st, self));
+    if (result >= 0) {
+        result = ouro_tls_go_on(st, self);
+    }
+    return ouro_none_or_error(result);
 }
 
 static PyObject *

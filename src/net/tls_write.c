@@ -93,15 +93,17 @@ pause_app(ouro_state *st, TlsObject *self, bool pause)
                        : ops->resume_writing(protocol);
     }
     else {
-        result = ouro_drop_result(PyObject_CallMethodNoArgs(
-            protocol, pause ? st->str.pause_writing : st->str.resume_writing));
+        PyObject *method =
+            pause ? st->str.pause_writing : st->str.resume_writing;
+        result = ouro_drop_result(PyObject_CallMethodNoArgs(protocol, method));
     }
     Py_DECREF(protocol);
-    return result == 0 ? 0
-                       : report_flow(st, self,
-                                     pause ? "protocol.pause_writing() failed"
-                                           : "protocol.resume_writing() "
-                                             "failed");
+    if (result == 0) {
+        return 0;
+    }
+    const char *message = pause ? "protocol.pause_writing() failed"
+                                : "protocol.resume_writing() failed";
+    return report_flow(st, self, message);
 }
 
 int

@@ -157,17 +157,26 @@ ouro_create_task_kwargs(ouro_state *st, PyObject *loop, PyObject *coro,
                         PyObject *kwargs)
 {
     PyObject *name = NULL, *context = NULL;
-    int direct =
-        known_keywords(st, kwargs, &name, &context) ? is_direct(st, loop) : 0;
-    if (direct != 0) {
-        return direct < 0 ? NULL
-                          : create_directly(st, loop, coro, name, context);
+    if (known_keywords(st, kwargs, &name, &context)) {
+        int direct = is_direct(st, loop);
+        if (direct < 0) {
+            return NULL;
+        }
+        if (direct) {
+            return create_directly(st, loop, coro, name, context);
+        }
     }
     PyObject *method = PyObject_GetAttr(loop, st->str.create_task);
-    PyObject *args = method == NULL ? NULL : PyTuple_Pack(1, coro);
-    PyObject *task = args == NULL ? NULL : PyObject_Call(method, args, kwargs);
-    Py_XDECREF(method);
-    Py_XDECREF(args);
+    if (method == NULL) {
+        return NULL;
+    }
+    PyObject *task = NULL;
+    PyObject *args = PyTuple_Pack(1, coro);
+    if (args != NULL) {
+        task = PyObject_Call(method, args, kwargs);
+        Py_DECREF(args);
+    }
+    Py_DECREF(method);
     return task;
 }
 

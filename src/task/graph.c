@@ -99,26 +99,39 @@ static PyObject *build(ouro_state *st, PyObject *future, graph_limit limit);
 static PyObject *
 build_awaited_by(ouro_state *st, PyObject *future, graph_limit limit)
 {
+    PyObject *graphs = NULL, *iterator = NULL, *tuple = NULL;
     PyObject *parents = PyObject_GetAttrString(future, "_asyncio_awaited_by");
-    PyObject *graphs = parents == NULL ? NULL : PyList_New(0);
-    PyObject *iterator = NULL, *parent, *tuple = NULL;
-    int some = graphs == NULL ? -1 : PyObject_IsTrue(parents);
-    if (some > 0) {
-        iterator = PyObject_GetIter(parents);
-        some = iterator == NULL ? -1 : 1;
+    if (parents == NULL) {
+        return NULL;
     }
-    while (some > 0 && (parent = PyIter_Next(iterator)) != NULL) {
-        if (append_steal(graphs, build(st, parent, limit)) < 0) {
-            some = -1;
+    int some = PyObject_IsTrue(parents);
+    if (some <= 0) {
+        tuple = some < 0 ? NULL : PyTuple_New(0);
+        goto done;
+    }
+    graphs = PyList_New(0);
+    iterator = graphs == NULL ? NULL : PyObject_GetIter(parents);
+    if (iterator == NULL) {
+        goto done;
+    }
+    for (;;) {
+        PyObject *parent = PyIter_Next(iterator);
+        if (parent == NULL) {
+            break;
         }
+        int result = append_steal(graphs, build(st, parent, limit));
         Py_DECREF(parent);
+        if (result < 0) {
+            goto done;
+        }
     }
-    if (some >= 0 && !PyErr_Occurred()) {
+    if (!PyErr_Occurred()) {
         tuple = PyList_AsTuple(graphs);
     }
+done:
     Py_XDECREF(iterator);
     Py_XDECREF(graphs);
-    Py_XDECREF(parents);
+    Py_DECREF(parents);
     return tuple;
 }
 
@@ -519,7 +532,33 @@ PyDoc_STRVAR(print_doc,
 "print_call_graph(future=None, /, *, file=None, depth=1, limit=None)\n--\n\n\
 Print the async call graph for the current task or the provided Future.");
 
-/* asyncio counts its own frame, too. */
+/* print(text, file=file) */
+static PyObject *
+print_text(PyObject *text, PyObject *file)
+{
+    PyObject *builtins = PyImport_ImportModule("builtins");
+    if (builtins == NULL) {
+        return NULL;
+    }
+    PyObject *none = NULL, *keywords = NULL;
+    PyObject *print = PyObject_GetAttrString(builtins, "print");
+    if (print == NULL) {
+        goto done;
+    }
+    keywords = Py_BuildValue("(s)", "file");
+    if (keywords == NULL) {
+        goto done;
+    }
+    PyObject *args[] = {text, file};
+    none = PyObject_Vectorcall(print, args, 1, keywords);
+done:
+    Py_XDECREF(keywords);
+    Py_XDECREF(print);
+    Py_DECREF(builtins);
+    return none;
+}
+
+/* One level less: asyncio counts its own frame, too. */
 static PyObject *
 print_call_graph(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
@@ -531,26 +570,14 @@ print_call_graph(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
         || take_numbers(a, &depth, &limit) < 0) {
         return NULL;
     }
-    PyObject *text = format(ouro_module_state(module),
-                            a[ARG_FUTURE] == NULL ? Py_None : a[ARG_FUTURE],
-                            depth > 1 ? depth - 1 : 1, limit);
-    PyObject *builtins =
-        text == NULL ? NULL : PyImport_ImportModule("builtins");
-    PyObject *print =
-        builtins == NULL ? NULL : PyObject_GetAttrString(builtins, "print");
-    PyObject *pack = print == NULL ? NULL : PyTuple_Pack(1, text);
-    PyObject *keywords =
-        pack == NULL
-            ? NULL
-            : Py_BuildValue("{sO}", "file",
-                            a[ARG_FILE] == NULL ? Py_None : a[ARG_FILE]);
-    PyObject *none =
-        keywords == NULL ? NULL : PyObject_Call(print, pack, keywords);
-    Py_XDECREF(keywords);
-    Py_XDECREF(pack);
-    Py_XDECREF(print);
-    Py_XDECREF(builtins);
-    Py_XDECREF(text);
+    PyObject *text =
+        format(ouro_module_state(module), ouro_or_none(a[ARG_FUTURE]),
+               depth > 1 ? depth - 1 : 1, limit);
+    if (text == NULL) {
+        return NULL;
+    }
+    PyObject *none = print_text(text, ouro_or_none(a[ARG_FILE]));
+    Py_DECREF(text);
     return none;
 }
 

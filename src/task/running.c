@@ -12,7 +12,6 @@
  * what was found there is remembered together with its loop: as long as the
  * same object is found, the same loop runs.
  */
-#include "base/args.h"
 #include "base/rooms.h"
 #include "base/watch.h"
 #include "task/registry.h"
@@ -102,7 +101,7 @@ find_field(PyObject *loop)
     return 0;
 }
 
-/* The same with that as the running loop for a moment; -1: an exception. */
+/* Make it the running loop, and find it. 0, or -1 with an exception. */
 static int
 try_field(ouro_state *st, PyObject *loop, size_t *ret_offset)
 {
@@ -115,7 +114,8 @@ try_field(ouro_state *st, PyObject *loop, size_t *ret_offset)
     return 0;
 }
 
-/* The same for the current task of `loop`, the running one. */
+/* Make `task` the current one of the running loop for a moment, and find
+ * it. */
 static int
 try_task_field(ouro_state *st, PyObject *loop, PyObject *task,
                size_t *ret_offset)
@@ -148,8 +148,9 @@ locate_task_field(ouro_state *st, PyObject *loop)
     return 0;
 }
 
-/* Any object will do for a loop or a task.  The loop that runs does so again,
- * also after a failure. */
+/* Any object will do for a loop or a task; two are tried, since one might be
+ * found by chance.  Afterwards the running loop is what it was, also after a
+ * failure. */
 static int
 locate_fields(ouro_state *st)
 {
@@ -157,13 +158,16 @@ locate_fields(ouro_state *st)
     if (before == NULL) {
         return -1;
     }
+    PyObject *one = (PyObject *)st->types.Future;
+    PyObject *other = (PyObject *)st->types.Task;
     size_t first = 0, second = 0;
-    int result =
-        try_field(st, (PyObject *)st->types.Future, &first) < 0
-                || try_field(st, (PyObject *)st->types.Task, &second) < 0
-                || locate_task_field(st, (PyObject *)st->types.Task) < 0
-            ? -1
-            : 0;
+    int result = try_field(st, one, &first);
+    if (result == 0) {
+        result = try_field(st, other, &second);
+    }
+    if (result == 0) {
+        result = locate_task_field(st, other);
+    }
     PyObject *error = PyErr_GetRaisedException();
     if (ouro_drop_result(
             PyObject_CallOneArg(st->stock._set_running_loop, before))
