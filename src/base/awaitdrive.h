@@ -13,7 +13,8 @@ enum await_state {
     AWAIT_RUNNING,
     AWAIT_SUSPENDED,
     AWAIT_CLOSED,
-    AWAIT_SHOWN, /* is none: part of another one, to be looked at */
+    AWAIT_SHOWN, /* no coroutine that runs: it only stands, for debuggers and
+                    call graphs, for a function inside of another one */
 };
 
 static inline AwaitObject *
@@ -30,8 +31,8 @@ PySendResult ouro_await_throw(AwaitObject *self, PyObject *exception,
 /* What close() returns, or NULL with an exception. */
 PyObject *ouro_await_close(AwaitObject *self);
 
-/* What drives what it waits for: a future, or an iterator; borrowed.  Only
- * while it has something to wait for. */
+/* What it sends into while it waits: a future, or an iterator; borrowed.  Only
+ * while it waits for something. */
 PyObject *ouro_await_iterator(AwaitObject *self);
 
 /* Drop all references of the body. */

@@ -16,8 +16,8 @@
 #    error "ouro needs CPython 3.11 or newer"
 #endif
 
-/* For functions that hardly any call of their callers comes to: kept out of
- * line, apart from what is hot. */
+/* For functions that are rarely called: not inlined, and placed apart from hot
+ * code. */
 #define OURO_COLD __attribute__((cold, noinline))
 #define OURO_RARE __attribute__((cold)) /* the same for inline functions */
 
@@ -117,8 +117,8 @@ PyList_GetItemRef(PyObject *list, Py_ssize_t index)
 
 #endif
 
-/* Whether dicts have a number that changes with them; later they can be
- * watched. */
+/* Whether dicts have a version tag, which changes with each change; from 3.12
+ * on they can be watched instead. */
 #if PY_VERSION_HEX < 0x030c0000
 #    define OURO_DICT_VERSIONS 1
 #else
@@ -150,10 +150,11 @@ ouro_dict_at_birth(PyObject **dict)
 #endif
 }
 
-/* The code that runs in this thread, borrowed, and in which byte of it; NULL
- * where there is none, or somebody watches what it does: a trace function, or
- * sys.monitoring, which leaves its mark on the code for good.  (3.11 awaits
- * what is no generator by am_send, and need not know.) */
+/* The code object of the Python frame on top of this thread (borrowed), and
+ * the offset in bytes of its current instruction.  NULL: there is no frame, or
+ * its execution is observed, by a trace function or by sys.monitoring (which
+ * marks the code for good).  Always NULL on 3.11, where SEND uses am_send and
+ * nobody needs to know. */
 static inline PyCodeObject *
 ouro_unwatched_code(int *ret_offset)
 {
@@ -214,8 +215,8 @@ ouro_gc_forget_finalized(PyObject *object)
     ((uintptr_t *)object)[-1] = 0;
 }
 
-/* The definition and the state of a module, which are asked for several times
- * in each await: two loads where CPython has two calls. */
+/* The definition and the state of a module are needed several times in each
+ * await: here by two loads, where CPython's functions are two calls. */
 #if PY_VERSION_HEX < 0x030f0000
 typedef struct ouro_module_head {
     PyObject_HEAD
@@ -231,7 +232,8 @@ typedef struct ouro_module_head {
 #    define OURO_MODULE_STATE(module) PyModule_GetState(module)
 #endif
 
-/* What leads to these is rare, too. */
+/* Declared again as cold: so the compiler takes every branch that ends in an
+ * exception for an unlikely one. */
 PyAPI_FUNC(void) PyErr_SetString(PyObject *, const char *) OURO_COLD;
 PyAPI_FUNC(PyObject *) PyErr_Format(PyObject *, const char *, ...) OURO_COLD;
 PyAPI_FUNC(PyObject *) PyErr_NoMemory(void) OURO_COLD;

@@ -21,9 +21,9 @@ typedef struct ouro_stream_features {
     bool reader_replaces_transport; /* reader._replace_transport() */
     bool keeps_writer;              /* protocol._stream_writer is the writer */
     bool forgets_writer;            /* connection_lost() sets it to None */
-    bool reports_handler;   /* the handler's task failing is reported, */
-    bool handles_cancelled; /* its being cancelled is not, */
-    bool reports_call;      /* and client_connected_cb raising is */
+    bool reports_handler; /* ... that the task of client_connected_cb failed */
+    bool handles_cancelled; /* one that was cancelled is not reported */
+    bool reports_call;      /* ... that calling client_connected_cb raised */
     enum {
         STREAMS_DEL_NONE,
         STREAMS_DEL_CLOSES,

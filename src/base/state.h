@@ -350,7 +350,8 @@ struct ouro_state {
 /* The definition of the extension module. */
 extern PyModuleDef ouro_module_def;
 
-/* The same for a class that Python derived from one of ours. */
+/* ouro_state_of_type() for a class that was derived in Python from one of
+ * ours. */
 OURO_COLD ouro_state *ouro_state_of_subclass(PyTypeObject *type);
 
 /* The state of the module that defined this type (or a base of it); never
@@ -367,8 +368,8 @@ ouro_state_of_type(PyTypeObject *type)
     return ouro_state_of_subclass(type);
 }
 
-/* The collector has not taken the type apart: its module, and so the state,
- * is still there. */
+/* Whether the type still has its module, and so the state: the collector takes
+ * types apart too, sometimes before their last objects. */
 static inline bool
 ouro_type_alive(PyTypeObject *type)
 {
@@ -387,8 +388,8 @@ ouro_module_state(PyObject *module)
     return (ouro_state *)OURO_MODULE_STATE(module);
 }
 
-/* Make a heap type of this module, add it to the module under its own name
- * when `public`, and store it in *slot.  bases: NULL, a class, or a tuple
+/* Make a heap type of this module, add it to the module under its own name if
+ * public_name, and store it in *slot.  bases: NULL, a class, or a tuple
  * (borrowed). */
 int ouro_add_type(PyObject *module, PyType_Spec *spec, PyObject *bases,
                   bool public_name, PyTypeObject **slot);
@@ -410,8 +411,8 @@ ouro_freelist_link(PyObject *object)
     return (PyObject **)((char *)object + sizeof(PyObject));
 }
 
-/* A tracked-to-be object with one reference, or NULL.  It has in it what
- * dealloc has left there; only its first word is rubbish. */
+/* An object with one reference, not tracked yet, or NULL.  Its fields are as
+ * dealloc has left them, but for the first word, which is garbage. */
 static inline PyObject *
 ouro_freelist_take(ouro_freelist *list, PyTypeObject *type)
 {

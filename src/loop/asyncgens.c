@@ -7,8 +7,6 @@
  */
 #include "loop/loop.h"
 
-#include "base/args.h"
-
 /* ---- hooks ------------------------------------------------------------- */
 
 /* self._asyncgens, which is made when the first generator comes. */

@@ -1,8 +1,8 @@
-/* borrow.c - what of the loop is asyncio's.
+/* borrow.c - methods of the loop that are asyncio's own.
  *
- * Private methods that have no native counterpart are taken over from asyncio's
- * loop as they are: they work on ours by its methods.  Ours takes these steps
- * only where somebody has overridden one.
+ * Private methods that have no native counterpart are copied from asyncio's
+ * loop class onto ours; they reach our loop through its methods.  Our own code
+ * calls them only where somebody has overridden one of them.
  */
 #include "loop/loop.h"
 

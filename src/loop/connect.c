@@ -11,7 +11,6 @@
 #include "loop/fdwatch.h"
 #include "loop/netops.h"
 #include "loop/socketcalls.h"
-#include "loop/server.h"
 #include "loop/steps.h"
 #include "task/future.h"
 

@@ -8,7 +8,6 @@
 
 #include "base/rooms.h"
 #include "loop/connect.h"
-#include "loop/dns.h"
 #include "loop/loop.h"
 
 /* ---- _connect_sock(): one address -------------------------------------- */

@@ -12,7 +12,6 @@
 #include "loop/executor.h"
 #include "loop/frame.h"
 #include "loop/loop.h"
-#include "loop/server.h"
 #include "sys/address.h"
 #include "sys/sock.h"
 

@@ -1,9 +1,12 @@
-/* fork.c - what of a loop must not go on in the child of a fork.
+/* fork.c - what must not be shared between a parent and its fork's child.
  *
- * What transports have gathered leaves before the fork, or both processes
- * would send it.  The engine notices by itself that its descriptors are the
- * parent's.  Left is the interpreter's wake-up descriptor: signals of the child
- * would arrive in the parent.  asyncio takes it back itself from 3.12 on.
+ * Before the fork: what transports have gathered is sent, or both processes
+ * would send it.
+ *
+ * In the child: the interpreter's wake-up descriptor is taken back, or the
+ * child's signals would arrive in the parent.  From 3.12 on asyncio does so
+ * itself.  (The loop's own descriptors need nothing here: the engine notices
+ * that they are the parent's.)
  */
 #include "loop/loop.h"
 

@@ -5,7 +5,6 @@
  */
 #include "loop/handle.h"
 
-#include "base/args.h"
 #include "task/host.h"
 #include "task/registry.h"
 

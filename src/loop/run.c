@@ -10,10 +10,7 @@
 #include "base/args.h"
 #include "loop/fdwatch.h"
 #include "loop/steps.h"
-#include "sys/clock.h"
-#include "task/future.h"
 #include "task/registry.h"
-#include "task/task.h"
 
 /* ---- the clock --------------------------------------------------------- */
 

@@ -2,7 +2,6 @@
  * asyncio.run(), which is a run from beginning to end.
  */
 #include "base/args.h"
-#include "base/rooms.h"
 #include "loop/runner.h"
 #include "task/future.h"
 

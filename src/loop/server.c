@@ -295,7 +295,8 @@ ouro_server_start(ouro_state *st, ServerObject *self)
         return 0;
     }
     self->serving = true;
-    /* (Not as a list: CPython 3.11 leaks the sockets if that has no memory.) */
+    /* (Not as a list: when there is no memory for one, CPython 3.11 leaks the
+     * sockets.) */
     PyObject *sockets =
         PySequence_Tuple(self->sockets == NULL ? Py_None : self->sockets);
     if (sockets == NULL) {

@@ -8,7 +8,6 @@
 #include "loop/connect.h"
 #include "loop/netops.h"
 #include "loop/socketcalls.h"
-#include "loop/server.h"
 #include "loop/fdwatch.h"
 #include "task/future.h"
 

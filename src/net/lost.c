@@ -5,9 +5,6 @@
  */
 #include "net/transport_impl.h"
 
-#include "task/future.h"
-#include "task/registry.h"
-
 /* ---- what went wrong --------------------------------------------------- */
 
 /* call_exception_handler({message, exception, transport, protocol}) */

@@ -57,7 +57,8 @@ typedef struct protocol_ops {
     int (*connection_lost)(PyObject *protocol, PyObject *exc);
 
     /* For start_tls(): *ret is what has been received and not been read yet
-     * (bytes, owned), or NULL: nothing.  1, 0: unknown, or -1.  May be NULL. */
+     * (bytes, owned), or NULL: nothing.  1; 0: it is not known here; or -1.
+     * May be NULL. */
     int (*take_unread)(PyObject *protocol, PyObject **ret);
 
     int (*pause_writing)(PyObject *protocol);

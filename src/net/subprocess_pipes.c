@@ -3,7 +3,6 @@
  */
 #include "net/subprocess.h"
 
-#include "base/args.h"
 #include "base/rooms.h"
 #include "net/methods.h"
 #include "task/future.h"

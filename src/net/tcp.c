@@ -10,7 +10,6 @@
 
 #include "base/bytes.h"
 #include "net/methods.h"
-#include "sys/clock.h"
 
 enum {
     LARGE_READ = 16 * 1024, /* bytes from which a read is large */

@@ -12,8 +12,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "net/methods.h"
-
 /* ---- making ------------------------------------------------------------ */
 
 PyObject *

@@ -1,5 +1,4 @@
 /* udp_type.c - the Python type of datagram transports. */
-#include "base/probe.h"
 #include "base/rooms.h"
 #include "net/methods.h"
 #include "net/udp.h"

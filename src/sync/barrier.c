@@ -7,7 +7,7 @@
 
 #include "base/rooms.h"
 
-/* ---- methods and attributes ----------------------------------------------- */
+/* ---- methods and attributes --------------------------------------------- */
 
 static PyObject *
 barrier_method__exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -138,7 +138,7 @@ barrier_repr(PyObject *self)
                              &none);
 }
 
-/* ---- life ------------------------------------------------------------------ */
+/* ---- life --------------------------------------------------------------- */
 
 static const ouro_signature init_signature =
     OURO_ONE_PARAMETER("Barrier.__init__", "parties");

@@ -9,7 +9,7 @@
  */
 #include "sync/barrier.h"
 
-/* ---- states ------------------------------------------------------------------ */
+/* ---- states ------------------------------------------------------------- */
 
 static bool
 barrier_is_leaving(BarrierObject *self)
@@ -66,7 +66,7 @@ ouro_barrier_exit(BarrierObject *self)
     return barrier_notify_all(self);
 }
 
-/* ---- delegating ---------------------------------------------------------- */
+/* ---- delegating --------------------------------------------------------- */
 
 /* Await cond.name(). */
 static await_status
@@ -140,7 +140,7 @@ exit_failed(AwaitObject *body)
     return AWAIT_ERROR;
 }
 
-/* ---- wait() ------------------------------------------------------------------ */
+/* ---- wait() ------------------------------------------------------------- */
 
 enum {
     WAIT_ENTER = STEP_OWN, /* cond.__aenter__() */
@@ -253,7 +253,7 @@ barrier_wait_abort(AwaitObject *body, PyObject **ret)
 static const await_kind wait_kind = {"wait", "Barrier.wait", barrier_wait_poll,
                                      barrier_wait_abort};
 
-/* ---- _block(), _wait(), _release() --------------------------------------- */
+/* ---- _block(), _wait(), _release() -------------------------------------- */
 
 /* Await cond.wait_for(predicate bound to self). */
 static await_status
@@ -342,7 +342,7 @@ static const await_kind fill_kind = {"_wait", "Barrier._wait",
 static const await_kind release_kind = {"_release", "Barrier._release",
                                         barrier_release_poll, NULL};
 
-/* ---- reset(), abort() ---------------------------------------------------- */
+/* ---- reset(), abort() --------------------------------------------------- */
 
 static int
 barrier_reset(BarrierObject *self)
@@ -409,7 +409,7 @@ static const await_kind reset_kind = {"reset", "Barrier.reset", reset_poll,
 static const await_kind abort_kind = {"abort", "Barrier.abort", abort_poll,
                                       change_cancelled};
 
-/* ---- async with ------------------------------------------------------------ */
+/* ---- async with --------------------------------------------------------- */
 
 static await_status
 barrier_enter_poll(AwaitObject *body, PyObject **ret)
@@ -434,7 +434,7 @@ static const await_kind enter_kind = {"__aenter__", "Barrier.__aenter__",
 static const await_kind leave_kind = {"__aexit__", "Barrier.__aexit__",
                                       barrier_leave_poll, NULL};
 
-/* ---- async methods ------------------------------------------------------- */
+/* ---- async methods ------------------------------------------------------ */
 
 static PyObject *
 barrier_method_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs,

@@ -8,7 +8,7 @@
 
 #include "base/rooms.h"
 
-/* ---- the lock -------------------------------------------------------------- */
+/* ---- the lock ----------------------------------------------------------- */
 
 int
 ouro_condition_locked(ConditionObject *self)
@@ -26,7 +26,7 @@ ouro_condition_release(ConditionObject *self)
                         : ouro_call_method(self, self->base.st->str.release);
 }
 
-/* ---- notify() ------------------------------------------------------------ */
+/* ---- notify() ----------------------------------------------------------- */
 
 static int
 condition_wake(ConditionObject *self, const ouro_number *n)
@@ -97,7 +97,7 @@ ouro_condition_notify_one(ConditionObject *self)
     return result == NULL ? -1 : 0;
 }
 
-/* ---- methods --------------------------------------------------------------- */
+/* ---- methods ------------------------------------------------------------ */
 
 static const ouro_signature notify_signature = {
     .qualname = "Condition.notify",
@@ -179,7 +179,7 @@ static PyMethodDef condition_methods[] = {
     {NULL},
 };
 
-/* ---- attributes ------------------------------------------------------------ */
+/* ---- attributes --------------------------------------------------------- */
 
 static PyObject *
 condition_get_waiters(PyObject *self, void *Py_UNUSED(closure))
@@ -274,7 +274,7 @@ condition_repr(PyObject *self)
                              extra, &condition->waiters);
 }
 
-/* ---- life ------------------------------------------------------------------ */
+/* ---- life --------------------------------------------------------------- */
 
 static const ouro_signature init_signature = {
     .qualname = "Condition.__init__",

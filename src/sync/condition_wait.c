@@ -9,14 +9,13 @@
  * all the same.
  */
 #include "sync/condition.h"
-#include "task/future.h"
 
 enum {
     STEP_RELOCK = STEP_OWN,
     STEP_RELOCK_DELEGATED,
 };
 
-/* ---- wait() ---------------------------------------------------------------- */
+/* ---- wait() ------------------------------------------------------------- */
 
 /* In the body of wait(): a is the future it waits for, b the exception that
  * it will end with, c the lock that it waits for directly, n whether it was
@@ -214,7 +213,7 @@ condition_wait_abort(AwaitObject *body, PyObject **ret)
 static const await_kind wait_kind = {
     "wait", "Condition.wait", condition_wait_poll, condition_wait_abort};
 
-/* ---- wait_for() ------------------------------------------------------------ */
+/* ---- wait_for() --------------------------------------------------------- */
 
 static await_status
 condition_wait_for_poll(AwaitObject *body, PyObject **ret)
@@ -240,7 +239,7 @@ condition_wait_for_poll(AwaitObject *body, PyObject **ret)
 static const await_kind wait_for_kind = {"wait_for", "Condition.wait_for",
                                          condition_wait_for_poll, NULL};
 
-/* ---- async with ------------------------------------------------------------ */
+/* ---- async with --------------------------------------------------------- */
 
 /* The lock that is waited for directly is in body->c. */
 static await_status
@@ -295,7 +294,7 @@ static const await_kind enter_kind = {OURO_ENTER_NAME, condition_enter_poll,
 static const await_kind exit_kind = {OURO_EXIT_NAME, condition_exit_poll,
                                      NULL};
 
-/* ---- async methods ------------------------------------------------------- */
+/* ---- async methods ------------------------------------------------------ */
 
 static const ouro_signature wait_for_signature =
     OURO_ONE_PARAMETER("Condition.wait_for", "predicate");

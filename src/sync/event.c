@@ -44,7 +44,7 @@ ouro_event_set(EventObject *event)
     return event_wake_all(event);
 }
 
-/* ---- wait() ---------------------------------------------------------------- */
+/* ---- wait() ------------------------------------------------------------- */
 
 static await_status
 event_wait_poll(AwaitObject *self, PyObject **ret)
@@ -108,7 +108,7 @@ static const ouro_async_def event_async_methods[] = {
     {NULL},
 };
 
-/* ---- methods and attributes ----------------------------------------------- */
+/* ---- methods and attributes --------------------------------------------- */
 
 static const ouro_signature init_signature = {
     .qualname = "Event.__init__", .skip_self = 1, .names = {NULL}};
@@ -195,7 +195,7 @@ event_repr(PyObject *self)
                              &event->waiters);
 }
 
-/* ---- life ------------------------------------------------------------------ */
+/* ---- life --------------------------------------------------------------- */
 
 static int
 event_init(PyObject *self, PyObject *args, PyObject *kwargs)

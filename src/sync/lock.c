@@ -20,7 +20,7 @@ lock_plain(LockObject *lock)
     return ouro_plain(&lock->base, &lock->base.st->sync.Lock);
 }
 
-/* ---- what it does -------------------------------------------------------- */
+/* ---- what it does ------------------------------------------------------- */
 
 /* The first in line is woken, or has been and takes its turn anyway. */
 static int
@@ -115,7 +115,7 @@ ouro_lock_release(LockObject *lock)
     return -1;
 }
 
-/* ---- acquire(), async with ----------------------------------------------- */
+/* ---- acquire(), async with ---------------------------------------------- */
 
 static await_status lock_acquire_poll(AwaitObject *self, PyObject **ret);
 static await_status lock_acquire_abort(AwaitObject *self, PyObject **ret);
@@ -249,7 +249,7 @@ static const ouro_async_def lock_async_methods[] = {
     {NULL},
 };
 
-/* ---- methods and attributes ----------------------------------------------- */
+/* ---- methods and attributes --------------------------------------------- */
 
 static const ouro_signature init_signature = {
     .qualname = "Lock.__init__", .skip_self = 1, .names = {NULL}};
@@ -340,7 +340,7 @@ lock_repr(PyObject *self)
                              &lock->waiters);
 }
 
-/* ---- life ------------------------------------------------------------------ */
+/* ---- life --------------------------------------------------------------- */
 
 static int
 lock_init(PyObject *self, PyObject *args, PyObject *kwargs)

@@ -119,7 +119,7 @@ ouro_waiters_repr(void *self, PyTypeObject *class, PyObject *extra,
     return result;
 }
 
-/* ---- the loop ------------------------------------------------------------ */
+/* ---- the loop ----------------------------------------------------------- */
 
 /* self._get_loop(): a new reference, which may be None. */
 static PyObject *
@@ -184,7 +184,7 @@ ouro_park_await(AwaitObject *self, bool plain, ouro_ring *ring, PyObject **ret)
     return AWAIT_FUTURE;
 }
 
-/* ---- waiters ------------------------------------------------------------- */
+/* ---- waiters ------------------------------------------------------------ */
 
 int
 ouro_waiter_done(ouro_state *st, PyObject *fut)
@@ -256,7 +256,7 @@ ouro_all_cancelled(ouro_state *st, ouro_ring *ring)
     return cancelled;
 }
 
-/* ---- async with ---------------------------------------------------------- */
+/* ---- async with --------------------------------------------------------- */
 
 static const ouro_signature exit_signature = {
     .qualname = "_ContextManagerMixin.__aexit__",
@@ -369,7 +369,7 @@ static PyType_Spec context_spec = {
     .slots = context_slots,
 };
 
-/* ---- _LoopBoundMixin ----------------------------------------------------- */
+/* ---- _LoopBoundMixin ---------------------------------------------------- */
 
 PyObject *
 ouro_loop_bound_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -506,7 +506,7 @@ static PyType_Spec loop_bound_spec = {
     .slots = loop_bound_slots,
 };
 
-/* ---- set-up ---------------------------------------------------------------- */
+/* ---- set-up ------------------------------------------------------------- */
 
 int
 ouro_add_primitive(PyObject *module, PyType_Spec *spec, bool with,

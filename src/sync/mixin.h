@@ -113,7 +113,7 @@ await_status ouro_exit_poll(AwaitObject *self, PyObject **ret);
 #define OURO_ENTER_NAME "__aenter__", "_ContextManagerMixin.__aenter__"
 #define OURO_EXIT_NAME  "__aexit__", "_ContextManagerMixin.__aexit__"
 
-/* ---- types --------------------------------------------------------------- */
+/* ---- types -------------------------------------------------------------- */
 
 PyObject *ouro_loop_bound_new(PyTypeObject *type, PyObject *args,
                               PyObject *kwargs);

@@ -1,8 +1,6 @@
 /* number.c - counts in C where it can, in Python where it must. */
 #include "sync/number.h"
 
-#include "sync/mixin.h"
-
 /* So far from the limits that no counting reaches them. */
 #define LARGEST (1LL << 60)
 

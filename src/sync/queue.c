@@ -7,7 +7,7 @@
 
 #include "base/rooms.h"
 
-/* ---- methods that programs call ------------------------------------------ */
+/* ---- methods that programs call ----------------------------------------- */
 
 static const ouro_signature put_nowait_signature =
     OURO_ONE_PARAMETER("Queue.put_nowait", "item");
@@ -109,7 +109,7 @@ queue_shutdown(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     return ouro_none_or_error(ouro_queue_shutdown(ouro_as_queue(self), now));
 }
 
-/* ---- methods that subclasses replace --------------------------------------- */
+/* ---- methods that subclasses replace ------------------------------------ */
 
 static const ouro_signature init_items_signature =
     OURO_ONE_PARAMETER("Queue._init", "maxsize");
@@ -165,7 +165,7 @@ queue__wakeup_next(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         ouro_queue_wakeup_next(ouro_as_queue(self)->base.st, &ring));
 }
 
-/* ---- reprs ------------------------------------------------------------------- */
+/* ---- reprs -------------------------------------------------------------- */
 
 /* text += f' {format}'; a step of _format(): 0 or -1. */
 static int
@@ -291,7 +291,7 @@ queue_str(PyObject *self)
     return queue_text(self, false);
 }
 
-/* ---- tables -------------------------------------------------------------------- */
+/* ---- tables ------------------------------------------------------------- */
 
 static PyMethodDef queue_methods[] = {
     OURO_METHOD("qsize", queue_qsize,
@@ -425,7 +425,7 @@ static PyMemberDef queue_members[] = {
     {NULL},
 };
 
-/* ---- life ------------------------------------------------------------------ */
+/* ---- life --------------------------------------------------------------- */
 
 static const ouro_signature init_signature = {
     .qualname = "Queue.__init__",

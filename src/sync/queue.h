@@ -62,7 +62,7 @@ ouro_queue_private_full(const QueueObject *self)
     return self->maxsize.n > 0 && self->items.count >= self->maxsize.n;
 }
 
-/* ---- the items (queue_items.c) ------------------------------------------- */
+/* ---- the items (queue_items.c) ------------------------------------------ */
 
 /* _init(), _get(), _put() of the three classes. */
 int ouro_queue_items_init(QueueObject *self);
@@ -78,7 +78,7 @@ int ouro_queue_traverse(PyObject *self, visitproc visit, void *arg);
 int ouro_queue_clear(PyObject *self);
 int ouro_queue_items_setup(PyObject *module, ouro_state *st);
 
-/* ---- what a queue does (queue_ops.c); self is not NULL, plain or not ------ */
+/* ---- what a queue does (queue_ops.c); self is not NULL, plain or not ---- */
 
 /* empty(), full() as this class has them: truth or -1. */
 int ouro_queue_empty(QueueObject *self);
@@ -102,7 +102,7 @@ int ouro_queue_call_wakeup_next(QueueObject *self, ouro_ring *waiters);
 /* The exceptions by the version's rules; return -1. */
 int ouro_queue_raise_shutdown(QueueObject *self);
 
-/* ---- get(), put(), join() (queue_await.c) ---------------------------------- */
+/* ---- get(), put(), join() (queue_await.c) ------------------------------- */
 
 extern const ouro_async_def ouro_queue_async_methods[];
 

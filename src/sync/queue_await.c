@@ -7,7 +7,7 @@
 #include "sync/queue.h"
 #include "task/future.h"
 
-/* ---- giving up ---------------------------------------------------------------- */
+/* ---- giving up ---------------------------------------------------------- */
 
 /* waiters.remove(fut), if it is still there. */
 static int
@@ -44,7 +44,7 @@ line_give_up(QueueObject *self, PyObject *fut, ouro_ring *waiters,
     return ouro_queue_call_wakeup_next(self, waiters);
 }
 
-/* ---- get() ------------------------------------------------------------------ */
+/* ---- get() -------------------------------------------------------------- */
 
 /* From 3.13: if self._is_shutdown and self.empty() */
 static int
@@ -102,7 +102,7 @@ queue_get_abort(AwaitObject *body, PyObject **Py_UNUSED(ret))
 static const await_kind get_kind = {"get", "Queue.get", queue_get_poll,
                                     queue_get_abort, .small = true};
 
-/* ---- put() ------------------------------------------------------------------ */
+/* ---- put() -------------------------------------------------------------- */
 
 static await_status
 queue_private_put_poll(AwaitObject *body, QueueObject *self, PyObject **ret)
@@ -159,7 +159,7 @@ queue_put_abort(AwaitObject *body, PyObject **Py_UNUSED(ret))
 static const await_kind put_kind = {"put", "Queue.put", queue_put_poll,
                                     queue_put_abort};
 
-/* ---- join() ----------------------------------------------------------------- */
+/* ---- join() ------------------------------------------------------------- */
 
 static await_status
 queue_join_start(AwaitObject *body, PyObject **ret)
@@ -196,7 +196,7 @@ queue_join_poll(AwaitObject *body, PyObject **ret)
 static const await_kind join_kind = {"join", "Queue.join", queue_join_poll,
                                      NULL};
 
-/* ---- methods ------------------------------------------------------------------- */
+/* ---- methods ------------------------------------------------------------ */
 
 static const ouro_signature put_signature =
     OURO_ONE_PARAMETER("Queue.put", "item");

@@ -4,10 +4,9 @@
  * which differ from Queue in nothing else.  Their lists are what Python sees
  * as _queue; heaps are kept by heapq's functions.
  */
-#include "base/rooms.h"
 #include "sync/queue.h"
 
-/* ---- rings ------------------------------------------------------------------- */
+/* ---- rings -------------------------------------------------------------- */
 
 int
 ouro_queue_items_init(QueueObject *self)
@@ -43,7 +42,7 @@ ouro_fifo_put(QueueObject *self, PyObject *item)
                : ouro_ring_append(self->base.st, &self->items, item);
 }
 
-/* ---- lists ------------------------------------------------------------------- */
+/* ---- lists -------------------------------------------------------------- */
 
 int
 ouro_list_items_init(QueueObject *self)
@@ -129,7 +128,7 @@ heap_put(QueueObject *self, PyObject *item, PyObject *heappush)
     return result == NULL ? -1 : 0;
 }
 
-/* ---- by the class of a plain queue ---------------------------------------- */
+/* ---- by the class of a plain queue -------------------------------------- */
 
 PyObject *
 ouro_queue_take(QueueObject *self)
@@ -155,7 +154,7 @@ ouro_queue_store(QueueObject *self, PyObject *item)
                : heap_put(self, item, self->base.st->stock.heappush);
 }
 
-/* ---- methods ------------------------------------------------------------------- */
+/* ---- methods ------------------------------------------------------------ */
 
 static const ouro_signature heap_init_signature =
     OURO_ONE_PARAMETER("PriorityQueue._init", "maxsize");
@@ -264,7 +263,7 @@ static PyMethodDef lifo_methods[] = {
     {NULL},
 };
 
-/* ---- the classes ------------------------------------------------------------ */
+/* ---- the classes -------------------------------------------------------- */
 
 PyDoc_STRVAR(heap_doc, "PriorityQueue(maxsize=0)\n--\n\n\
 A Queue that gives out the smallest item first.\n\n\

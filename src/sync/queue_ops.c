@@ -6,7 +6,7 @@
  */
 #include "sync/queue.h"
 
-/* ---- empty(), full() ------------------------------------------------------- */
+/* ---- empty(), full() ---------------------------------------------------- */
 
 int
 ouro_queue_empty(QueueObject *self)
@@ -70,7 +70,7 @@ ouro_queue_call_full(QueueObject *self)
                : ouro_call_truth(self, self->base.st->str.full);
 }
 
-/* ---- waking ------------------------------------------------------------------- */
+/* ---- waking ------------------------------------------------------------- */
 
 /* Empty the line until one has been woken (all: to its end). 0 or -1. */
 static inline int
@@ -127,7 +127,7 @@ ouro_queue_call_wakeup_next(QueueObject *self, ouro_ring *waiters)
     return result == NULL ? -1 : 0;
 }
 
-/* ---- _finished ---------------------------------------------------------------- */
+/* ---- _finished ---------------------------------------------------------- */
 
 static int
 finished_call(QueueObject *self, PyObject *name)
@@ -163,7 +163,7 @@ finished_clear(QueueObject *self)
     return finished_call(self, st->str.clear);
 }
 
-/* ---- items in and out ------------------------------------------------------ */
+/* ---- items in and out --------------------------------------------------- */
 
 int
 ouro_queue_raise_shutdown(QueueObject *self)
@@ -269,7 +269,7 @@ ouro_queue_get_nowait(QueueObject *self)
     return item;
 }
 
-/* ---- the count of unfinished tasks ---------------------------------------- */
+/* ---- the count of unfinished tasks -------------------------------------- */
 
 /* The event is set when nothing is left to do. */
 static int
@@ -298,7 +298,7 @@ ouro_queue_task_done(QueueObject *self)
                                                         : check_finished(self);
 }
 
-/* ---- shutdown() ------------------------------------------------------------ */
+/* ---- shutdown() --------------------------------------------------------- */
 
 /* Throw the items away: each counts as done. */
 static int

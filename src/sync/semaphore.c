@@ -45,7 +45,7 @@ semaphore_plain(SemaphoreObject *self)
            || bounded_plain(self);
 }
 
-/* ---- what it does -------------------------------------------------------- */
+/* ---- what it does ------------------------------------------------------- */
 
 /* No permit is left, or others have been waiting for those that are. */
 static int
@@ -182,7 +182,7 @@ semaphore_give_back(SemaphoreObject *self, PyObject *fut)
     return late ? 0 : semaphore_call_wake_up_next(self);
 }
 
-/* ---- acquire(), async with ----------------------------------------------- */
+/* ---- acquire(), async with ---------------------------------------------- */
 
 static await_status semaphore_acquire_poll(AwaitObject *self, PyObject **ret);
 static await_status semaphore_acquire_abort(AwaitObject *self, PyObject **ret);
@@ -316,7 +316,7 @@ static const ouro_async_def semaphore_async_methods[] = {
     {NULL},
 };
 
-/* ---- methods and attributes ----------------------------------------------- */
+/* ---- methods and attributes --------------------------------------------- */
 
 static PyObject *
 semaphore_method_locked(PyObject *self, PyObject *const *args,
@@ -463,7 +463,7 @@ semaphore_repr(PyObject *self)
                              extra, &semaphore->waiters);
 }
 
-/* ---- life ------------------------------------------------------------------ */
+/* ---- life --------------------------------------------------------------- */
 
 static int
 semaphore_start(SemaphoreObject *self, PyObject *value)

@@ -1,8 +1,9 @@
 /* inbox.h - jobs from other threads, and the wake-up that brings them in.
  *
  * Any thread may post; the loop's thread collects.  One eventfd write wakes a
- * waiting loop, however many jobs are posted until it has woken up.  No lock
- * of the binding is taken or needed under the inbox's own.
+ * waiting loop, however many jobs are posted until it has woken up.  While the
+ * inbox's lock is held nothing of the binding is called, so no lock of the
+ * binding's (the GIL) can be waited for under it.
  */
 #ifndef OU_INBOX_H
 #define OU_INBOX_H
@@ -14,7 +15,7 @@
 
 enum {
     OU_INBOX_AWAKE,   /* the loop runs, and will look by itself */
-    OU_INBOX_LOOKING, /* it waits, but for some microseconds without sleep */
+    OU_INBOX_LOOKING, /* it waits by spinning: needs no wake-up */
     OU_INBOX_ASLEEP,  /* it waits, or is about to */
 };
 
@@ -23,8 +24,8 @@ typedef struct ou_inbox {
     ou_queue jobs;
     atomic_bool pending; /* jobs is not empty */
     atomic_bool woken;   /* ou_inbox_wake() was called, no wait has seen it */
-    atomic_int waiting;  /* OU_INBOX_...; whoever makes it AWAKE that was
-                            ASLEEP sends the wake-up */
+    atomic_int waiting;  /* OU_INBOX_...; who changes it from ASLEEP to AWAKE
+                            sends the wake-up */
     atomic_int posters;  /* threads between enter and leave */
     int event_fd;        /* -1: closed, or in the child of a fork */
 } ou_inbox;
@@ -38,9 +39,9 @@ void ou_inbox_close(ou_inbox *inbox);
 /* Post a job (with the queue's reference) and wake the loop if it waits. */
 void ou_inbox_post(ou_inbox *inbox, ou_job *job);
 
-/* Posting while the loop may be closed at any moment: enter while it is known
- * to be open, post, leave.  Whoever closes it settles first: then no post is
- * under way (which takes no time), and the last job has been posted. */
+/* To post to a loop that may be closed at any moment: enter while it is known
+ * to be open, post, leave.  Whoever closes the loop calls settle first, which
+ * waits (briefly) until nobody is between enter and leave. */
 void ou_inbox_enter(ou_inbox *inbox);
 void ou_inbox_leave(ou_inbox *inbox);
 void ou_inbox_settle(ou_inbox *inbox);
@@ -53,11 +54,13 @@ void ou_inbox_wake(ou_inbox *inbox);
  * jobs are there already, or a wake-up. */
 bool ou_inbox_prepare_wait(ou_inbox *inbox);
 
-/* In the place of a wait: look for so many seconds.  Whether there are jobs
- * now, or there was a wake-up.  Nobody needs to send one meanwhile. */
+/* Instead of a wait: spin for at most so many seconds, during which a post
+ * sends no wake-up.  Returns whether there are jobs now, or ou_inbox_wake()
+ * was called. */
 bool ou_inbox_look(ou_inbox *inbox, double seconds);
 
-/* Of another thread: stay until the loop waits, or so many seconds. */
+/* Called by another thread: spin until the loop waits, for at most so many
+ * seconds. */
 void ou_inbox_await_wait(ou_inbox *inbox, double seconds);
 
 /* The loop has waited: a post need not wake it any more. */
@@ -79,13 +82,13 @@ void ou_inbox_collect(ou_inbox *inbox, ou_queue *ready);
 /* Show the posted jobs' references; the visitor must not post. */
 int ou_inbox_visit(ou_inbox *inbox, void *visitor);
 
-/* In the child of a fork, whatever other threads were in the middle of: from
- * now on the inbox takes posts, but wakes nobody, as the eventfd is the
- * parent's. */
+/* In the child of a fork: make the inbox usable again, whatever the parent's
+ * threads were doing with it.  It takes posts, but wakes nobody, since the
+ * eventfd is shared with the parent. */
 void ou_inbox_after_fork(ou_inbox *inbox);
 
-/* Instead: begin anew, with an eventfd of its own under the same number.
- * 0, or -errno and nothing has changed. */
+/* Likewise, but with an eventfd of its own under the same number, so that
+ * posts wake this loop again.  0, or -errno and nothing has changed. */
 int ou_inbox_renew(ou_inbox *inbox);
 
 #endif

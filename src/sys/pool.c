@@ -1,19 +1,21 @@
 /* pool.c - a queue of jobs for a pool of threads (see pool.h).
  *
- * Whoever puts a job takes an idle thread's mark off and leaves it a ticket:
- * so the next one who looks knows whether a thread is left for his job, and a
- * thread that the system woke for nothing knows that, too.
+ * Idle threads and wake-ups are counted apart.  Whoever puts a job makes an
+ * idle thread a woken one (idle - 1, woken + 1: a ticket), and the thread
+ * takes the ticket when it wakes up.  So the next one to put a job knows
+ * whether a thread is left for it, though the first may not have run yet; and
+ * a thread that the system has woken without a ticket goes back to sleep.
  *
- * The thread that looks for a job instead of sleeping reads `woken` without
- * the lock, and acts on nothing but what it finds under it.  It says under
- * the lock that it looks, and that it does not any more: whoever leaves a
- * ticket in between sends no wake-up for it, and it is found.
+ * The thread that spins for a job instead of sleeping reads `woken` without
+ * the lock, but acts only on what it then finds under the lock.  It sets and
+ * clears `looking` under the lock: for a ticket left in between no wake-up is
+ * sent, and it finds that by itself.
  */
 #include "sys/pool.h"
 
 #include "sys/clock.h"
 
-/* The time, where anybody wants to know it. */
+/* The time, or 0 where it is not needed, because nobody will ever spin. */
 static double
 pool_now(const ou_pool *pool)
 {
@@ -41,7 +43,8 @@ ou_pool_open(ou_pool *pool)
 void
 ou_pool_close(ou_pool *pool)
 {
-    /* In a child they may be locked, and waited for, by nobody. */
+    /* In the child of a fork they may have been left locked, or waited for, by
+     * threads that do not exist there. */
     if (!ou_pool_forked(pool)) {
         pthread_cond_destroy(&pool->wanted);
         pthread_mutex_destroy(&pool->lock);
@@ -50,8 +53,8 @@ ou_pool_close(ou_pool *pool)
     ou_fork_mark_free(&pool->mark);
 }
 
-/* The lock is held: whether the next job is likely to come, and to be
- * finished, in no time. */
+/* The lock is held: whether the next job is likely to come soon, and to be
+ * finished soon. */
 static bool
 looking_pays(const ou_pool *pool)
 {
@@ -153,8 +156,8 @@ ou_pool_try(ou_pool *pool, ou_pool_thread *thread)
     return job;
 }
 
-/* Before it sleeps.  The lock is held afterwards: until then no wake-up was
- * sent for the first ticket. */
+/* Spin for a ticket before sleeping.  Returns with the lock held: up to then
+ * `looking` is set, and no wake-up is sent for the first ticket. */
 static void
 look_for_ticket(ou_pool *pool, ou_pool_thread *thread)
 {

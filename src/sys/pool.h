@@ -1,14 +1,14 @@
 /* pool.h - a queue of jobs for a pool of threads.
  *
  * Any thread puts jobs; the pool's threads take them, each job once, in the
- * order in which they were put.  The threads themselves are the binding's:
- * here is the queue, and the waiting for it.
+ * order in which they were put.  The threads themselves belong to the binding:
+ * this is the queue that they wait at.
  *
  * A pool that has ended still gives out what was put before.
  *
- * Where one job after the other is short, and so is the time between them,
- * nobody sleeps: an idle thread looks for the next job for some microseconds,
- * and whoever has put it is told to look for its result (spin.h).
+ * While jobs are short and follow each other closely, nobody sleeps: an idle
+ * thread spins for some microseconds for the next job, and whoever puts one is
+ * told to spin for its result (spin.h).
  */
 #ifndef OU_POOL_H
 #define OU_POOL_H
@@ -25,16 +25,16 @@ typedef struct ou_pool {
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t wanted;
     ou_queue jobs;
-    int idle;         /* threads that want a job which nobody has put yet */
-    atomic_int woken; /* threads that have been woken and do not know it yet;
-                         looked at without the lock */
+    int idle;         /* threads for which no job has been put yet */
+    atomic_int woken; /* tickets (pool.c): idle threads for which one has, and
+                         that have not noticed; also read without the lock */
     bool ended;
     int unfinished; /* jobs put and not finished */
-    bool looking;   /* an idle thread does not sleep, but looks */
+    bool looking;   /* an idle thread spins instead of sleeping */
     ou_spin spin;
     double put;        /* the time when the last job was put */
-    double delivered;  /* when its putter had the last result, or < 0 */
-    bool expected;     /* he was told to look for it */
+    double delivered;  /* when its result arrived, or < 0 */
+    bool expected;     /* who put it was told to look for its result */
     ou_fork_mark mark; /* the process that has the threads */
 } ou_pool;
 
@@ -42,7 +42,7 @@ typedef struct ou_pool {
 typedef struct ou_pool_thread {
     bool busy;      /* has a job */
     double started; /* when it was taken */
-    bool looks;     /* is the one who looks */
+    bool looks;     /* it is the thread that pool->looking means */
 } ou_pool_thread;
 
 /* 0 or -errno. */
@@ -52,22 +52,23 @@ int ou_pool_open(ou_pool *pool);
  * of a fork too, where there are no threads to run them. */
 void ou_pool_close(ou_pool *pool);
 
-/* Put a job, with the queue's reference, and wake an idle thread for it.  For
- * so many seconds it pays to look for its result before sleeping, or 0. */
+/* Put a job, with the queue's reference, and wake an idle thread for it.
+ * Returns for how many seconds the caller should look for the result before
+ * it sleeps: 0 if that does not pay. */
 double ou_pool_put(ou_pool *pool, ou_job *job);
 
-/* The result of a job is in the hands of whoever puts them. */
+/* The result of a job has arrived where the jobs come from. */
 void ou_pool_delivered(ou_pool *pool);
 
 /* Whether a thread waits that the next job would wake. */
 bool ou_pool_idle(ou_pool *pool);
 
-/* The last job is finished.  The next one; NULL: there is none at the moment.
- * From then on the thread counts as idle, and has to call ou_pool_take()
- * soon. */
+/* This thread has finished its job, if it had one: returns the next.  NULL:
+ * there is none at the moment; the thread now counts as idle, and must call
+ * ou_pool_take() soon. */
 ou_job *ou_pool_try(ou_pool *pool, ou_pool_thread *thread);
 
-/* Of an idle thread: the next job, waited for; NULL: the pool has ended. */
+/* An idle thread waits for the next job.  NULL: the pool has ended. */
 ou_job *ou_pool_take(ou_pool *pool, ou_pool_thread *thread);
 
 /* No more jobs will be put: threads that find none return. */

@@ -8,11 +8,13 @@
 
 #include "sys/clock.h"
 
-/* Both sides are awake for the whole of a round if they look, and only for
- * their part of it if they sleep: then there are two wake-ups. */
+/* The longest round, in seconds, for which looking pays.  If they look, both
+ * sides use their processors for the whole round; if they sleep, each only
+ * for its own part, but then a round has two wake-ups. */
 #define ROUND_MOST 15e-6
 
-/* No part of a round counts for more: soon after a pause all is as before. */
+/* A longer part of a round counts as this much, so that one long pause does
+ * not spoil the average for long. */
 #define PART_MOST (4 * ROUND_MOST)
 
 enum { FAILURES_MOST = 7, ROUNDS_FIRST = 8 };

@@ -1,15 +1,16 @@
 /* spin.h - looking for an answer for some microseconds before sleeping.
  *
- * To wake a thread that sleeps on another processor costs ten microseconds
- * and more, of both processors, and most of it under virtualization.  Where
- * two threads hand short pieces of work to each other all the time, it is
- * cheaper if each goes on looking until the other has answered.
+ * To wake a thread that sleeps on another processor costs both processors ten
+ * microseconds and more, most of all on virtual ones.  Where two threads hand
+ * short pieces of work to each other all the time, it is cheaper if each of
+ * them spins until the other has answered.
  *
- * It only is if the answers come soon, and that is what this watches: how
- * long a round takes without its wake-ups.  Whoever has looked in vain says
- * so, and nobody looks any more for some rounds, longer from time to time.
+ * That pays only if the answers come soon.  So an ou_spin keeps how long the
+ * two parts of a round (there: the work; back: the next request) take without
+ * their wake-ups.  A side that has looked in vain reports that, and then
+ * nobody looks for some rounds: the more, the more often it happens.
  *
- * Whoever uses it guards it by a lock of his own.
+ * Not locked: the user calls all of this under a lock of its own.
  */
 #ifndef OU_SPIN_H
 #define OU_SPIN_H
@@ -17,16 +18,16 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-/* So long one looks at most, in seconds.  A first look may have to outlast
- * the wake-up of him who will look, too, from then on. */
+/* How long a side looks at most, in seconds.  In the first of such rounds the
+ * other side still sleeps, so a look must last longer than its wake-up. */
 #define OU_SPIN_TIME 50e-6
 
 typedef struct ou_spin {
     bool possible; /* there is more than one processor to run on */
-    double there;  /* seconds, averages: of what the one side does in a */
-    double back;   /* round, and the other */
-    int rounds;    /* so many are to pass before anyone looks again */
-    int failures;  /* of late */
+    double there;  /* average seconds of the work in a round, */
+    double back;   /* ... and from its result to the next request */
+    int rounds;    /* that must pass before anyone looks again */
+    int failures;  /* looks in vain of late, less those that succeeded */
 } ou_spin;
 
 void ou_spin_init(ou_spin *spin);
@@ -34,19 +35,18 @@ void ou_spin_init(ou_spin *spin);
 /* Whether it pays to look for an answer. */
 bool ou_spin_pays(const ou_spin *spin);
 
-/* What a side has taken for its part of a round, in seconds, from when it
- * knew of it: &spin->there or &spin->back. */
+/* Note how many seconds a side took for its part of a round, counted from when
+ * it learned of it.  average: &spin->there or &spin->back. */
 void ou_spin_took(double *average, double seconds);
 
 /* A round begins. */
 void ou_spin_round(ou_spin *spin);
 
-/* Someone has looked, and found the answer, or has not. */
+/* A side has looked, with this outcome. */
 void ou_spin_looked(ou_spin *spin, bool found);
 
-/* Look at a word while it has this value, for so many seconds at most.  No
- * order of memory comes with it: what has been found is to be taken under its
- * own lock. */
+/* Spin while *word has this value, for at most so many seconds.  The load is
+ * relaxed: take what was announced under the lock that guards it. */
 void ou_spin_while(atomic_int *word, int value, double seconds);
 
 #endif

@@ -28,7 +28,7 @@ ouro_leave_task(ouro_state *st, PyObject *loop, PyObject *task)
         PyObject_Vectorcall(st->stock._leave_task, args, 2, NULL));
 }
 
-/* ---- from 3.14 on -------------------------------------------------------- */
+/* ---- from 3.14 on ------------------------------------------------------- */
 
 /* Whatever is not as it should be is asyncio's to refuse. */
 static int
@@ -62,7 +62,7 @@ leave_thread(ouro_state *st, PyObject *loop, PyObject *task)
     return 0;
 }
 
-/* ---- up to 3.13: shown when somebody looks ------------------------------- */
+/* ---- up to 3.13: shown when somebody looks ------------------------------ */
 
 /* Write it into the dict.  (That hashes the loop: it counts as shown.) */
 static int

@@ -1,5 +1,4 @@
 /* eager.c - tasks that start inside of their creator (3.12+). */
-#include "base/rooms.h"
 #include "task/registry.h"
 #include "task/task_impl.h"
 

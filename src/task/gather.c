@@ -5,7 +5,6 @@
  */
 #include "base/args.h"
 #include "base/rooms.h"
-#include "task/callbacks.h"
 #include "task/future_impl.h"
 #include "task/registry.h"
 #include "task/slot.h"

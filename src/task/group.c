@@ -8,7 +8,6 @@
 
 #include "base/args.h"
 #include "base/rooms.h"
-#include "task/registry.h"
 
 /* ---- the list of children ---------------------------------------------- */
 

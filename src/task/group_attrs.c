@@ -7,7 +7,6 @@
  * called in its place; else nothing is looked up.
  */
 #include "base/args.h"
-#include "base/rooms.h"
 #include "task/group.h"
 
 /* ---- steps that may be somebody's -------------------------------------- */
