@@ -85,6 +85,16 @@ ouro_catch_stop_iteration(PyObject **ret)
 }
 
 void
+ouro_raised_handling(PyObject *exception)
+{
+    if (exception != NULL) {
+        PyObject *current = PyErr_GetRaisedException();
+        PyException_SetContext(current, exception);
+        PyErr_SetRaisedException(current);
+    }
+}
+
+void
 ouro_raise_stop_iteration(PyObject *value)
 {
     if (value == Py_None) {

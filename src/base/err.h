@@ -27,6 +27,10 @@ PyObject *ouro_no_attribute(void *object, const char *name);
  * class is raised as its instance, and what is none is a TypeError. */
 void ouro_raise(PyObject *exception);
 
+/* The current exception has come up while `exception` (stolen; NULL: none)
+ * was handled: that is its context. */
+void ouro_raised_handling(PyObject *exception);
+
 /* Raise StopIteration(value), whatever the value is. */
 void ouro_raise_stop_iteration(PyObject *value);
 

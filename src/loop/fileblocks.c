@@ -108,7 +108,7 @@ blocks_end(AwaitObject *self)
         PyErr_SetRaisedException(exception);
     }
     else {
-        Py_XDECREF(exception);
+        ouro_raised_handling(exception);
     }
     return result;
 }

@@ -89,7 +89,7 @@ new_operation(PyObject *loop, const sock_kind *kind,
 static bool
 fits_scratch(int fd, Py_ssize_t size)
 {
-    return size >= 0
+    return size > 0
            && (size <= OU_SCRATCH_SIZE || ou_sock_type(fd) == SOCK_STREAM);
 }
 
@@ -117,6 +117,16 @@ recv_attempt(ouro_state *st, AwaitObject *op, int fd, PyObject **ret)
     return *ret == NULL ? -1 : 1;
 }
 
+static bool
+recv_blocks(AwaitObject *op)
+{
+    if (!PyLong_Check(op->c)) {
+        return false;
+    }
+    int overflow;
+    return PyLong_AsLongAndOverflow(op->c, &overflow) > 0 && overflow == 0;
+}
+
 static const sock_kind recv_kind = {
     .await = {.name = "sock_recv",
               .qualname = "BaseSelectorEventLoop.sock_recv",
@@ -124,6 +134,7 @@ static const sock_kind recv_kind = {
               .abort = ouro_sockop_abort},
     .direction = OU_IN,
     .attempt = recv_attempt,
+    .blocks = recv_blocks,
 };
 
 static PyObject *
@@ -161,6 +172,10 @@ recv_into_attempt(ouro_state *st, AwaitObject *op, int fd, PyObject **ret)
         return attempt_method(op, "recv_into", ret);
     }
     size_t wanted = (size_t)view.len;
+    if (wanted == 0) {
+        PyBuffer_Release(&view);
+        return attempt_method(op, "recv_into", ret);
+    }
     ssize_t got = ou_sock_recv(fd, view.buf, wanted);
     PyBuffer_Release(&view);
     if (got < 0) {
@@ -173,6 +188,20 @@ recv_into_attempt(ouro_state *st, AwaitObject *op, int fd, PyObject **ret)
     return *ret == NULL ? -1 : 1;
 }
 
+static bool
+recv_into_blocks(AwaitObject *op)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(PyTuple_GET_ITEM(op->c, 0), &view, PyBUF_WRITABLE)
+        < 0) {
+        PyErr_Clear();
+        return false;
+    }
+    bool room = view.len > 0;
+    PyBuffer_Release(&view);
+    return room;
+}
+
 static const sock_kind recv_into_kind = {
     .await = {.name = "sock_recv_into",
               .qualname = "BaseSelectorEventLoop.sock_recv_into",
@@ -180,6 +209,7 @@ static const sock_kind recv_into_kind = {
               .abort = ouro_sockop_abort},
     .direction = OU_IN,
     .attempt = recv_into_attempt,
+    .blocks = recv_into_blocks,
 };
 
 static PyObject *

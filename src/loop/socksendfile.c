@@ -241,7 +241,16 @@ static const sock_kind copy_kind = {
     .first = copy_first,
 };
 
-/* file.fileno() and its size: 1; 0: it is no regular file; -1: exception. */
+/* The file is no regular one: the current exception says why. */
+static void
+refuse_file(ouro_state *st)
+{
+    PyObject *reason = PyErr_GetRaisedException();
+    ouro_sendfile_raise_unavailable(st, "not a regular file");
+    ouro_raised_handling(reason);
+}
+
+/* file.fileno() and its size: 0; -1: exception. */
 static int
 file_number(ouro_state *st, PyObject *file, PyObject **ret_fileno,
             PyObject **ret_size)
@@ -259,12 +268,11 @@ file_number(ouro_state *st, PyObject *file, PyObject **ret_fileno,
             && (PyErr_GivenExceptionMatches(exception, PyExc_AttributeError)
                 || PyErr_GivenExceptionMatches(exception, unsupported));
         Py_XDECREF(unsupported);
-        if (missing) {
-            Py_DECREF(exception);
-            return 0;
-        }
         PyErr_Clear();
         PyErr_SetRaisedException(exception);
+        if (missing) {
+            refuse_file(st);
+        }
         return -1;
     }
     PyObject *status =
@@ -273,12 +281,11 @@ file_number(ouro_state *st, PyObject *file, PyObject **ret_fileno,
         status == NULL ? NULL : PyObject_GetAttrString(status, "st_size");
     Py_XDECREF(status);
     if (*ret_size != NULL) {
-        return 1;
+        return 0;
     }
     Py_CLEAR(*ret_fileno);
     if (PyErr_ExceptionMatches(PyExc_OSError)) {
-        PyErr_Clear();
-        return 0;
+        refuse_file(st);
     }
     return -1;
 }
@@ -291,14 +298,10 @@ native_start(ouro_state *st, AwaitObject *self, PyObject **ret)
     PyObject *fileno, *size;
     PyObject *count = ouro_frame_get(self, SEND_COUNT);
     PyObject *zero = PyLong_FromLong(0);
-    int found = zero == NULL ? -1
-                             : file_number(st, ouro_frame_get(self, SEND_FILE),
-                                           &fileno, &size);
-    if (found <= 0) {
+    if (zero == NULL
+        || file_number(st, ouro_frame_get(self, SEND_FILE), &fileno, &size)
+               < 0) {
         Py_XDECREF(zero);
-        if (found == 0) {
-            ouro_sendfile_raise_unavailable(st, "not a regular file");
-        }
         return AWAIT_ERROR;
     }
     await_status status = AWAIT_ERROR;
@@ -369,7 +372,7 @@ native_abort(AwaitObject *self, PyObject **Py_UNUSED(ret))
 {
     PyObject *exception = PyErr_GetRaisedException();
     if (native_seek(self) < 0) {
-        Py_DECREF(exception);
+        ouro_raised_handling(exception);
         return AWAIT_ERROR;
     }
     PyErr_SetRaisedException(exception);

@@ -416,7 +416,8 @@ sockop_start(ouro_state *st, AwaitObject *op, PyObject **ret)
     if (kind->first != NULL) {
         outcome = kind->first(st, op, fd, ret);
     }
-    else if (!fast || fd < 0 || !known_to_block(op, fd)) {
+    else if (!fast || fd < 0 || kind->blocks == NULL || !kind->blocks(op)
+             || !known_to_block(op, fd)) {
         outcome = kind->attempt(st, op, fd, ret);
     }
     if (outcome != 0) {

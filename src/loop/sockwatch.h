@@ -26,6 +26,9 @@ typedef struct sock_kind {
     int (*attempt)(ouro_state *st, AwaitObject *op, int fd, PyObject **ret);
     /* The first try, if it differs, else NULL. */
     int (*first)(ouro_state *st, AwaitObject *op, int fd, PyObject **ret);
+    /* Whether the arguments are such that a socket which is not ready makes
+     * it block, and is not worth a try.  NULL: only a try can tell. */
+    bool (*blocks)(AwaitObject *op);
 } sock_kind;
 
 await_status ouro_sockop_poll(AwaitObject *self, PyObject **ret);

@@ -159,11 +159,10 @@ connect_abort(AwaitObject *self, PyObject **Py_UNUSED(ret))
     PyObject *closed = PyObject_CallMethodNoArgs(
         self->c, ouro_state_of(self->owner)->str.close);
     if (closed == NULL) {
-        PyObject *second = PyErr_GetRaisedException();
-        PyException_SetContext(second, exception);
-        exception = second;
+        ouro_raised_handling(exception);
+        return AWAIT_ERROR;
     }
-    Py_XDECREF(closed);
+    Py_DECREF(closed);
     PyErr_SetRaisedException(exception);
     return AWAIT_ERROR;
 }

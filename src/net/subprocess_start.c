@@ -320,9 +320,7 @@ make_abort(AwaitObject *self, PyObject **ret)
                ? NULL
                : make_wait(st, transport);
     if (*ret == NULL) {
-        PyObject *second = PyErr_GetRaisedException();
-        PyException_SetContext(second, exception);
-        PyErr_SetRaisedException(second);
+        ouro_raised_handling(exception);
         return make_finish(self, ret);
     }
     Py_DECREF(exception);

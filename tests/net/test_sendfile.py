@@ -1,6 +1,7 @@
 """Sending files, compared with asyncio's way."""
 
 import asyncio
+import errno
 import io
 import os
 
@@ -207,6 +208,48 @@ def test_bad_arguments(call, file):
         for each in (theirs, sock, peer):
             each.close()
     same(scenario)
+
+
+class Unseekable(io.RawIOBase):
+    """It fails when read for the third time; seek() always fails."""
+
+    mode = "rb"
+    reads = 0
+
+    def readinto(self, buffer):
+        self.reads += 1
+        if self.reads == 3:
+            raise OSError(errno.EIO, "broken")
+        buffer[:] = bytes(len(buffer))
+        return len(buffer)
+
+
+@pytest.mark.parametrize("make, fallback", [
+    (lambda: io.BytesIO(b"x"), False),
+    (object, False),
+    (Unseekable, True),
+], ids=["memory", "object", "unseekable"])
+@pytest.mark.parametrize("way", ["transport", "socket"])
+def test_contexts(way, make, fallback):
+    """An error that comes up while another is handled has it as context."""
+    async def scenario(loop, log):
+        ours, theirs = socket_pair("tcp")
+        if way == "transport":
+            protocol = Recorder([])
+            target = await connect(loop, ours, protocol)
+            send = loop.sendfile
+        else:
+            target, send = ours, loop.sock_sendfile
+        try:
+            await send(target, make(), fallback=fallback)
+        except Exception as exc:
+            log.append((repr(exc), repr(exc.__context__)))
+        if way == "transport":
+            target.abort()
+            await protocol.lost
+        ours.close()
+        theirs.close()
+    assert same(scenario)
 
 
 def test_text_and_closed(file):

@@ -321,10 +321,12 @@ def test_handed_on():
 
 
 @pytest.mark.parametrize("call", [
+    lambda loop, sock: loop.sock_recv(sock, 0),
     lambda loop, sock: loop.sock_recv(sock, -1),
     lambda loop, sock: loop.sock_recv(sock, "1"),
     lambda loop, sock: loop.sock_recv(sock, 1.5),
     lambda loop, sock: loop.sock_recv(sock, None),
+    lambda loop, sock: loop.sock_recv_into(sock, bytearray()),
     lambda loop, sock: loop.sock_recv_into(sock, b"read-only"),
     lambda loop, sock: loop.sock_recv_into(sock, None),
     lambda loop, sock: loop.sock_sendall(sock, "text"),
@@ -339,9 +341,17 @@ def test_handed_on():
     lambda loop, sock: loop.sock_recv(7, 1),
     lambda loop, sock: loop.sock_recv(None, 1),
 ])
-def test_bad_calls(call):
+@pytest.mark.parametrize("family, empty", [
+    ("tcp", False), ("tcp", True), ("unix", True)])
+def test_bad_calls(call, family, empty):
+    """Refused at once, also when the socket is known to have no bytes."""
     async def scenario(loop, log):
-        ours, theirs = socket_pair("tcp")
+        ours, theirs = socket_pair(family)
+        if empty:
+            task = loop.create_task(loop.sock_recv(ours, 100))
+            await asyncio.sleep(0)
+            theirs.send(b"all there is")
+            log.append(await task)
         try:
             log.append(await asyncio.wait_for(call(loop, ours), 60))
         except Exception as exc:
