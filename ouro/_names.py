@@ -90,7 +90,7 @@ ASYNCIO = {
     "sslproto": """
         AppProtocolState SSLAgainErrors SSLProtocolState
         add_flowcontrol_defaults logger""",
-    "streams": "FlowControlMixin logger",
+    "streams": "logger",
     "subprocess": "DEVNULL PIPE STDOUT logger",
     "tasks": "ALL_COMPLETED FIRST_COMPLETED FIRST_EXCEPTION",
     "tools": "*",

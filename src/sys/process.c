@@ -68,8 +68,8 @@ waiter_main(void *argument)
     ou_waiter *waiter = argument;
     siginfo_t info;
     int result;
-    /* Only wait: the loop's thread reaps, so that nobody sees a number that
-     * may be another child's by then. */
+    /* Wait without reaping (WNOWAIT): that is for the loop's thread, so that
+     * the pid cannot be given to another child before it has looked. */
     do {
         result = waitid(P_PID, (id_t)waiter->pid, &info, WEXITED | WNOWAIT);
     } while (result < 0 && errno == EINTR);
@@ -82,7 +82,8 @@ waiter_main(void *argument)
     return NULL;
 }
 
-/* Start the thread; it handles no signals and leaves none to its like. */
+/* Start the thread, detached and with all signals blocked: they are for the
+ * program's own threads. */
 static int
 waiter_launch(ou_waiter *waiter)
 {
@@ -220,22 +221,29 @@ ou_process_take(ou_process *process)
     return process->waiter != NULL || ou_io_take(&process->io, OU_IN);
 }
 
+/* waitid() by the pidfd if there is one, else (or on a kernel that cannot) by
+ * the number.  0, or -1 and errno. */
+static int
+process_waitid(const ou_process *process, siginfo_t *info, int options)
+{
+    if (process->pidfd >= 0) {
+        int result =
+            waitid((idtype_t)P_PIDFD, (id_t)process->pidfd, info, options);
+        if (result == 0 || errno != EINVAL) {
+            return result;
+        }
+    }
+    return waitid(P_PID, (id_t)process->pid, info, options);
+}
+
 /* How it has ended; see ou_process_reap(). */
 static int
 process_ask(const ou_process *process, int options, int *ret_code)
 {
     siginfo_t info = {0};
     int result;
-    options |= WEXITED | WNOHANG;
     do {
-        if (process->pidfd >= 0) {
-            result = waitid((idtype_t)P_PIDFD, (id_t)process->pidfd, &info,
-                            options);
-            if (result == 0 || errno != EINVAL) {
-                continue;
-            }
-        }
-        result = waitid(P_PID, (id_t)process->pid, &info, options);
+        result = process_waitid(process, &info, options | WEXITED | WNOHANG);
     } while (result < 0 && errno == EINTR);
     if (result < 0) {
         return -errno;
