@@ -10,7 +10,6 @@ import pkgutil
 import platform
 import types
 
-from . import _ouro
 from ._install import is_native, native
 from ._names import ASYNCIO, NATIVE
 from ._version import __version__
@@ -43,7 +42,7 @@ def report():
         f"python   {platform.python_implementation()} "
         f"{platform.python_version()}",
         f"system   {platform.platform()}",
-        f"poller   {getattr(_ouro, 'poller', 'epoll')}",
+        "poller   epoll",
         "",
     ]
     rows = surface()
