@@ -203,7 +203,13 @@ schedule_by_method(ouro_state *st, FutureObject *fut, ou_job *job)
     if (callable != NULL) {
         result = ouro_loop_call_soon(st, fut->loop, callable, (PyObject *)fut,
                                      waiter_context(job));
-        Py_DECREF(callable);
+    }
+    bool spared = result < 0 && !is_callback(job)
+                  && ouro_loop_without_memory(st, fut->loop, callable);
+    Py_XDECREF(callable);
+    if (spared) {
+        ou_loop_push(ouro_loop_engine(fut->loop), job);
+        return 0;
     }
     job->kind->drop(job);
     return result;

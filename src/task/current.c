@@ -12,12 +12,38 @@
 
 #include "base/args.h"
 
+static int
+check_nothing_entered(ouro_state *st, PyObject *loop, PyObject *task)
+{
+    PyObject *other;
+    if (PyDict_GetItemRef(st->stock._current_tasks, loop, &other) < 0) {
+        return -1;
+    }
+    if (other == NULL) {
+        return 0;
+    }
+    PyErr_Format(PyExc_RuntimeError,
+                 "Cannot enter into task %R while another task %R is being "
+                 "executed.",
+                 task, other);
+    Py_DECREF(other);
+    return -1;
+}
+
+/* Up to 3.13 without the help of asyncio's: where its dict cannot grow, the
+ * PyDict_SetDefaultRef() of 3.13 counts an entry that is not there, and what
+ * reads the dict afterwards crashes. */
 int
 ouro_enter_task(ouro_state *st, PyObject *loop, PyObject *task)
 {
-    PyObject *args[] = {loop, task};
-    return ouro_drop_result(
-        PyObject_Vectorcall(st->stock._enter_task, args, 2, NULL));
+    if (st->stock._current_tasks == NULL) {
+        PyObject *args[] = {loop, task};
+        return ouro_drop_result(
+            PyObject_Vectorcall(st->stock._enter_task, args, 2, NULL));
+    }
+    return check_nothing_entered(st, loop, task) < 0
+               ? -1
+               : PyDict_SetItem(st->stock._current_tasks, loop, task);
 }
 
 int
@@ -97,27 +123,6 @@ is_discreet(LoopCore *loop)
     return !loop->shown && Py_TYPE(loop)->tp_hash == ouro_loop_hash;
 }
 
-static int
-check_nothing_entered(ouro_state *st, PyObject *loop, PyObject *task)
-{
-    PyObject *other;
-    if (PyDict_GET_SIZE(st->stock._current_tasks) == 0) {
-        return 0;
-    }
-    if (PyDict_GetItemRef(st->stock._current_tasks, loop, &other) < 0) {
-        return -1;
-    }
-    if (other == NULL) {
-        return 0;
-    }
-    PyErr_Format(PyExc_RuntimeError,
-                 "Cannot enter into task %R while another task %R is being "
-                 "executed.",
-                 task, other);
-    Py_DECREF(other);
-    return -1;
-}
-
 int
 ouro_enter_task_fast(LoopCore *loop, TaskObject *task)
 {
@@ -125,7 +130,7 @@ ouro_enter_task_fast(LoopCore *loop, TaskObject *task)
     if (st->stock._current_tasks == NULL) {
         return enter_thread(st, (PyObject *)loop, (PyObject *)task);
     }
-    if (loop->entered == NULL
+    if (loop->entered == NULL && PyDict_GET_SIZE(st->stock._current_tasks) != 0
         && check_nothing_entered(st, (PyObject *)loop, (PyObject *)task) < 0) {
         return -1;
     }

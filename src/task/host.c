@@ -70,6 +70,18 @@ ouro_loop_call_soon(ouro_state *st, PyObject *loop, PyObject *callback,
     return result;
 }
 
+bool
+ouro_loop_without_memory(ouro_state *st, PyObject *loop, PyObject *callable)
+{
+    if (!PyErr_ExceptionMatches(PyExc_MemoryError) || loop == NULL
+        || !ouro_loop_check(st, loop) || !((LoopCore *)loop)->opened
+        || (callable != NULL && Py_REFCNT(callable) != 1)) {
+        return false;
+    }
+    PyErr_Clear();
+    return true;
+}
+
 int
 ouro_loop_call_exception_handler(ouro_state *st, PyObject *loop,
                                  PyObject *context)

@@ -113,6 +113,13 @@ double ouro_loop_time(ouro_state *st, PyObject *loop);
 int ouro_loop_call_soon(ouro_state *st, PyObject *loop, PyObject *callback,
                         PyObject *arg, PyObject *context);
 
+/* That has failed (or callable could not be made and is NULL).  True if it was
+ * for want of memory, on a loop of ours, and nobody keeps the callable: then
+ * the job that it stands for can go onto the engine's queue instead, which
+ * takes no memory, and the exception is cleared. */
+bool ouro_loop_without_memory(ouro_state *st, PyObject *loop,
+                              PyObject *callable);
+
 /* loop.call_exception_handler(context): context is a dict, consumed. 0/-1. */
 int ouro_loop_call_exception_handler(ouro_state *st, PyObject *loop,
                                      PyObject *context);

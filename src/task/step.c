@@ -40,10 +40,14 @@ finish_cancelled(TaskObject *task, PyObject *exception)
     return ouro_future_cancel(&task->fut, NULL) < 0 ? -1 : 0;
 }
 
-/* The coroutine has raised the current exception. */
+/* The coroutine has raised the current exception.  (From 3.12 on there may be
+ * none: a frame of Python code had no memory to raise it.) */
 static OURO_COLD int
 finish_with_exception(ouro_state *st, TaskObject *task)
 {
+    if (!PyErr_Occurred()) {
+        PyErr_NoMemory();
+    }
     PyObject *exception = PyErr_GetRaisedException();
     int result;
     if (PyErr_GivenExceptionMatches(exception, st->stock.CancelledError)) {
@@ -357,6 +361,21 @@ ouro_task_step(ouro_state *st, TaskObject *task, PyObject *exception)
     return result;
 }
 
+/* There was no memory to enter the task: its step is for later. */
+static OURO_COLD int
+step_later(ouro_state *st, TaskObject *task, PyObject *exception)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    int result = ouro_task_schedule(st, task, exception);
+    if (result < 0) {
+        PyErr_SetRaisedException(error);
+    }
+    else {
+        Py_DECREF(error);
+    }
+    return result;
+}
+
 int
 ouro_task_step_entered(ouro_state *st, TaskObject *task, PyObject *exception)
 {
@@ -372,6 +391,9 @@ ouro_task_step_entered(ouro_state *st, TaskObject *task, PyObject *exception)
         else {
             PyErr_SetRaisedException(error);
         }
+    }
+    else if (out_of_memory(task)) {
+        result = step_later(st, task, exception);
     }
     Py_DECREF(loop);
     return result;
@@ -608,11 +630,17 @@ ouro_task_schedule(ouro_state *st, TaskObject *task, PyObject *exception)
         return 0;
     }
     PyObject *callable = ouro_task_step_callable(st, task, exception);
-    if (callable == NULL) {
-        return -1;
+    int result = -1;
+    if (callable != NULL) {
+        result = ouro_loop_call_soon(st, loop, callable, NULL, task->context);
     }
-    int result = ouro_loop_call_soon(st, loop, callable, NULL, task->context);
-    Py_DECREF(callable);
+    if (result < 0 && exception == NULL && !ou_job_queued(&task->job)
+        && ouro_loop_without_memory(st, loop, callable)) {
+        Py_INCREF(task);
+        ou_loop_push(ouro_loop_engine(loop), &task->job);
+        result = 0;
+    }
+    Py_XDECREF(callable);
     return result;
 }
 
