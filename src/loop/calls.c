@@ -1,9 +1,9 @@
 /* calls.c - a function call on its way into a thread and back.
  *
- * One object and one job for both ways: first in the queue of the pool, then
- * in the inbox of the loop.  Whether it may still be cancelled is decided by
- * the thread that is about to call: with the interpreter's lock held, so that
- * nothing else needs one.
+ * One object and one job serve both ways: first in the queue of the pool, then
+ * in the inbox of the loop.  Whether the call may still be cancelled is decided
+ * by the thread that is about to make it, with the interpreter's lock held: so
+ * the object needs no lock of its own.
  */
 #include "loop/loop.h"
 #include "loop/workers.h"
@@ -169,6 +169,7 @@ ouro_call_run(ouro_state *st, ou_job *job)
     }
     forget_call(self);
     PyObject *loop = Py_XNewRef(future->loop);
+    /* Asked twice whether it is closed: needs_method() may run Python. */
     if (loop == NULL || future->state == FUTURE_CANCELLED
         || ((LoopObject *)loop)->closed || needs_method(st, self, loop)
         || ((LoopObject *)loop)->closed) {

@@ -40,7 +40,7 @@ enum { OURO_FREE_HANDLES = 1024 };
 
 extern const ou_job_kind ouro_handle_job;
 
-/* Of a subclass the _run() may be somebody's. */
+/* One of the exact types: only a subclass can have a _run() of its own. */
 static inline bool
 ouro_handle_exact(ouro_state *st, PyObject *object)
 {
@@ -77,8 +77,8 @@ PyObject *ouro_timer_handle_new(ouro_state *st, PyObject *loop,
  * that leaves the loop. */
 int ouro_handle_run(HandleObject *self);
 
-/* The same in its place of the turn: with the current task left, and by the
- * loop's methods if that is not fast. */
+/* The same as a job of a turn: leaves the current task first, and calls the
+ * loop's methods if the loop is not fast. */
 int ouro_handle_run_in_turn(HandleObject *self);
 
 /* cancel(), without the method call. 0/-1. */

@@ -1,8 +1,10 @@
 /* jobs.c - jobs as handles, and handles as jobs.
  *
- * The ready queue holds jobs; Python knows handles.  A guest is the job of a
- * handle that has none of its own to give; a ReadyJob is what a handle calls
- * for a job that is nobody's handle.
+ * The engine's ready queue holds jobs; Python's `_ready` holds handles.  From
+ * Python to the engine: a guest is a job that is made for a handle that has
+ * none of its own, or whose own is queued already.  From the engine to
+ * Python: a ReadyJob is the callback of a handle that is made for a job (a
+ * task's step, an I/O job) which has no handle.
  */
 #include "loop/handle.h"
 #include "loop/loop.h"
@@ -85,7 +87,8 @@ typedef struct ReadyJob {
     ou_job *job; /* with the queue's reference; NULL: has been run */
 } ReadyJob;
 
-/* To its owner the job is still queued: it is, in a queue of its own. */
+/* The job is alone in a queue of its own, so that its owner still finds it
+ * queued. */
 static void
 ready_job_set(ReadyJob *self, ou_job *job)
 {

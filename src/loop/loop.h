@@ -8,10 +8,11 @@
  * interface.
  *
  * Three ways to run:
- * fast      (core.fast) nothing is overridden and nobody looks: the engine.
- * plain     nothing is overridden, but somebody looks: debug mode, or
- *           `_ready` or `_scheduled` has been read.  C functions call each
- *           other, handles are what is queued.
+ * fast      (core.fast) nothing is overridden, and nothing of what happens
+ *           inside can be observed: jobs go straight to the engine.
+ * plain     nothing is overridden, but it is observed: by debug mode, or
+ *           because `_ready` or `_scheduled` has been read.  C functions call
+ *           each other directly, but what is queued are handles.
  * otherwise a subclass, or a patched method: internal steps go through the
  *           methods that BaseEventLoop would call.
  */
@@ -57,10 +58,11 @@ typedef struct LoopObject {
     PyObject *scheduled;         /* a heap in a list */
     Py_ssize_t timers_cancelled; /* how many of `scheduled` are */
     Py_ssize_t turn_left; /* what of `ready` belongs to the turn under way */
-    /* A clock of the tests' in the place of time.monotonic(), or NULL. */
+    /* _set_clock(): what tests put in the place of time.monotonic(), or NULL;
+     * and what they wait by. */
     PyObject *clock;
     PyObject *clock_wait;
-    PyObject *clock_error; /* an exception from within the engine's clock */
+    PyObject *clock_error; /* what `clock` raised when the engine called it */
     double clock_last;
     ou_signal signals; /* set_wakeup_fd's pair; fds -1 until needed */
     ou_io signal_io;
@@ -89,8 +91,9 @@ int ouro_loop_method_intact(LoopObject *self, PyObject *name);
 
 /* ---- small services ---------------------------------------------------- */
 
-/* self._check_closed(): RuntimeError 'Event loop is closed' (-1), or 0.
- * Somebody's may say 0 of a loop that is closed; refuse_closed() does not. */
+/* self._check_closed(): RuntimeError 'Event loop is closed' (-1), or 0.  An
+ * overridden one may let a closed loop pass; refuse_closed(), which calls no
+ * method, does not. */
 int ouro_loop_check_closed(LoopObject *self);
 int ouro_loop_refuse_closed(LoopObject *self);
 /* self.is_closed(): 1, 0, -1. */
@@ -108,12 +111,12 @@ void ouro_loop_post(PyObject *loop, ou_job *job);
 /* self.time(). -1.0 with an exception set on failure. */
 double ouro_loop_seconds(LoopObject *self);
 
-/* In debug mode, self._check_thread(): RuntimeError from a thread that is
- * not the loop's (-1). */
+/* In debug mode, self._check_thread(): RuntimeError (-1) if it is called in
+ * another thread than the loop's; else 0. */
 int ouro_loop_check_thread(LoopObject *self);
 
-/* In debug mode, self._check_callback(): TypeError for coroutines and what
- * cannot be called. */
+/* In debug mode, self._check_callback(): TypeError (-1) for coroutines and for
+ * what cannot be called; else 0. */
 int ouro_loop_check_callback(LoopObject *self, PyObject *callback,
                              const char *method);
 
@@ -173,9 +176,9 @@ int ouro_loop_run_forever(LoopObject *self);
 /* The engine's clock for what is not fast: self.time(), or a test's. */
 double ouro_loop_clock(void *self);
 
-/* Take the steps of a clean-up one after the other, whatever happens in them:
- * no step is entered with an exception set, and the first that comes up is
- * what is left in the end.  What fails for want of memory is tried again. */
+/* Take all steps of a clean-up, one after the other, even if some of them
+ * fail.  No step is entered with an exception set; the first exception is set
+ * again at the end.  A step that fails for want of memory is tried again. */
 typedef int (*loop_step)(LoopObject *self);
 int ouro_loop_do_all(LoopObject *self, const loop_step *steps, size_t count);
 
@@ -184,12 +187,13 @@ int ouro_loop_do_all(LoopObject *self, const loop_step *steps, size_t count);
 /* Coroutine origins are tracked while a loop runs in debug mode. 0/-1. */
 int ouro_loop_track_origins(LoopObject *self, bool enabled);
 
-/* Hooks of async generators, which the running loop finalizes. 0/-1. */
+/* Set, and restore, the interpreter's hooks for async generators: the running
+ * loop finalizes them. 0/-1. */
 int ouro_asyncgens_enter(LoopObject *self);
 int ouro_asyncgens_leave(LoopObject *self);
 
-/* close(): the default executor is told, the signals get their handlers
- * back. 0/-1. */
+/* Parts of close(): shut the default executor down without waiting; restore
+ * the handlers of signals. 0/-1. */
 int ouro_executor_close(LoopObject *self);
 int ouro_signals_close(LoopObject *self);
 
@@ -199,7 +203,7 @@ int ouro_signals_close(LoopObject *self);
 int ouro_executor_call(PyObject *loop, PyObject *func, PyObject *args,
                        PyObject *kwargs, PyObject *context, PyObject **ret);
 
-/* Threads of ours end by themselves. */
+/* Let go of our own pool of threads, which then end by themselves. */
 void ouro_executor_drop_workers(LoopObject *self);
 
 /* The attribute _default_executor. */

@@ -11,7 +11,7 @@
 
 /* A connection that a listener of ours has accepted. */
 typedef struct accepted {
-    int fd; /* the callee's in every case */
+    int fd; /* the callee closes it, also when it fails */
     ou_address peer;
     int family;
     int proto; /* the listening socket object's: may be 0 */

@@ -24,14 +24,14 @@ typedef struct WorkersObject {
     ou_pool pool;
     bool opened;
     PyObject *threads;          /* list: all that were started */
-    Py_ssize_t most;            /* so many at most */
+    Py_ssize_t most;            /* threads that may be started */
     struct WorkersObject *next; /* the state's list of live pools */
     struct WorkersObject **link;
 } WorkersObject;
 
-/* So long a thread that was looking when its job was put waits until the loop
- * has given up the interpreter's lock: it is about to.  If it is not, the
- * thread asks for that lock like any other. */
+/* Seconds that a thread which found its job by spinning waits for the loop to
+ * give up the interpreter's lock, as it is about to do.  If that takes longer,
+ * the thread asks for the lock as any other. */
 #define HANDOVER_TIME 10e-6
 
 /* ---- a thread ---------------------------------------------------------- */
@@ -49,7 +49,8 @@ post_and_take(WorkersObject *self, ou_pool_thread *thread, PyObject *loop,
         ou_inbox_leave(inbox);
         inbox = NULL;
     }
-    /* The job holds its loop; after that, whoever closes it waits for us. */
+    /* Safe although `inbox` is still needed: until it is posted, the job owns
+     * its loop; and who closes that waits until we have left the inbox. */
     Py_XDECREF(loop);
     if (next != NULL) {
         return next;

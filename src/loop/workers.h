@@ -19,14 +19,14 @@ PyObject *ouro_workers_new(ouro_state *st);
 /* Whether the pool can be used: it is not another process's. */
 bool ouro_workers_usable(PyObject *workers);
 
-/* Call func(*args, **kwargs) in one of the threads, within context (NULL:
- * the thread's own), and return a future of loop, which is fast and open, of
- * its result.  args: a tuple; kwargs: a dict or NULL. */
+/* Call func(*args, **kwargs) in one of the threads, within context (NULL: the
+ * thread's own).  Returns a future of the result, on `loop`, which must be
+ * fast and open.  args: a tuple; kwargs: a dict or NULL. */
 PyObject *ouro_workers_submit(PyObject *workers, PyObject *loop,
                               PyObject *func, PyObject *args, PyObject *kwargs,
                               PyObject *context);
 
-/* The result of a call is in the loop's hands. */
+/* The result of a call has arrived in the loop. */
 void ouro_workers_delivered(PyObject *workers);
 
 /* Have the threads end once they have done what is queued. */
@@ -48,8 +48,9 @@ ou_job *ouro_call_new(ouro_state *st, PyObject *loop, PyObject *future,
 /* The inbox of its loop; asked without the interpreter's lock. */
 ou_inbox *ouro_call_inbox(ou_job *job);
 
-/* Do it.  The loop (owned) whose inbox was entered for the job, which then
- * has the result and is to be posted; NULL: the reference is gone. */
+/* Make the call, and store its result in the job.  Returns its loop (owned),
+ * whose inbox has been entered: post the job there, then leave.  NULL: there
+ * is nothing to post, and the job's reference has been dropped. */
 PyObject *ouro_call_run(ouro_state *st, ou_job *job);
 
 #endif

@@ -36,11 +36,14 @@ ouro_queue_plain(QueueObject *self)
 {
     ouro_sync_classes *classes = &self->base.st->sync;
     PyTypeObject *type = Py_TYPE(self);
-    return ouro_plain(&self->base, type == classes->LifoQueue.type
-                                       ? &classes->LifoQueue
-                                   : type == classes->PriorityQueue.type
-                                       ? &classes->PriorityQueue
-                                       : &classes->Queue);
+    ouro_intact *class = &classes->Queue;
+    if (type == classes->LifoQueue.type) {
+        class = &classes->LifoQueue;
+    }
+    else if (type == classes->PriorityQueue.type) {
+        class = &classes->PriorityQueue;
+    }
+    return ouro_plain(&self->base, class);
 }
 
 /* A plain Queue whose containers Python does not know: what is done to them

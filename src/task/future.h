@@ -33,8 +33,8 @@ typedef struct FutureObject {
     PyObject *dict;
     PyObject *weakrefs;
     PyObject *loop; /* NULL: __init__ has not been called */
-    /* Who waits, and what for: the second takes the place of the first when
-     * the future is done.  All zero bytes is neither. */
+    /* Who waits, and once the future is done, for what.  All zero bytes:
+     * nobody, and no result. */
     union {
         ou_line callbacks; /* PENDING */
         PyObject *result;  /* FINISHED: or the exception if `failed` */
@@ -71,7 +71,8 @@ typedef struct waiter_kind {
     PyObject *(*awaiter)(ou_job *job);
 } waiter_kind;
 
-/* Of a type of our own: nothing but cancel() is overridden. */
+/* One of our exact types, which differ from Future in cancel() alone: other
+ * methods may be replaced by direct calls. */
 static inline bool
 ouro_future_exact(ouro_state *st, PyObject *object)
 {

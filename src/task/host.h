@@ -36,8 +36,9 @@ typedef struct LoopCore {
     PyObject *dict;
     PyObject *weakrefs;
     ouro_state *st;
-    /* The state's, until the loop is freed: the collector may take the type
-     * apart before, which would hold it. Owned; NULL: that has happened. */
+    /* Keeps `st` alive until the loop is freed: the type would, but the
+     * collector may take that apart before. Owned; NULL: it had done so when
+     * the loop was made. */
     PyObject *module;
     const loop_ops *ops;
     ou_loop engine;
