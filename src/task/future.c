@@ -222,17 +222,18 @@ add_item(PyObject *dict, PyObject *key, PyObject *value)
     return value == NULL ? 0 : PyDict_SetItem(dict, key, value);
 }
 
-/* The context for call_exception_handler() about this future or task. */
+/* The keys in asyncio's order. */
 PyObject *
 ouro_future_error_context(ouro_state *st, FutureObject *fut, PyObject *message,
-                          PyObject *key)
+                          PyObject *exception, PyObject *key)
 {
     PyObject *context = PyDict_New();
     PyObject *source =
         fut->extras != NULL ? fut->extras->source_traceback : NULL;
     if (context == NULL || message == NULL
-        || PyDict_SetItem(context, key, (PyObject *)fut) < 0
         || PyDict_SetItem(context, st->str.message, message) < 0
+        || add_item(context, st->str.exception, exception) < 0
+        || PyDict_SetItem(context, key, (PyObject *)fut) < 0
         || add_item(context, st->str.source_traceback, source) < 0) {
         Py_CLEAR(context);
     }
@@ -257,12 +258,8 @@ ouro_future_finalize(PyObject *self)
             ? NULL
             : PyUnicode_FromFormat("%U exception was never retrieved", name);
     Py_XDECREF(name);
-    PyObject *context =
-        ouro_future_error_context(st, fut, message, st->str.future);
-    if (context != NULL
-        && PyDict_SetItem(context, st->str.exception, fut->result) < 0) {
-        Py_CLEAR(context);
-    }
+    PyObject *context = ouro_future_error_context(st, fut, message,
+                                                  fut->result, st->str.future);
     if (ouro_loop_call_exception_handler(st, fut->loop, context) < 0) {
         PyErr_WriteUnraisable(self);
     }

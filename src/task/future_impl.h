@@ -40,9 +40,11 @@ int ouro_future_init(ouro_state *st, FutureObject *fut, PyObject *loop);
  * NULL without an exception: somebody hides the running loop. */
 LoopCore *ouro_future_host(ouro_state *st, FutureObject *fut);
 
-/* {message, key: fut, source_traceback}; message is consumed. */
+/* The context for call_exception_handler(): {message, exception (may be NULL),
+ * key: fut, source_traceback}; message is consumed. */
 PyObject *ouro_future_error_context(ouro_state *st, FutureObject *fut,
-                                    PyObject *message, PyObject *key);
+                                    PyObject *message, PyObject *exception,
+                                    PyObject *key);
 
 int ouro_future_traverse(PyObject *self, visitproc visit, void *arg);
 int ouro_future_clear(PyObject *self);

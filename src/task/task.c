@@ -248,8 +248,8 @@ task_finalize(PyObject *self)
         PyObject *pending = PyErr_GetRaisedException();
         PyObject *message =
             PyUnicode_FromString("Task was destroyed but it is pending!");
-        PyObject *context =
-            ouro_future_error_context(st, &task->fut, message, st->str.task);
+        PyObject *context = ouro_future_error_context(st, &task->fut, message,
+                                                      NULL, st->str.task);
         if (ouro_loop_call_exception_handler(st, task->fut.loop, context)
             < 0) {
             PyErr_WriteUnraisable(self);

@@ -2,6 +2,7 @@
 loop at once, all others are told the exception handler as asyncio does."""
 
 import contextvars
+import gc
 import os
 import socket
 
@@ -144,6 +145,31 @@ def test_what_a_callback_raises(way, error, debug):
     else:
         notes = same(program)
     assert ("after",) in notes and ("timer after",) in notes
+
+
+@pytest.mark.parametrize("debug", [False, True], ids=["", "debug"])
+def test_the_order_of_what_is_told(debug):
+    """A handler that prints its context prints it in asyncio's order."""
+    def program(w):
+        w.loop.set_debug(debug)
+        w.loop.set_exception_handler(
+            lambda loop, context: w.note(context["message"], *context))
+        w.loop.create_future().set_exception(ZeroDivisionError())
+
+        async def fail():
+            raise ZeroDivisionError
+        w.loop.create_task(fail())
+        w.turn(3)
+
+        async def wait():
+            await w.loop.create_future()
+        w.loop.create_task(wait())
+        w.turn(3)
+        gc.collect()
+        w.loop.call_soon(raising(ZeroDivisionError))
+        w.turn(3)
+
+    assert len(same(program)) == 4
 
 
 @pytest.mark.parametrize("leave", [KeyboardInterrupt, SystemExit, "stop"])
