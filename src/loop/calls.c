@@ -134,9 +134,11 @@ deliver_by_method(ouro_state *st, CallObject *self, PyObject *loop)
     return handle == NULL ? -1 : 0;
 }
 
-/* The result must not get lost for want of memory: as a job it needs none. */
+/* Hand the result over by the loop's methods, if the loop is not fast.  False:
+ * it has still to be posted as a job, also where there was no memory to do it
+ * by methods: a job needs none. */
 static bool
-needs_method(ouro_state *st, CallObject *self, PyObject *loop)
+delivered_by_method(ouro_state *st, CallObject *self, PyObject *loop)
 {
     if (ouro_loop_fast(st, loop)) {
         return false;
@@ -169,16 +171,18 @@ ouro_call_run(ouro_state *st, ou_job *job)
     }
     forget_call(self);
     PyObject *loop = Py_XNewRef(future->loop);
-    /* Asked twice whether it is closed: needs_method() may run Python. */
-    if (loop == NULL || future->state == FUTURE_CANCELLED
-        || ((LoopObject *)loop)->closed || needs_method(st, self, loop)
-        || ((LoopObject *)loop)->closed) {
-        Py_DECREF(self);
-        Py_XDECREF(loop);
-        return NULL;
+    if (loop != NULL && future->state != FUTURE_CANCELLED
+        && !((LoopObject *)loop)->closed) {
+        bool delivered = delivered_by_method(st, self, loop);
+        /* (That may have run Python code, which has closed the loop.) */
+        if (!delivered && !((LoopObject *)loop)->closed) {
+            ou_inbox_enter(&ouro_loop_engine(loop)->inbox);
+            return loop;
+        }
     }
-    ou_inbox_enter(&ouro_loop_engine(loop)->inbox);
-    return loop;
+    Py_DECREF(self);
+    Py_XDECREF(loop);
+    return NULL;
 }
 
 /* ---- the type ---------------------------------------------------------- */
