@@ -1,7 +1,8 @@
 """Loops whose private steps somebody has overridden, without memory.
 
-(create_connection() is not among them: asyncio's code for it may wait for a
-connection that nobody makes any more.)
+(create_connection() is not among them: on such a loop it is asyncio's code,
+and one of its allocations, if it fails, leaves it waiting.  Whose fault that
+is has not been found out.)
 """
 
 import asyncio
