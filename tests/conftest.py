@@ -18,6 +18,10 @@ import pytest  # noqa: E402
 
 import ouro  # noqa: E402
 
+sys.path.append(str(pathlib.Path(__file__).parent))
+
+from older_asyncio import skip_what_is_older  # noqa: E402
+
 TOP = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -25,6 +29,10 @@ def pytest_configure():
     """What a shell starts in the background would ignore Ctrl-C."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items):
+    skip_what_is_older(items)
 
 
 def pytest_collection_finish():
